@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a sandbox may do: an opaque policy, built step by step.
+ *
+ * A new policy grants nothing but the default devices; the network is refused. A policy may serve any number of
+ * sandboxes, also at the same time and from different threads, as long as no setter runs meanwhile: setters
+ * are not synchronised. What is costly (filter, Landlock rulesets) is compiled at the first use and kept
+ * inside the policy until a setter changes it.
+ *
+ * All strings are borrowed for the call and copied. Setters return 0 or a negative errno:
+ *   -EINVAL   nonsense (empty, out of range, a name that is not known)
+ *   -ENAMETOOLONG, -ENOMEM
+ * Paths are looked up when a sandbox is started: relative ones from the caller's working directory at that moment; one that
+ * can't be used makes the start fail with -ENOENT, -ENOTDIR, -EACCES or -ELOOP and an error that names it.
+ */
+#ifndef SLUICE_POLICY_H
+#define SLUICE_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <sluice/error.h>
+#include <sluice/export.h>
+
+SLUICE_BEGIN_DECLS
+
+struct sluice_policy;
+
+/* A new policy with one reference, or NULL when memory is short. */
+SLUICE_API struct sluice_policy *sluice_policy_new(void);
+/* Takes a further reference and returns @p. */
+SLUICE_API struct sluice_policy *sluice_policy_ref(struct sluice_policy *p);
+/* Drops a reference; NULL is fine. Running sandboxes hold references of their own. Returns NULL. */
+SLUICE_API struct sluice_policy *sluice_policy_unref(struct sluice_policy *p);
+
+/* ---- files ---- */
+
+/* Grant reading, listing and executing of @path and all below it. */
+SLUICE_API int sluice_policy_allow_read(struct sluice_policy *p, const char *path,
+					struct sluice_error *err);
+/* Grant reading and writing (create, remove, rename, truncate, link, device ioctls included) of @path and below. */
+SLUICE_API int sluice_policy_allow_write(struct sluice_policy *p, const char *path,
+					 struct sluice_error *err);
+/*
+ * Grant what a command needs on an ordinary system: the system trees that exist (/usr, /bin, /sbin, /lib*, /etc,
+ * /opt, /proc, /sys) for reading, listing of every directory, and reading and writing of the current
+ * directory (unless it is "/"), /tmp and /var/tmp. This is what `sluice run` does when no -r, -w or profile is given.
+ */
+SLUICE_API int sluice_policy_allow_system(struct sluice_policy *p, struct sluice_error *err);
+/* /dev/{null,zero,full,random,urandom,tty,ptmx,pts}: granted by default. */
+SLUICE_API int sluice_policy_set_default_devices(struct sluice_policy *p, bool on);
+
+/* ---- identity and surroundings of the command ---- */
+
+/* Name of its sandboxes, 1-64 bytes of [A-Za-z0-9._-]; what uname(2) shows as node name. Default "sandbox-PID-N". */
+SLUICE_API int sluice_policy_set_name(struct sluice_policy *p, const char *name,
+				      struct sluice_error *err);
+/* Working directory of the command; default the caller's. */
+SLUICE_API int sluice_policy_set_cwd(struct sluice_policy *p, const char *path,
+				     struct sluice_error *err);
+/* Start from an empty environment (PATH excepted, which is set to the system's default) instead of the caller's. */
+SLUICE_API int sluice_policy_set_clean_env(struct sluice_policy *p, bool on);
+/* Set "KEY=VALUE" in the command's environment; the last one of a key wins. */
+SLUICE_API int sluice_policy_set_env(struct sluice_policy *p, const char *key_value,
+				     struct sluice_error *err);
+
+/* ---- limits ---- */
+
+/* Milliseconds of wall time until the whole tree is killed; 0 = none (default). */
+SLUICE_API int sluice_policy_set_timeout_ms(struct sluice_policy *p, uint64_t ms);
+/* RLIMIT_NOFILE of the command, 1 to the hard limit; 0 = the caller's own (default). */
+SLUICE_API int sluice_policy_set_max_open_files(struct sluice_policy *p, uint64_t n,
+						struct sluice_error *err);
+
+/* ---- system calls ---- */
+
+/*
+ * Refuse a call beside the built-in deny list, or take one off it. @name is a kernel name ("ptrace") or a group
+ * ("@io_uring", "@keyring", "@mount", "@module", "@ptrace", "@bpf", "@swap", "@reboot", "@clock", "@namespace").
+ * A later setting of the same call wins. clone3 and calls of other ABIs can't be allowed (-EPERM).
+ */
+SLUICE_API int sluice_policy_deny_syscall(struct sluice_policy *p, const char *name,
+					  struct sluice_error *err);
+SLUICE_API int sluice_policy_allow_syscall(struct sluice_policy *p, const char *name,
+					   struct sluice_error *err);
+
+/* ---- what may be missing ---- */
+
+/*
+ * Features: fs-refer fs-truncate net-tcp fs-ioctl-dev signal-scope abstract-unix-socket-scope.
+ * allow_degraded: run also where the kernel lacks the feature. disable: don't use it even where it is there.
+ */
+SLUICE_API int sluice_policy_allow_degraded(struct sluice_policy *p, const char *feature,
+					    struct sluice_error *err);
+SLUICE_API int sluice_policy_disable(struct sluice_policy *p, const char *feature,
+				     struct sluice_error *err);
+
+/* ---- the engine ---- */
+
+/*
+ * adaptive: prompt handlers run where the notification was received, handlers that may block or have proved slow in the pool.
+ * pool: every chain runs in the pool. inline: every chain runs where it was received, one at a time.
+ */
+enum sluice_dispatch {
+	SLUICE_DISPATCH_ADAPTIVE = 1,
+	SLUICE_DISPATCH_POOL = 2,
+	SLUICE_DISPATCH_INLINE = 3,
+};
+SLUICE_API int sluice_policy_set_dispatch(struct sluice_policy *p, enum sluice_dispatch mode);
+/* Threads of the pool, 0 <= min <= max, 1 <= max <= 256. Default 0 and max(4, 2 x CPUs). */
+SLUICE_API int sluice_policy_set_workers(struct sluice_policy *p, unsigned min, unsigned max);
+
+SLUICE_END_DECLS
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * dispatch[nr]: the chain of handlers of each call, built-ins in their order, then extras in theirs.
+ *
+ * Built before fork by sandbox/, constant afterwards but for the statistics in its entries.
+ */
+#ifndef SLUICE_ENGINE_DISPATCH_H
+#define SLUICE_ENGINE_DISPATCH_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sluice/handler.h>
+
+#define DISPATCH_MAX_NR 1024 /* numbers of all native ABIs lie below; kernel 6.18 ends at 470 */
+#define DISPATCH_MAX_CHAIN 64
+
+struct dispatch;
+
+struct dispatch *dispatch_new(void);
+struct dispatch *dispatch_free(struct dispatch *d);
+
+/*
+ * Append @h to the chain of its number. Built-ins (@builtin true) must all come before the first extra. The name is copied.
+ * -EINVAL bad number, NULL fn, unknown flags, deadline out of range; -E2BIG chain full; -ENOMEM.
+ * A built-in registers through the same call that an extra does.
+ */
+int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builtin);
+
+/* The numbers that have a chain, sorted; at most @max are written. Returns how many there are. */
+size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max);
+
+#endif

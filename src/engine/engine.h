@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine: takes notifications from one listener, runs the chains, answers.
+ *
+ * It knows no built-in and no policy: it is given a listener descriptor, a dispatch table and options. Threads:
+ *
+ *   control    the thread that calls engine_run; waits on the poller (io_uring, or epoll) for the listener's first event and its hang-up,
+ *              the doorbell, sources of the owner (the launch channel) and timers; watches deadlines; runs no handler
+ *   receiver   one at a time; blocks in NOTIF_RECV, runs prompt chains itself, hands others over through the ring; when it is stuck in a
+ *              handler the control thread gives the role to another pool thread within 2 ms
+ *   worker     pops requests from the ring, runs chains, answers
+ *
+ * All are made by the control thread or its children, so they share its Landlock domain, credentials and fs_struct.
+ */
+#ifndef SLUICE_ENGINE_ENGINE_H
+#define SLUICE_ENGINE_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sluice/error.h>
+#include <sluice/handler.h>
+#include <sluice/policy.h>
+
+struct engine;
+struct dispatch;
+struct sluice_request;
+
+struct engine_config {
+	const char *name;	  /* of the sandbox; borrowed */
+	struct dispatch *dispatch; /* consumed by engine_new in every case */
+	enum sluice_dispatch mode;
+	unsigned workers_min, workers_max;
+	bool histograms;	  /* keep latencies per call */
+	int trace_fd;		  /* -1: none; borrowed */
+	bool trace_chrome;	  /* else lines of text */
+	bool proc_memory;	  /* read task memory through /proc/PID/mem */
+	bool proc_granted;	  /* the policy grants /proc for reading */
+};
+
+int engine_new(const struct engine_config *config, struct engine **ret, struct sluice_error *err);
+
+/* A descriptor the owner wants watched on the control thread. */
+typedef void (*engine_source_fn)(struct engine *e, void *userdata);
+int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata);
+
+/* Serve @listener (consumed) on the calling thread until engine_stop, and all other engine threads have ended. */
+int engine_run(struct engine *e, int listener);
+
+/* Make engine_run return soon; pending calls are left to the kernel. Any thread. */
+void engine_stop(struct engine *e);
+/* Call @fn on the control thread after @delay_ms; one timer, a later call replaces it; UINT64_MAX disarms. Control thread, or before engine_run. */
+void engine_set_timer(struct engine *e, uint64_t delay_ms, engine_source_fn fn, void *userdata);
+
+struct engine_counts {
+	uint64_t notifications, denied, dropped, takeovers;
+};
+void engine_counts(const struct engine *e, struct engine_counts *ret);
+char *engine_stats_json(struct engine *e);
+struct engine *engine_ref(struct engine *e);
+struct engine *engine_unref(struct engine *e);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of a policy: plain data that confine/, engine/ and sandbox/ read.
+ *
+ * Pure: nothing here makes a system call. Fields are written by the public setters only and are constant while a
+ * sandbox is being started from the policy. The compiled form belongs to confine/ and is guarded by `lock`.
+ */
+#ifndef SLUICE_POLICY_POLICY_H
+#define SLUICE_POLICY_POLICY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <sluice/policy.h>
+
+enum policy_access {
+	POLICY_READ = 1,   /* read, list, execute */
+	POLICY_WRITE = 2,  /* POLICY_READ and every change */
+	POLICY_LIST = 3,   /* list directories only */
+	POLICY_DEVICE = 4, /* read, write and ioctl of a device node or a directory of them */
+};
+
+struct policy_grant {
+	char *path;
+	enum policy_access access;
+	bool optional; /* skipped in silence when the path does not exist */
+};
+
+enum policy_feature {
+	POLICY_FS_REFER = 0,
+	POLICY_FS_TRUNCATE,
+	POLICY_NET_TCP,
+	POLICY_FS_IOCTL_DEV,
+	POLICY_SIGNAL_SCOPE,
+	POLICY_ABSTRACT_UNIX_SCOPE,
+	POLICY_N_FEATURES,
+};
+
+/* One later setting of a call, in the order given; `name` is a kernel name or "@group". */
+struct policy_call_rule {
+	char *name;
+	bool deny;
+};
+
+struct sluice_policy {
+	atomic_uint refs;
+	struct policy_grant *grants;
+	size_t n_grants;
+	bool default_devices;
+	char *name; /* NULL: sandbox-PID-N */
+	char *cwd;  /* NULL: the caller's */
+	bool clean_env;
+	char **env; /* KEY=VALUE, n_env of them */
+	size_t n_env;
+	uint64_t timeout_ms;
+	uint64_t max_open_files;
+	struct policy_call_rule *call_rules;
+	size_t n_call_rules;
+	uint32_t degraded; /* bits of enum policy_feature */
+	uint32_t disabled;
+	enum sluice_dispatch dispatch;
+	unsigned workers_min, workers_max; /* workers_max 0: the default */
+
+	uint64_t generation; /* raised by every setter */
+	pthread_mutex_t lock;
+	void *compiled; /* guarded by lock; owned by confine/ */
+	void (*compiled_unref)(void *compiled);
+};
+
+/* The stable word of a feature ("fs-refer" ...). */
+const char *policy_feature_name(enum policy_feature f);
+
+/*
+ * Environment of the command: @base (the caller's, NULL-terminated) or, with clean_env, PATH only, with the policy's settings laid over.
+ * Returns a NULL-terminated heap array whose strings live in the same block (one free()), or NULL when memory is short.
+ */
+char **policy_build_env(const struct sluice_policy *p, char *const *base);
+
+#endif
