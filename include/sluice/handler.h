@@ -29,8 +29,14 @@ SLUICE_BEGIN_DECLS
 
 /* The stopped call. Valid only while the handler runs (see sluice_request_defer for later). */
 struct sluice_request;
-/* The right to answer a call later. */
-struct sluice_deferral;
+/*
+ * The right to answer a call later: a plain value, to be copied and kept anywhere. It keeps what it needs of the engine alive until it is
+ * answered.
+ */
+struct sluice_deferral {
+	void *engine;
+	uint64_t token;
+};
 
 /* ---- verdicts ---- */
 
@@ -212,6 +218,7 @@ struct sluice_open_args {
 	uint64_t flags;	  /* O_* */
 	uint64_t mode;
 	uint64_t resolve; /* RESOLVE_*, openat2 only */
+	int openat2;	  /* 1: the call is openat2, which refuses flags that the others ignore */
 };
 SLUICE_API int sluice_request_open_args(struct sluice_request *req, struct sluice_open_args *ret);
 
@@ -262,16 +269,18 @@ SLUICE_API void sluice_request_outcome(const struct sluice_request *req, struct 
 /* ---- answering later ---- */
 
 /*
- * Take the right to answer this call later, from any thread; then return sluice_defer(). The deferral must be given back
- * exactly once with sluice_deferral_answer, also when the task or the whole sandbox is gone by then. The handler's deadline goes on.
+ * Take the right to answer this call later, from any thread; then return sluice_defer(). It must be given back with
+ * sluice_deferral_answer, also when the task or the whole sandbox is gone by then. The handler's deadline goes on.
  * -EAGAIN: too many calls are deferred (1024 per sandbox). -EALREADY: taken already.
  */
-SLUICE_API int sluice_request_defer(struct sluice_request *req, struct sluice_deferral **ret);
+SLUICE_API int sluice_request_defer(struct sluice_request *req, struct sluice_deferral *ret);
 /*
- * Answer and free @d. CONTINUE goes on with the rest of the chain; any other verdict is final. Returns 0, or -ENOENT when
- * nobody waits any more (deadline, death of the task, end of the sandbox); a verdict's descriptor is closed all the same.
+ * Answer. CONTINUE goes on with the rest of the chain; any other verdict is final. Returns 0; -ENOENT when nobody waits any more (deadline,
+ * death of the task, end of the sandbox); -EALREADY at a second answer, which changes nothing (it must not come after
+ * sluice_sandbox_free). A verdict's descriptor is closed in every case. A handler that answers its deferral and then returns another
+ * verdict than sluice_defer() has answered twice: the call is denied.
  */
-SLUICE_API int sluice_deferral_answer(struct sluice_deferral *d, struct sluice_verdict verdict);
+SLUICE_API int sluice_deferral_answer(const struct sluice_deferral *d, struct sluice_verdict verdict);
 
 SLUICE_END_DECLS
 

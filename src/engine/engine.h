@@ -39,19 +39,29 @@ struct engine_config {
 	bool proc_granted;	  /* the policy grants /proc for reading */
 };
 
-int engine_new(const struct engine_config *config, struct engine **ret, struct sluice_error *err);
+int engine_new(const struct engine_config *config, struct engine **ret);
 
-/* A descriptor the owner wants watched on the control thread. */
+/* Make the poller, so that sources can be added. Control thread. */
+int engine_prepare(struct engine *e, bool epoll_only);
+/* "io_uring" or "epoll". */
+const char *engine_poller(const struct engine *e);
+
+/* A descriptor the owner wants watched on the control thread; @fn is called while it is readable or hung up. Returns a handle or -errno. */
 typedef void (*engine_source_fn)(struct engine *e, void *userdata);
 int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata);
-
-/* Serve @listener (consumed) on the calling thread until engine_stop, and all other engine threads have ended. */
-int engine_run(struct engine *e, int listener);
-
-/* Make engine_run return soon; pending calls are left to the kernel. Any thread. */
-void engine_stop(struct engine *e);
-/* Call @fn on the control thread after @delay_ms; one timer, a later call replaces it; UINT64_MAX disarms. Control thread, or before engine_run. */
+void engine_remove_source(struct engine *e, int source);
+/* Call @fn on the control thread after @delay_ms; one timer, a later call replaces it; UINT64_MAX disarms. Control thread. */
 void engine_set_timer(struct engine *e, uint64_t delay_ms, engine_source_fn fn, void *userdata);
+
+/* Take @listener (consumed in every case) and watch it. Control thread, once. */
+int engine_serve(struct engine *e, int listener);
+/*
+ * Wait and serve on the calling thread until engine_stop, and until all other engine threads have ended. No task may be left under the listener's
+ * filter when it is stopped.
+ */
+void engine_run(struct engine *e);
+/* Make engine_run return. Any thread. */
+void engine_stop(struct engine *e);
 
 struct engine_counts {
 	uint64_t notifications, denied, dropped, takeovers;

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The built-in handlers. Each lives in a folder of its own, knows no other, and registers through the call that extras use too.
+ * An unused one registers nothing, so it traps nothing.
+ */
+#ifndef SLUICE_BUILTIN_BUILTIN_H
+#define SLUICE_BUILTIN_BUILTIN_H
+
+struct dispatch;
+struct sluice_policy;
+
+/* Register the built-ins that @p needs, in their fixed order. Returns 0 or -errno. */
+int builtin_register_all(struct dispatch *d, const struct sluice_policy *p);
+
+#endif

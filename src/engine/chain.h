@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of a dispatch table: the chain of one call and what is counted about it.
+ *
+ * Shape is constant once the engine runs. Counters are atomic, statistics only, except `demoted`, which moves a chain to the pool
+ * and needs no order with anything either: a call that misses it runs inline once more.
+ */
+#ifndef SLUICE_ENGINE_CHAIN_H
+#define SLUICE_ENGINE_CHAIN_H
+
+#include "engine/dispatch.h"
+
+struct family_call;
+struct histogram;
+
+/* A prompt handler whose running mean passes this is moved to the pool: about four hand-offs, so that moving it costs less than it gives. */
+#define CHAIN_SLOW_MEAN_NS 150000u
+/* Calls before the mean is believed. */
+#define CHAIN_SLOW_AFTER 16u
+
+struct chain_handler {
+	sluice_handler_fn fn;
+	void *userdata;
+	char *name; /* owned */
+	uint32_t flags;
+	uint32_t deadline_ms;
+	int deadline_errno;
+	bool builtin;
+
+	_Atomic uint64_t calls, total_ns, max_ns;
+	_Atomic uint64_t mean_ns; /* running mean over about 16 calls */
+	_Atomic uint64_t late;	  /* missed deadlines */
+	_Atomic bool demoted;	  /* proved slow: runs in the pool */
+};
+
+struct chain {
+	int nr;
+	const struct family_call *family; /* NULL: no paths */
+	uint32_t n_handlers;
+	uint32_t n_observers;
+	uint32_t deadline_ms; /* longest of its handlers' */
+	struct chain_handler *handlers;	 /* deciding ones, in order */
+	struct chain_handler *observers; /* in order */
+	_Atomic bool to_pool; /* a handler may block or was demoted */
+
+	_Atomic uint64_t count, failed, dropped, supervised_ns;
+	struct histogram *latency; /* NULL unless asked for */
+};
+
+struct dispatch {
+	struct chain *chains[DISPATCH_MAX_NR]; /* NULL: not trapped */
+	bool extras_begun;
+	unsigned n_extras;
+};
+
+static inline struct chain *dispatch_chain(const struct dispatch *d, int nr)
+{
+	return nr >= 0 && nr < DISPATCH_MAX_NR ? d->chains[nr] : NULL;
+}
+
+/* Account one call of @h that took @ns; moves its chain to the pool when it proves slow. */
+void chain_account(struct chain *c, struct chain_handler *h, uint64_t ns);
+/* Move @c to the pool because @h (may be NULL) was stuck. */
+void chain_demote(struct chain *c, struct chain_handler *h);
+
+#endif

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/dispatch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/chain.h"
+#include "task/family.h"
+
+#define HANDLER_FLAGS (SLUICE_MAY_BLOCK | SLUICE_OBSERVER | SLUICE_INSIST)
+#define DEADLINE_MAX_MS 3600000u
+
+struct dispatch *dispatch_new(void)
+{
+	return calloc(1, sizeof(struct dispatch));
+}
+
+static void handlers_free(struct chain_handler *h, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		free(h[i].name);
+	free(h);
+}
+
+struct dispatch *dispatch_free(struct dispatch *d)
+{
+	if (!d)
+		return NULL;
+	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
+		struct chain *c = d->chains[nr];
+
+		if (!c)
+			continue;
+		handlers_free(c->handlers, c->n_handlers);
+		handlers_free(c->observers, c->n_observers);
+		free(c->latency);
+		free(c);
+	}
+	free(d);
+	return NULL;
+}
+
+static struct chain *dispatch_get_chain(struct dispatch *d, int nr)
+{
+	struct chain *c = d->chains[nr];
+
+	if (c)
+		return c;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->nr = nr;
+	c->family = family_of(nr);
+	d->chains[nr] = c;
+	return c;
+}
+
+static bool handler_valid(const struct sluice_handler *h)
+{
+	return h->nr >= 0 && h->nr < DISPATCH_MAX_NR && h->fn && !(h->flags & ~HANDLER_FLAGS) &&
+	       h->deadline_ms <= DEADLINE_MAX_MS && h->deadline_errno >= 0 &&
+	       h->deadline_errno <= 4095;
+}
+
+static char *handler_name(struct dispatch *d, const struct sluice_handler *h, bool builtin)
+{
+	char text[32];
+
+	if (!builtin)
+		d->n_extras++;
+	if (h->name)
+		return strdup(h->name);
+	snprintf(text, sizeof(text), "extra-%u", d->n_extras);
+	return strdup(text);
+}
+
+/* Room for one more at the end of *list, zeroed; NULL when memory is short. */
+static struct chain_handler *handlers_grow(struct chain_handler **list, uint32_t n)
+{
+	struct chain_handler *grown = realloc(*list, (n + 1) * sizeof(*grown));
+
+	if (!grown)
+		return NULL;
+	*list = grown;
+	memset(&grown[n], 0, sizeof(grown[n]));
+	return &grown[n];
+}
+
+int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builtin)
+{
+	bool observer = h->flags & SLUICE_OBSERVER;
+	struct chain_handler *slot;
+	struct chain *c;
+	uint32_t *n;
+
+	if (!handler_valid(h) || (builtin && d->extras_begun))
+		return -EINVAL;
+	c = dispatch_get_chain(d, h->nr);
+	if (!c)
+		return -ENOMEM;
+	if (c->n_handlers + c->n_observers >= DISPATCH_MAX_CHAIN)
+		return -E2BIG;
+	n = observer ? &c->n_observers : &c->n_handlers;
+	slot = handlers_grow(observer ? &c->observers : &c->handlers, *n);
+	if (!slot)
+		return -ENOMEM;
+	slot->name = handler_name(d, h, builtin);
+	if (!slot->name)
+		return -ENOMEM;
+	slot->fn = h->fn;
+	slot->userdata = h->userdata;
+	slot->flags = h->flags;
+	slot->deadline_ms = h->deadline_ms ? h->deadline_ms : SLUICE_DEADLINE_DEFAULT_MS;
+	slot->deadline_errno = h->deadline_errno ? h->deadline_errno : EPERM;
+	slot->builtin = builtin;
+	(*n)++;
+	if (h->flags & SLUICE_MAY_BLOCK)
+		atomic_store_explicit(&c->to_pool, true, memory_order_relaxed);
+	if (slot->deadline_ms > c->deadline_ms)
+		c->deadline_ms = slot->deadline_ms;
+	d->extras_begun |= !builtin;
+	return 0;
+}
+
+size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max)
+{
+	size_t n = 0;
+
+	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
+		if (!d->chains[nr])
+			continue;
+		if (n < max)
+			ret[n] = nr;
+		n++;
+	}
+	return n;
+}
+
+void chain_demote(struct chain *c, struct chain_handler *h)
+{
+	if (h)
+		atomic_store_explicit(&h->demoted, true, memory_order_relaxed);
+	atomic_store_explicit(&c->to_pool, true, memory_order_relaxed);
+}
+
+void chain_account(struct chain *c, struct chain_handler *h, uint64_t ns)
+{
+	uint64_t calls = atomic_fetch_add_explicit(&h->calls, 1, memory_order_relaxed) + 1;
+	uint64_t mean = atomic_load_explicit(&h->mean_ns, memory_order_relaxed);
+	uint64_t max = atomic_load_explicit(&h->max_ns, memory_order_relaxed);
+
+	atomic_fetch_add_explicit(&h->total_ns, ns, memory_order_relaxed);
+	if (ns > max) /* a lost race loses one maximum: statistics only */
+		atomic_store_explicit(&h->max_ns, ns, memory_order_relaxed);
+	/* exponential mean with weight 1/16 */
+	mean = mean - mean / 16 + ns / 16;
+	atomic_store_explicit(&h->mean_ns, mean, memory_order_relaxed);
+	if (mean > CHAIN_SLOW_MEAN_NS && calls > CHAIN_SLOW_AFTER)
+		chain_demote(c, h);
+}

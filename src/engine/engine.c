@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The engine's life and its control thread.
+ *
+ * The control thread sleeps in the poller. It is parked while nothing is on its way; whoever starts something then rings it (runner_enter,
+ * deferral_park, the hand-over), and it ticks until it has seen no progress for a while: each tick it looks for a receiver
+ * that is still in the call of the last tick (takeover), for deadlines, and for FIFO waits whose task has gone.
+ */
+#define _GNU_SOURCE
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/engine_internal.h"
+#include "sys/notif.h"
+#include "util/histogram.h"
+
+uint64_t engine_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+void engine_ring(struct engine *e)
+{
+	uint64_t one = 1;
+
+	/* full: it has been rung already */
+	if (write(e->doorbell, &one, sizeof(one)) < 0)
+		return;
+}
+
+/* ---- life ---- */
+
+/* RECV wakes up at the filter's end from 6.11 on. */
+static bool kernel_recv_hangs(void)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname u;
+
+	if (uname(&u) < 0 || sscanf(u.release, "%u.%u", &major, &minor) != 2)
+		return true;
+	return major < 6 || (major == 6 && minor < 11);
+}
+
+static int engine_histograms(struct dispatch *d)
+{
+	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
+		if (!d->chains[nr])
+			continue;
+		d->chains[nr]->latency = calloc(1, sizeof(struct histogram));
+		if (!d->chains[nr]->latency)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int engine_init(struct engine *e, const struct engine_config *config)
+{
+	atomic_init(&e->refs, 1);
+	e->config = *config;
+	snprintf(e->name, sizeof(e->name), "%s", config->name);
+	e->config.name = e->name;
+	e->dispatch = config->dispatch;
+	e->listener = -1;
+	e->timer_ns = UINT64_MAX;
+	e->recv_hangs = kernel_recv_hangs();
+	pthread_mutex_init(&e->runners_lock, NULL);
+	e->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->doorbell < 0)
+		return -errno;
+	return config->histograms ? engine_histograms(e->dispatch) : 0;
+}
+
+int engine_new(const struct engine_config *config, struct engine **ret)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+	int r;
+
+	if (!e) {
+		dispatch_free(config->dispatch);
+		return -ENOMEM;
+	}
+	r = engine_init(e, config);
+	if (r < 0) {
+		engine_unref(e);
+		return r;
+	}
+	*ret = e;
+	return 0;
+}
+
+struct engine *engine_ref(struct engine *e)
+{
+	atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
+	return e;
+}
+
+/* Verdicts that were given but never carried out may own descriptors. */
+static void engine_drain(struct engine *e)
+{
+	struct sluice_request *req;
+
+	while (e->handoff && (req = handoff_pop(e->handoff))) {
+		if (req->deferred && req->given.kind == SLUICE_INJECT_FD && req->given.fd >= 0)
+			close(req->given.fd);
+	}
+}
+
+struct engine *engine_unref(struct engine *e)
+{
+	uint32_t n;
+
+	if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	engine_drain(e);
+	n = atomic_load(&e->n_runners);
+	for (uint32_t i = 0; i < n; i++)
+		free(e->runners[i]);
+	handoff_free(e->handoff);
+	slab_free(e->slab);
+	dispatch_free(e->dispatch);
+	if (e->listener >= 0)
+		close(e->listener);
+	if (e->doorbell >= 0)
+		close(e->doorbell);
+	pthread_mutex_destroy(&e->runners_lock);
+	free(e);
+	return NULL;
+}
+
+void engine_stop(struct engine *e)
+{
+	atomic_store(&e->stopping, true);
+	engine_ring(e);
+}
+
+/* ---- what the owner wants of the control thread ---- */
+
+int engine_prepare(struct engine *e, bool epoll_only)
+{
+	int slot, r = poller_new(&e->poller, epoll_only);
+
+	if (r < 0)
+		return r;
+	slot = poller_add(e->poller, e->doorbell, POLLIN);
+	e->doorbell_slot = slot;
+	return slot < 0 ? slot : 0;
+}
+
+const char *engine_poller(const struct engine *e)
+{
+	return e->poller ? poller_name(e->poller) : "none";
+}
+
+int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata)
+{
+	int slot = poller_add(e->poller, fd, POLLIN);
+
+	if (slot < 0)
+		return slot;
+	e->sources[slot] = (struct engine_source){ (unsigned)slot, fn, userdata, true };
+	return slot;
+}
+
+void engine_remove_source(struct engine *e, int source)
+{
+	e->sources[source].used = false;
+	poller_remove(e->poller, (unsigned)source);
+}
+
+void engine_set_timer(struct engine *e, uint64_t delay_ms, engine_source_fn fn, void *userdata)
+{
+	e->timer_fn = fn;
+	e->timer_userdata = userdata;
+	e->timer_ns = delay_ms == UINT64_MAX ? UINT64_MAX : engine_now_ns() + delay_ms * 1000000u;
+}
+
+/* ---- looking after runners ---- */
+
+struct look {
+	uint64_t seq;
+	struct sluice_request *req;
+	uint64_t ticket;
+	struct chain_handler *handler;
+	uint64_t deadline_ns;
+	struct chain *chain;
+};
+
+/* A consistent look at what @r runs. Returns false when it runs nothing (or has just changed). */
+static bool runner_look(struct runner *r, struct look *ret)
+{
+	ret->seq = atomic_load(&r->seq);
+	if (!(ret->seq & 1))
+		return false;
+	ret->req = atomic_load(&r->current);
+	ret->ticket = atomic_load(&r->ticket);
+	ret->handler = atomic_load(&r->handler);
+	ret->deadline_ns = atomic_load(&r->deadline_ns);
+	return atomic_load(&r->seq) == ret->seq;
+}
+
+/* A handler is past its deadline: deny in its place, or send what was decided when it is an observer that is late. */
+static void runner_overdue(struct engine *e, const struct look *l)
+{
+	struct sluice_request *req = l->req;
+
+	if (request_claim(req, l->ticket)) {
+		serve_deny(e, req, l->handler, l->handler ? l->handler->deadline_errno : EPERM);
+		return;
+	}
+	if (atomic_load_explicit(&req->decided, memory_order_acquire) &&
+	    request_claim_send(req, l->ticket)) {
+		if (l->handler)
+			atomic_fetch_add(&l->handler->late, 1);
+		serve_send(e, req);
+	}
+}
+
+/* Let a runner go that waits in an open of a FIFO for a task that is gone (or for an engine that stops). */
+static void runner_free_fifo(struct engine *e, struct runner *r)
+{
+	int fd = atomic_load(&r->fifo), other;
+	struct look l;
+	char path[32];
+
+	if (fd < 0 || !runner_look(r, &l))
+		return;
+	if (!atomic_load(&e->stopping) && notif_id_valid(e->listener, l.req->notif.id) == 0)
+		return;
+	if (!atomic_compare_exchange_strong(&r->fifo, &fd, FIFO_IN_USE))
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	other = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (other >= 0)
+		close(other);
+	atomic_store(&r->fifo, fd);
+}
+
+/* The receiver is where it was at the last look: somebody else takes the role. */
+static void take_over(struct engine *e, const struct look *l)
+{
+	atomic_fetch_add(&e->receiver_epoch, 1);
+	if (runner_start(e, RUNNER_RECEIVER) < 0) {
+		atomic_fetch_sub(&e->receiver_epoch, 1); /* no more threads: it stays the receiver */
+		return;
+	}
+	atomic_fetch_add(&e->takeovers, 1);
+	if (l->handler) /* an act that is slow (an open that waits) says nothing about the handlers */
+		chain_demote(l->chain, l->handler);
+}
+
+static bool is_receiver(struct engine *e, struct runner *r)
+{
+	return atomic_load(&r->role) == RUNNER_RECEIVER && r->epoch == e->receiver_epoch;
+}
+
+/* Look at one runner. Returns true when it runs something. */
+static bool runner_tick(struct engine *e, struct runner *r, uint64_t now_ns)
+{
+	struct look l;
+	bool same;
+
+	runner_free_fifo(e, r);
+	if (!runner_look(r, &l)) {
+		r->seen_seq = 0;
+		return false;
+	}
+	same = l.seq == r->seen_seq;
+	r->seen_seq = l.seq;
+	if (l.deadline_ns && now_ns > l.deadline_ns)
+		runner_overdue(e, &l);
+	if (same && e->config.mode != SLUICE_DISPATCH_INLINE && is_receiver(e, r)) {
+		l.chain = l.req->chain;
+		take_over(e, &l);
+	}
+	return true;
+}
+
+struct activity {
+	bool receiver, others;
+};
+
+static struct activity engine_tick(struct engine *e)
+{
+	uint32_t n = atomic_load(&e->n_runners);
+	uint64_t now = engine_now_ns();
+	struct activity a = { false, false };
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct runner *r = e->runners[i];
+
+		if (runner_tick(e, r, now)) {
+			if (is_receiver(e, r))
+				a.receiver = true;
+			else
+				a.others = true;
+		}
+	}
+	if (atomic_load(&e->n_deferred)) {
+		a.others = true;
+		deferral_expire(e, now);
+	}
+	if (e->handoff && handoff_length(e->handoff))
+		a.others = true;
+	if (atomic_exchange(&e->want_worker, 0))
+		runner_want_worker(e, true);
+	return a;
+}
+
+/* Is anything on its way? Asked once more after control_parked was published (full fence); pairs with runner_enter. */
+static bool engine_busy(struct engine *e)
+{
+	uint32_t n = atomic_load(&e->n_runners);
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (atomic_load(&e->runners[i]->seq) & 1)
+			return true;
+	}
+	return atomic_load(&e->n_deferred) || atomic_load(&e->want_worker) ||
+	       (e->handoff && handoff_length(e->handoff));
+}
+
+/* How long may the control thread sleep? -1: until it is rung. */
+static int64_t engine_sleep_ms(struct engine *e, struct activity a)
+{
+	if (a.receiver)
+		e->quiet_ticks = 0;
+	else if (e->quiet_ticks < TICKS_UNTIL_PARKED)
+		e->quiet_ticks++;
+	if (e->quiet_ticks < TICKS_UNTIL_PARKED)
+		return TICK_BUSY_MS;
+	if (a.others)
+		return TICK_POOL_MS;
+	atomic_store(&e->control_parked, true);
+	if (!engine_busy(e))
+		return -1;
+	atomic_store(&e->control_parked, false);
+	e->quiet_ticks = 0;
+	return TICK_BUSY_MS;
+}
+
+static int64_t engine_timer_ms(const struct engine *e, int64_t sleep_ms)
+{
+	uint64_t now = engine_now_ns();
+	uint64_t left;
+
+	if (e->timer_ns == UINT64_MAX)
+		return sleep_ms;
+	left = e->timer_ns > now ? (e->timer_ns - now + 999999) / 1000000 : 0;
+	if (left > INT32_MAX)
+		left = INT32_MAX;
+	return sleep_ms < 0 || (int64_t)left < sleep_ms ? (int64_t)left : sleep_ms;
+}
+
+static void engine_run_timer(struct engine *e)
+{
+	if (e->timer_ns == UINT64_MAX || engine_now_ns() < e->timer_ns)
+		return;
+	e->timer_ns = UINT64_MAX;
+	e->timer_fn(e, e->timer_userdata);
+}
+
+/* ---- events ---- */
+
+/* The first notification: from now on a receiver takes them, and only the listener's end is waited for here. */
+static int engine_wake_up(struct engine *e)
+{
+	if (!e->slab)
+		e->slab = slab_new();
+	if (!e->handoff)
+		e->handoff = handoff_new(REQUESTS_MAX * 2);
+	if (!e->slab || !e->handoff)
+		return -ENOMEM;
+	for (unsigned i = 0; i < e->config.workers_min; i++)
+		runner_want_worker(e, true);
+	return runner_start(e, RUNNER_RECEIVER);
+}
+
+static int on_listener(struct engine *e, uint32_t events)
+{
+	int r = 0;
+
+	if (events & POLLIN) {
+		r = engine_wake_up(e);
+		if (r < 0) /* tried again at the next turn: the task waits meanwhile */
+			return r;
+	}
+	if (events & (POLLIN | POLLHUP)) {
+		poller_remove(e->poller, (unsigned)e->listener_slot);
+		e->listener_slot = -1;
+	}
+	return r;
+}
+
+static void on_event(struct engine *e, const struct poller_event *ev)
+{
+	uint64_t count;
+
+	if ((int)ev->slot == e->listener_slot) {
+		if (on_listener(e, ev->events) < 0)
+			poll(NULL, 0, 10); /* memory or threads are short: not in a busy loop */
+	} else if ((int)ev->slot == e->doorbell_slot) {
+		if (read(e->doorbell, &count, sizeof(count)) < 0)
+			return;
+		e->quiet_ticks = 0;
+	} else if (e->sources[ev->slot].used) {
+		e->sources[ev->slot].fn(e, e->sources[ev->slot].userdata);
+	}
+}
+
+static void engine_loop(struct engine *e)
+{
+	struct poller_event ev[POLLER_MAX_FDS];
+	struct activity a = { false, false };
+
+	e->quiet_ticks = TICKS_UNTIL_PARKED;
+	while (!atomic_load(&e->stopping)) {
+		int64_t ms = engine_timer_ms(e, engine_sleep_ms(e, a));
+		int n = poller_wait(e->poller, ms, ev, POLLER_MAX_FDS);
+
+		atomic_store(&e->control_parked, false);
+		for (int i = 0; i < n; i++)
+			on_event(e, &ev[i]);
+		engine_run_timer(e);
+		a = engine_tick(e);
+	}
+}
+
+/* All runners leave: the receiver because the filter has no task left, workers because the ring is closed, FIFO waits because they are freed. */
+static void engine_wind_up(struct engine *e)
+{
+	bool waits;
+
+	if (e->handoff)
+		handoff_close(e->handoff);
+	do {
+		uint32_t n = atomic_load(&e->n_runners);
+
+		waits = false;
+		for (uint32_t i = 0; i < n; i++) {
+			runner_free_fifo(e, e->runners[i]);
+			waits |= atomic_load(&e->runners[i]->fifo) != -1;
+		}
+		if (waits)
+			poll(NULL, 0, 1);
+	} while (waits);
+	runners_join(e);
+	if (e->slab)
+		deferral_expire(e, UINT64_MAX);
+}
+
+int engine_serve(struct engine *e, int listener)
+{
+	int slot;
+
+	e->listener = listener;
+	notif_set_sync_wake_up(listener); /* older than 6.6: slower, not wrong */
+	slot = poller_add(e->poller, listener, POLLIN);
+	e->listener_slot = slot;
+	return slot < 0 ? slot : 0;
+}
+
+void engine_run(struct engine *e)
+{
+	trace_begin(e);
+	engine_loop(e);
+	engine_wind_up(e);
+	trace_end(e);
+	e->poller = poller_free(e->poller);
+}
+
+void engine_counts(const struct engine *e, struct engine_counts *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
+		struct chain *c = e->dispatch->chains[nr];
+
+		if (!c)
+			continue;
+		ret->notifications += atomic_load(&c->count);
+		ret->denied += atomic_load(&c->failed);
+		ret->dropped += atomic_load(&c->dropped);
+	}
+	ret->takeovers = atomic_load(&e->takeovers);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of an engine: shared by the files of this folder only.
+ */
+#ifndef SLUICE_ENGINE_ENGINE_INTERNAL_H
+#define SLUICE_ENGINE_ENGINE_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "engine/chain.h"
+#include "engine/engine.h"
+#include "engine/handoff.h"
+#include "engine/poller.h"
+#include "engine/request_internal.h"
+
+/* Runners beyond workers_max: receivers stuck in handlers, and acts that wait in an open of a FIFO. */
+#define RUNNERS_SPARE 64u
+#define RUNNERS_MAX (256u + RUNNERS_SPARE)
+/* A worker above workers_min leaves after this long without work. */
+#define WORKER_IDLE_MS 5000
+/* The control thread looks this often while the receiver is busy: two looks at the same call mean it is stuck, so within 2 ms. */
+#define TICK_BUSY_MS 1
+/* ... and this often while only workers or deferrals are on their way. */
+#define TICK_POOL_MS 10
+/* Looks without any progress before the control thread goes back to sleep. */
+#define TICKS_UNTIL_PARKED 20
+
+/* In runner->fifo while the control thread frees the one that waits. */
+#define FIFO_IN_USE (-2)
+
+enum runner_role {
+	RUNNER_FREE = 0,
+	RUNNER_RECEIVER,
+	RUNNER_WORKER,
+	RUNNER_ENDED, /* the thread is about to return; to be joined before the slot is used again */
+};
+
+/*
+ * A thread that runs chains. The fields that the control thread reads are a sequence-locked record: `seq` is odd while a chain runs, and raised
+ * at its begin and end, so a look is valid when seq was odd and the same before and after.
+ */
+struct runner {
+	struct engine *engine;
+	pthread_t thread;
+	_Atomic uint32_t role;
+	uint32_t epoch; /* of the receiver's role, as given to this runner; owned by the runner */
+
+	_Atomic uint64_t seq;
+	_Atomic(struct sluice_request *) current;
+	_Atomic uint64_t ticket;
+	_Atomic(struct chain_handler *) handler; /* NULL: the engine itself acts */
+	_Atomic uint64_t deadline_ns;		 /* 0: none */
+	_Atomic int fifo; /* O_PATH descriptor of a FIFO whose open this runner waits in, -1, or FIFO_IN_USE */
+	uint64_t seen_seq;	  /* owned by the control thread */
+};
+
+struct engine_source {
+	unsigned slot;
+	engine_source_fn fn;
+	void *userdata;
+	bool used;
+};
+
+struct engine {
+	_Atomic uint32_t refs;
+	struct engine_config config;
+	char name[72];
+	struct dispatch *dispatch; /* owned */
+	int listener;		   /* owned; -1 before engine_run; constant while runners exist */
+	bool recv_hangs;	   /* kernel older than 6.11: RECV does not see the filter's end */
+
+	/* made before the first receiver starts */
+	struct slab *slab;
+	struct handoff *handoff;
+
+	/* owned by the control thread */
+	struct poller *poller;
+	int listener_slot, doorbell_slot;
+	struct engine_source sources[POLLER_MAX_FDS];
+	uint64_t timer_ns; /* UINT64_MAX: none */
+	engine_source_fn timer_fn;
+	void *timer_userdata;
+	unsigned quiet_ticks;
+
+	int doorbell;		      /* eventfd; written by any thread */
+	_Atomic bool stopping;
+	_Atomic bool control_parked;  /* full fence with a receiver's seq, see control_park */
+	_Atomic uint32_t receiver_epoch; /* raised to take the role away */
+	_Atomic uint32_t n_deferred;
+	_Atomic uint32_t n_workers;   /* runners with a worker's role */
+	_Atomic uint32_t n_blocked;   /* of all runners, those that wait in an open of a FIFO */
+	_Atomic uint32_t want_worker; /* set by a thread that may not make one itself */
+	_Atomic uint64_t takeovers;
+
+	pthread_mutex_t runners_lock; /* guards making, joining and freeing of runners */
+	struct runner *runners[RUNNERS_MAX]; /* written under runners_lock; pointers once set stay until the end */
+	_Atomic uint32_t n_runners;
+
+	_Atomic bool trace_begun;
+};
+
+/* Ring the control thread. Any thread; async-signal-safe. */
+void engine_ring(struct engine *e);
+uint64_t engine_now_ns(void);
+
+/* runner.c: start a thread with @role. 0, -EAGAIN when no more are allowed, -errno. Engine threads only (it inherits their confinement). */
+int runner_start(struct engine *e, enum runner_role role);
+/* Make sure that some worker will take what was just pushed without a parked worker. @may_start: the caller is an engine thread. */
+void runner_want_worker(struct engine *e, bool may_start);
+void runners_join(struct engine *e);
+
+/* serve.c: run what is left of @req's chain on @r and answer. Returns true when @req was released or handed on, false when the caller may reuse it. */
+bool serve(struct runner *r, struct sluice_request *req);
+/* Send what was decided. */
+void serve_send(struct engine *e, struct sluice_request *req);
+/* Deny @req, of which the caller has won the claim, on behalf of @h that missed its deadline (or NULL). */
+void serve_deny(struct engine *e, struct sluice_request *req, struct chain_handler *h, int error);
+/* Drop one reference; the last one gives the request back to the slab. Returns true when it was the last. */
+bool request_put(struct engine *e, struct sluice_request *req);
+
+/* deferral.c: the handler returned SLUICE_DEFER. Returns true when the request is parked (or was handed on), false when a verdict is there already. */
+bool deferral_park(struct engine *e, struct sluice_request *req, struct chain_handler *h);
+/* The chain ended otherwise although the right was taken: whoever has it finds that nobody waits. */
+void deferral_void(struct sluice_request *req);
+/* Was a verdict given already? */
+bool deferral_answered(const struct sluice_request *req);
+/* Deny parked requests that are overdue at @now_ns (UINT64_MAX: all). Control thread. */
+void deferral_expire(struct engine *e, uint64_t now_ns);
+
+/* as_seen.c: carry out @req on behalf. Returns a descriptor to inject (flags in *ret_flags), or a negative errno. */
+int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_flags);
+
+/* trace.c */
+void trace_begin(struct engine *e);
+void trace_request(struct engine *e, const struct sluice_request *req);
+void trace_end(struct engine *e);
+
+#endif

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/handoff.h"
+
+#include <ck_ring.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+
+#include "sys/futex.h"
+#include "sys/tsan.h"
+
+struct handoff {
+	ck_ring_t ring;
+	_Atomic uint32_t parked; /* workers asleep or about to be, that no push has claimed yet */
+	_Atomic uint32_t claims; /* futex word: workers claimed by a push that have not left yet */
+	_Atomic bool closed;
+	ck_ring_buffer_t slots[];
+};
+
+struct handoff *handoff_new(unsigned slots)
+{
+	struct handoff *h = calloc(1, sizeof(*h) + slots * sizeof(ck_ring_buffer_t));
+
+	if (h)
+		ck_ring_init(&h->ring, slots);
+	return h;
+}
+
+struct handoff *handoff_free(struct handoff *h)
+{
+	free(h);
+	return NULL;
+}
+
+static bool decrement_unless_zero(_Atomic uint32_t *word)
+{
+	uint32_t n = atomic_load(word);
+
+	while (n) {
+		if (atomic_compare_exchange_weak(word, &n, n - 1))
+			return true;
+	}
+	return false;
+}
+
+bool handoff_push(struct handoff *h, struct sluice_request *req)
+{
+	tsan_release(req);
+	tsan_ignore_begin();
+	ck_ring_enqueue_mpmc(&h->ring, h->slots, req);
+	tsan_ignore_end();
+	/* orders the push before the look at parked; pairs with the increment in handoff_park */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!decrement_unless_zero(&h->parked))
+		return false;
+	atomic_fetch_add(&h->claims, 1);
+	futex_wake(&h->claims, 1);
+	return true;
+}
+
+struct sluice_request *handoff_pop(struct handoff *h)
+{
+	void *req = NULL;
+	bool got;
+
+	tsan_ignore_begin();
+	got = ck_ring_dequeue_mpmc(&h->ring, h->slots, &req);
+	tsan_ignore_end();
+	if (!got)
+		return NULL;
+	tsan_acquire(req);
+	return req;
+}
+
+/* Leave the parked state: either nobody has claimed this worker, or a claim is (or is about to be) there to consume. */
+static void handoff_unpark(struct handoff *h)
+{
+	if (decrement_unless_zero(&h->parked))
+		return;
+	while (!decrement_unless_zero(&h->claims))
+		sched_yield(); /* the claiming push is between its two steps */
+}
+
+int handoff_park(struct handoff *h, int64_t timeout_ms)
+{
+	int r = 0;
+
+	atomic_fetch_add(&h->parked, 1); /* full fence: published before the last look at the ring */
+	while (r == 0 && !handoff_length(h) && !atomic_load(&h->closed)) {
+		if (decrement_unless_zero(&h->claims))
+			return 0;
+		r = futex_wait(&h->claims, 0, timeout_ms);
+	}
+	handoff_unpark(h);
+	return r;
+}
+
+void handoff_close(struct handoff *h)
+{
+	atomic_store(&h->closed, true);
+	/* more claims than there can be workers: also one that is just about to sleep finds the word changed */
+	atomic_fetch_add(&h->claims, 1u << 20);
+	futex_wake(&h->claims, INT32_MAX);
+}
+
+unsigned handoff_length(struct handoff *h)
+{
+	unsigned n;
+
+	tsan_ignore_begin();
+	n = ck_ring_size(&h->ring);
+	tsan_ignore_end();
+	return n;
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public accessors of a request, and plans.
+ *
+ * All of them give private copies; what is behind a pointer is read at most once and shared by the chain. Thread: the runner that runs the chain.
+ */
+#define _GNU_SOURCE
+#include "engine/request_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "engine/engine_internal.h"
+#include "task/family.h"
+
+#define READ_MAX (1u << 20)
+#define OPEN_HOW_SIZE_VER0 24u
+#define PAGE_BYTES 4096u
+
+void request_begin(struct sluice_request *req, struct engine *e, struct chain *chain, uint64_t now_ns)
+{
+	req->engine = e;
+	req->chain = chain;
+	req->task.listener = e->listener;
+	req->task.tid = (pid_t)req->notif.pid;
+	req->task.id = req->notif.id;
+	req->task.by_proc = e->config.proc_memory;
+	req->received_ns = now_ns;
+	req->next = 0;
+	req->took_deferral = false;
+	req->deferred = false;
+	atomic_store_explicit(&req->defer_state, 0, memory_order_relaxed);
+	atomic_store_explicit(&req->decided, false, memory_order_relaxed);
+	/* the receiver uses one request again and again: each call is a life of its own */
+	atomic_store_explicit(&req->claim, request_ticket(req) + CLAIM_STEP, memory_order_relaxed);
+	memset(&req->plan, 0, sizeof(req->plan));
+	req->decoded[0].done = false;
+	req->decoded[1].done = false;
+	atomic_fetch_add_explicit(&chain->count, 1, memory_order_relaxed);
+}
+
+int sluice_request_nr(const struct sluice_request *req)
+{
+	return req->notif.data.nr;
+}
+
+uint64_t sluice_request_arg(const struct sluice_request *req, unsigned index)
+{
+	return index < 6 ? req->notif.data.args[index] : 0;
+}
+
+pid_t sluice_request_tid(const struct sluice_request *req)
+{
+	return req->task.tid;
+}
+
+uint64_t sluice_request_id(const struct sluice_request *req)
+{
+	return req->notif.id;
+}
+
+const char *sluice_request_sandbox_name(const struct sluice_request *req)
+{
+	return req->engine->name;
+}
+
+pid_t sluice_request_tgid(struct sluice_request *req)
+{
+	return task_tgid(&req->task);
+}
+
+ssize_t sluice_request_exe(struct sluice_request *req, char *buf, size_t size)
+{
+	return task_readlink(&req->task, "exe", buf, size);
+}
+
+ssize_t sluice_request_cwd(struct sluice_request *req, char *buf, size_t size)
+{
+	return task_readlink(&req->task, "cwd", buf, size);
+}
+
+ssize_t sluice_request_cmdline(struct sluice_request *req, char *buf, size_t size)
+{
+	return task_cmdline(&req->task, buf, size);
+}
+
+int sluice_request_read(struct sluice_request *req, uint64_t addr, void *buf, size_t size)
+{
+	return size > READ_MAX ? -E2BIG : task_read(&req->task, addr, buf, size);
+}
+
+int sluice_request_write(struct sluice_request *req, uint64_t addr, const void *buf, size_t size)
+{
+	return size > READ_MAX ? -E2BIG : task_write(&req->task, addr, buf, size);
+}
+
+ssize_t sluice_request_read_string(struct sluice_request *req, uint64_t addr, char *buf, size_t size)
+{
+	if (!size)
+		return -ENAMETOOLONG;
+	return size > READ_MAX ? -E2BIG : task_read_string(&req->task, addr, buf, size);
+}
+
+ssize_t sluice_request_path(struct sluice_request *req, unsigned which, const char **ret_path)
+{
+	const struct family_call *f = req->chain->family;
+	struct decoded_path *d;
+	int arg;
+
+	arg = !f || which > 1 ? -1 : which ? f->path2 : f->path;
+	if (arg < 0)
+		return -EINVAL;
+	d = &req->decoded[which];
+	if (!d->done) {
+		d->result = task_read_string(&req->task, req->notif.data.args[arg],
+					     req->buffers.path[which], PATH_MAX);
+		d->done = true;
+	}
+	if (d->result >= 0)
+		*ret_path = req->buffers.path[which];
+	return d->result;
+}
+
+int sluice_request_dirfd(struct sluice_request *req, unsigned which)
+{
+	const struct family_call *f = req->chain->family;
+	int arg;
+
+	if (!f || which > 1 || (which ? f->path2 : f->path) < 0)
+		return -EINVAL;
+	arg = which ? f->dirfd2 : f->dirfd;
+	if (arg < 0)
+		return AT_FDCWD;
+	arg = (int)req->notif.data.args[arg]; /* the kernel takes 32 bits */
+	return arg >= 0 || arg == AT_FDCWD ? arg : -EBADF;
+}
+
+static int open_how_args(struct sluice_request *req, struct sluice_open_args *ret)
+{
+	unsigned char how[PAGE_BYTES];
+	uint64_t size = req->notif.data.args[3];
+	uint64_t head[3];
+	int r;
+
+	if (size < OPEN_HOW_SIZE_VER0)
+		return -EINVAL;
+	if (size > sizeof(how))
+		return -E2BIG;
+	r = task_read(&req->task, req->notif.data.args[2], how, size);
+	if (r < 0)
+		return r;
+	for (size_t i = OPEN_HOW_SIZE_VER0; i < size; i++) {
+		if (how[i])
+			return -E2BIG; /* what a kernel says that doesn't know the field */
+	}
+	memcpy(head, how, sizeof(head));
+	ret->flags = head[0];
+	ret->mode = head[1];
+	ret->resolve = head[2];
+	ret->openat2 = 1;
+	return 0;
+}
+
+int sluice_request_open_args(struct sluice_request *req, struct sluice_open_args *ret)
+{
+	const __u64 *args = req->notif.data.args;
+
+	memset(ret, 0, sizeof(*ret));
+	switch (req->notif.data.nr) {
+#ifdef SYS_open
+	case SYS_open:
+		ret->flags = (uint32_t)args[1];
+		ret->mode = args[2] & 0xffff;
+		return 0;
+	case SYS_creat:
+		ret->flags = O_CREAT | O_WRONLY | O_TRUNC;
+		ret->mode = args[1] & 0xffff;
+		return 0;
+#endif
+	case SYS_openat:
+		ret->flags = (uint32_t)args[2];
+		ret->mode = args[3] & 0xffff;
+		return 0;
+	case SYS_openat2:
+		return open_how_args(req, ret);
+	default:
+		return -EINVAL;
+	}
+}
+
+ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_storage *ret)
+{
+	const __u64 *args = req->notif.data.args;
+	unsigned at;
+	int len, r;
+
+	switch (req->notif.data.nr) {
+	case SYS_connect:
+	case SYS_bind:
+		at = 1;
+		break;
+	case SYS_sendto:
+		at = 4;
+		break;
+	default:
+		return -EINVAL;
+	}
+	memset(ret, 0, sizeof(*ret));
+	len = (int)args[at + 1]; /* the kernel takes 32 bits, signed */
+	if (len < 0 || (size_t)len > sizeof(*ret))
+		return -EINVAL;
+	if (!len || !args[at])
+		return 0;
+	r = task_read(&req->task, args[at], ret, (size_t)len);
+	return r < 0 ? r : len;
+}
+
+void sluice_request_plan(const struct sluice_request *req, struct sluice_plan *ret)
+{
+	*ret = req->plan;
+}
+
+void sluice_request_outcome(const struct sluice_request *req, struct sluice_outcome *ret)
+{
+	*ret = req->outcome;
+}
+
+int request_plan_reply(struct sluice_request *req, const char *builtin, int64_t value, uint64_t addr,
+		       const void *data, size_t size)
+{
+	if (size > REQUEST_PLAN_BYTES)
+		return -E2BIG;
+	if (size)
+		memcpy(req->buffers.plan_bytes, data, size);
+	req->plan = (struct sluice_plan){
+		.kind = SLUICE_PLAN_REPLY,
+		.builtin = builtin,
+		.value = value,
+		.addr = addr,
+		.data = req->buffers.plan_bytes,
+		.size = size,
+	};
+	return 0;
+}

@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running a chain and answering.
+ *
+ * Order of things for one request: handlers until the first verdict that is not CONTINUE; then the act that the verdict or the plan asks for;
+ * then the claim (from here on no deadline can answer instead); then what the task will see (injected descriptor, written bytes); then
+ * observers; then SEND. ADDFD, close of our copy and SEND are three steps, so that the task never runs while we still hold its file.
+ * Thread: a runner.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/engine_internal.h"
+#include "sys/notif.h"
+#include "task/family.h"
+#include "util/histogram.h"
+
+#define INJECT_BYTES_MAX (16u << 20)
+#define ERRNO_MAX 4095
+
+static const char by_engine[] = "sluice";
+
+/* What a verdict leads to: a reply, and maybe a descriptor that goes with it. */
+struct act {
+	struct reply reply;
+	int fd; /* to inject, ours until then; -1 none */
+	uint32_t fd_flags;
+	bool write_plan; /* write the plan's bytes before replying */
+};
+
+static struct act act_errno(int error)
+{
+	return (struct act){ .reply = { .error = error }, .fd = -1 };
+}
+
+static struct act act_fd(int fd, uint32_t flags)
+{
+	if (fd == -EMFILE) /* our limit, not the task's */
+		fd = -ENFILE;
+	if (fd < 0)
+		return act_errno(-fd);
+	return (struct act){ .fd = fd, .fd_flags = flags & O_CLOEXEC };
+}
+
+static struct act act_plan(const struct sluice_request *req)
+{
+	struct act a = { .fd = -1 };
+
+	if (req->plan.kind == SLUICE_PLAN_REPLY) {
+		a.reply.value = req->plan.value;
+		a.write_plan = req->plan.size > 0;
+	} else {
+		a.reply.go_on = true;
+	}
+	return a;
+}
+
+static int write_all(int fd, const void *data, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = write(fd, (const char *)data + done, size - done);
+
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+/* A read-only descriptor of an unnamed file that holds @data; -errno. */
+static int bytes_fd(const void *data, size_t size)
+{
+	char path[32];
+	int rw, ro;
+
+	if (size > INJECT_BYTES_MAX || (size && !data))
+		return -EINVAL;
+	rw = memfd_create("sluice", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (rw < 0)
+		return -errno;
+	ro = write_all(rw, data, size);
+	if (ro == 0) {
+		fcntl(rw, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", rw);
+		ro = open(path, O_RDONLY | O_CLOEXEC);
+		if (ro < 0)
+			ro = -errno;
+	}
+	close(rw);
+	return ro;
+}
+
+static struct act act_as_seen(struct runner *r, struct sluice_request *req)
+{
+	uint32_t flags = 0;
+	int fd;
+
+	if (req->plan.kind != SLUICE_PLAN_KERNEL)
+		return act_plan(req);
+	if (!req->chain->family || req->chain->family->family != FAMILY_OPEN)
+		return act_errno(EOPNOTSUPP);
+	fd = as_seen_open(r, req, &flags);
+	return act_fd(fd, flags);
+}
+
+static struct act act_kill(struct sluice_request *req, int sig)
+{
+	if (sig < 1 || sig > 64)
+		return act_errno(EPERM);
+	/* by thread id kill(2) reaches the whole process; the check keeps it from a reused id */
+	if (notif_id_valid(req->engine->listener, req->notif.id) == 0)
+		kill(req->task.tid, sig);
+	return act_errno(EPERM);
+}
+
+static struct act act_value(int64_t value)
+{
+	struct act a = { .reply = { .value = value }, .fd = -1 };
+
+	return value < 0 && value >= -ERRNO_MAX ? act_errno(EPERM) : a;
+}
+
+static struct act act_of(struct runner *r, struct sluice_request *req,
+			 const struct sluice_verdict *v)
+{
+	switch (v->kind) {
+	case SLUICE_CONTINUE:
+		return act_plan(req);
+	case SLUICE_AS_SEEN:
+		return act_as_seen(r, req);
+	case SLUICE_ERRNO:
+		return act_errno(v->error >= 1 && v->error <= ERRNO_MAX ? v->error : EPERM);
+	case SLUICE_VALUE:
+		return act_value(v->value);
+	case SLUICE_INJECT_FD:
+		return act_fd(v->fd >= 0 ? v->fd : -EPERM, v->flags);
+	case SLUICE_INJECT_BYTES:
+		return act_fd(bytes_fd(v->data, v->size), v->flags);
+	case SLUICE_KILL:
+		return act_kill(req, v->error);
+	default: /* SLUICE_DENY and nonsense */
+		return act_errno(EPERM);
+	}
+}
+
+/* A verdict that nobody will carry out may own a descriptor. */
+static void verdict_drop(const struct sluice_verdict *v)
+{
+	if (v->kind == SLUICE_INJECT_FD && v->fd >= 0)
+		close(v->fd);
+}
+
+/* ---- after the claim ---- */
+
+static void deliver_fd(struct sluice_request *req, struct act *a)
+{
+	int n = notif_addfd(req->engine->listener, req->notif.id, a->fd, a->fd_flags);
+
+	close(a->fd);
+	if (n < 0)
+		a->reply.error = -n;
+	else
+		a->reply.value = n;
+}
+
+static void deliver(struct sluice_request *req, struct act *a)
+{
+	if (a->fd >= 0)
+		deliver_fd(req, a);
+	if (a->write_plan &&
+	    task_write(&req->task, req->plan.addr, req->plan.data, req->plan.size) < 0) {
+		a->reply.error = EFAULT;
+		a->reply.value = 0;
+	}
+}
+
+static void publish_outcome(struct sluice_request *req, uint32_t kind, const char *by)
+{
+	const struct reply *p = &req->reply;
+
+	req->outcome.kind = kind;
+	req->outcome.by = by;
+	req->outcome.result = p->error ? -(int64_t)p->error : p->value;
+	req->outcome.elapsed_ns = engine_now_ns() - req->received_ns;
+}
+
+static void set_deadline(struct runner *r, struct chain_handler *h, uint64_t start_ns)
+{
+	atomic_store_explicit(&r->handler, h, memory_order_relaxed);
+	atomic_store_explicit(&r->deadline_ns,
+			      h ? start_ns + (uint64_t)h->deadline_ms * 1000000u : 0,
+			      memory_order_relaxed);
+}
+
+static void run_observers(struct runner *r, struct sluice_request *req)
+{
+	struct chain *c = req->chain;
+
+	for (uint32_t i = 0; i < c->n_observers; i++) {
+		struct chain_handler *h = &c->observers[i];
+		uint64_t start = engine_now_ns();
+		struct sluice_verdict v;
+
+		set_deadline(r, h, start);
+		v = h->fn(req, h->userdata);
+		verdict_drop(&v);
+		chain_account(c, h, engine_now_ns() - start);
+	}
+	set_deadline(r, NULL, 0);
+}
+
+void serve_send(struct engine *e, struct sluice_request *req)
+{
+	struct chain *c = req->chain;
+	const struct reply *p = &req->reply;
+	int r;
+
+	if (p->go_on)
+		r = notif_send_continue(e->listener, req->notif.id);
+	else
+		r = notif_send_reply(e->listener, req->notif.id, p->error, p->value);
+	if (r < 0)
+		atomic_fetch_add_explicit(&c->dropped, 1, memory_order_relaxed);
+}
+
+static void account(struct sluice_request *req)
+{
+	struct chain *c = req->chain;
+	uint64_t ns = engine_now_ns() - req->received_ns;
+
+	atomic_fetch_add_explicit(&c->supervised_ns, ns, memory_order_relaxed);
+	if (req->reply.error)
+		atomic_fetch_add_explicit(&c->failed, 1, memory_order_relaxed);
+	if (c->latency)
+		histogram_add(c->latency, ns);
+}
+
+static void finish(struct runner *r, struct sluice_request *req, uint64_t ticket,
+		   const struct sluice_verdict *v, const char *by)
+{
+	struct engine *e = req->engine;
+	struct act a = act_of(r, req, v);
+
+	if (!request_claim(req, ticket)) {
+		if (a.fd >= 0)
+			close(a.fd);
+		return;
+	}
+	deliver(req, &a);
+	req->reply = a.reply;
+	account(req);
+	if (req->chain->n_observers || e->config.trace_fd >= 0)
+		publish_outcome(req, v->kind, by);
+	if (req->chain->n_observers) {
+		atomic_store_explicit(&req->decided, true, memory_order_release);
+		run_observers(r, req);
+		if (!request_claim_send(req, ticket))
+			return; /* the control thread sent it for a late observer */
+	}
+	if (e->config.trace_fd >= 0)
+		trace_request(e, req);
+	serve_send(e, req);
+}
+
+void serve_deny(struct engine *e, struct sluice_request *req, struct chain_handler *h, int error)
+{
+	if (h)
+		atomic_fetch_add_explicit(&h->late, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&req->chain->failed, 1, memory_order_relaxed);
+	if (notif_send_reply(e->listener, req->notif.id, error, 0) < 0)
+		atomic_fetch_add_explicit(&req->chain->dropped, 1, memory_order_relaxed);
+}
+
+/* ---- the chain ---- */
+
+/*
+ * Run handlers from req->next on. Returns the verdict that ended the chain, *ret_by who gave it.
+ */
+static struct sluice_verdict run_chain(struct runner *r, struct sluice_request *req,
+				       struct chain_handler **ret_by)
+{
+	struct chain *c = req->chain;
+	uint64_t start = req->received_ns;
+	struct sluice_verdict v = sluice_continue();
+
+	*ret_by = NULL;
+	if (req->next || r->role != RUNNER_RECEIVER)
+		start = engine_now_ns();
+	while (req->next < c->n_handlers) {
+		struct chain_handler *h = &c->handlers[req->next++];
+		uint64_t end;
+
+		set_deadline(r, h, start);
+		v = h->fn(req, h->userdata);
+		end = engine_now_ns();
+		chain_account(c, h, end - start);
+		start = end;
+		if (v.kind != SLUICE_CONTINUE) {
+			*ret_by = h;
+			break;
+		}
+	}
+	set_deadline(r, NULL, 0);
+	return v;
+}
+
+static void runner_enter(struct runner *r, struct sluice_request *req, uint64_t ticket)
+{
+	atomic_fetch_add_explicit(&r->seq, 1, memory_order_acq_rel);
+	atomic_store_explicit(&r->current, req, memory_order_relaxed);
+	/* full fence: seq is published before the look at control_parked; pairs with control_park */
+	atomic_store(&r->ticket, ticket);
+	if (atomic_load(&r->engine->control_parked))
+		engine_ring(r->engine);
+}
+
+static void runner_leave(struct runner *r)
+{
+	atomic_store_explicit(&r->deadline_ns, 0, memory_order_relaxed);
+	atomic_fetch_add_explicit(&r->seq, 1, memory_order_release);
+}
+
+bool request_put(struct engine *e, struct sluice_request *req)
+{
+	if (atomic_fetch_sub_explicit(&req->refs, 1, memory_order_acq_rel) != 1)
+		return false;
+	slab_give(e->slab, req);
+	return true;
+}
+
+/* A verdict that was given to a deferral opens the rest of the chain. */
+static bool take_given(struct sluice_request *req, struct sluice_verdict *v,
+		       struct chain_handler **by)
+{
+	if (!req->deferred ||
+	    !(atomic_load_explicit(&req->defer_state, memory_order_acquire) & DEFER_GIVEN))
+		return false;
+	*v = req->given;
+	*by = req->deferring;
+	req->deferred = false;
+	return true;
+}
+
+bool serve(struct runner *r, struct sluice_request *req)
+{
+	struct engine *e = r->engine;
+	uint64_t ticket = request_ticket(req);
+	struct chain_handler *by = NULL;
+	struct sluice_verdict v;
+
+	runner_enter(r, req, ticket);
+	for (;;) {
+		if (!take_given(req, &v, &by) || v.kind == SLUICE_CONTINUE)
+			v = run_chain(r, req, &by);
+		if (v.kind != SLUICE_DEFER || !req->deferred)
+			break;
+		if (deferral_park(e, req, by)) {
+			runner_leave(r);
+			return true;
+		}
+	}
+	/* DEFER without the right to answer, or an answer beside one that was given already */
+	if (v.kind == SLUICE_DEFER || (req->deferred && deferral_answered(req))) {
+		verdict_drop(&v);
+		v = sluice_errno(EPERM);
+	}
+	finish(r, req, ticket, &v, by ? by->name : by_engine);
+	runner_leave(r);
+	if (!req->took_deferral)
+		return false;
+	if (req->deferred)
+		deferral_void(req);
+	request_put(e, req);
+	return true;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the engine counted, as JSON. Cold path; counters are read one by one, so a running engine's figures need not add up to the last digit.
+ */
+#include <jansson.h>
+
+#include "engine/engine_internal.h"
+#include "util/histogram.h"
+
+static double to_us(uint64_t ns)
+{
+	return (double)ns / 1e3;
+}
+
+static json_t *call_json(struct chain *c)
+{
+	const struct histogram *h = c->latency;
+
+	return json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "nr", c->nr, "count",
+			 (json_int_t)atomic_load(&c->count), "errno",
+			 (json_int_t)atomic_load(&c->failed), "dropped",
+			 (json_int_t)atomic_load(&c->dropped), "supervised_us",
+			 to_us(atomic_load(&c->supervised_ns)), "p50_us",
+			 h ? to_us(histogram_percentile(h, 50.0)) : 0.0, "p99_us",
+			 h ? to_us(histogram_percentile(h, 99.0)) : 0.0, "max_us",
+			 h ? to_us(histogram_percentile(h, 100.0)) : 0.0);
+}
+
+static json_t *handler_json(const struct chain *c, struct chain_handler *h, bool observer)
+{
+	uint64_t calls = atomic_load(&h->calls);
+
+	return json_pack("{s:s, s:i, s:b, s:b, s:I, s:f, s:f, s:I, s:b}", "name", h->name, "nr", c->nr,
+			 "builtin", (int)h->builtin, "observer", (int)observer, "calls",
+			 (json_int_t)calls, "mean_us",
+			 calls ? to_us(atomic_load(&h->total_ns)) / (double)calls : 0.0, "max_us",
+			 to_us(atomic_load(&h->max_ns)), "late", (json_int_t)atomic_load(&h->late),
+			 "slow", (int)atomic_load(&h->demoted));
+}
+
+static void chain_json(struct chain *c, json_t *calls, json_t *handlers)
+{
+	json_array_append_new(calls, call_json(c));
+	for (uint32_t i = 0; i < c->n_handlers; i++)
+		json_array_append_new(handlers, handler_json(c, &c->handlers[i], false));
+	for (uint32_t i = 0; i < c->n_observers; i++)
+		json_array_append_new(handlers, handler_json(c, &c->observers[i], true));
+}
+
+char *engine_stats_json(struct engine *e)
+{
+	json_t *calls = json_array(), *handlers = json_array(), *all;
+	struct engine_counts n;
+	char *text = NULL;
+
+	engine_counts(e, &n);
+	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
+		if (e->dispatch->chains[nr])
+			chain_json(e->dispatch->chains[nr], calls, handlers);
+	}
+	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o}", "name", e->name, "notifications",
+			(json_int_t)n.notifications, "denied", (json_int_t)n.denied, "dropped",
+			(json_int_t)n.dropped, "workers", (int)atomic_load(&e->n_workers),
+			"takeovers", (json_int_t)n.takeovers, "calls", calls, "handlers", handlers);
+	if (all)
+		text = json_dumps(all, JSON_COMPACT);
+	json_decref(all);
+	return text;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Writing every trapped call and its verdict to a descriptor: lines of text, or events that Chrome's trace viewer and Perfetto read.
+ *
+ * One write(2) an event, so that events of several threads never mix; only when asked for. A reader that is slow slows the run down.
+ * Chrome's JSON array may lack its end, so a run that was killed leaves a readable file.
+ */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine/engine_internal.h"
+#include "task/family.h"
+#include "util/quote.h"
+
+#define EVENT_BYTES 1536
+
+static const char *verdict_word(uint32_t kind)
+{
+	static const char *const words[] = {
+		[SLUICE_DENY] = "deny",		    [SLUICE_CONTINUE] = "continue",
+		[SLUICE_AS_SEEN] = "as-seen",	    [SLUICE_ERRNO] = "errno",
+		[SLUICE_VALUE] = "value",	    [SLUICE_INJECT_FD] = "inject-fd",
+		[SLUICE_INJECT_BYTES] = "inject-bytes", [SLUICE_KILL] = "kill",
+		[SLUICE_DEFER] = "defer",
+	};
+
+	return kind < sizeof(words) / sizeof(words[0]) ? words[kind] : "nonsense";
+}
+
+static void trace_write(struct engine *e, const char *text, size_t size)
+{
+	ssize_t n = write(e->config.trace_fd, text, size);
+
+	(void)n; /* a trace that can't be written must not fail the run */
+}
+
+/* The path if a handler decoded it; tracing itself never looks at the task. */
+static void path_text(const struct sluice_request *req, char *buf, size_t size)
+{
+	buf[0] = '\0';
+	if (req->decoded[0].done && req->decoded[0].result >= 0)
+		quote_bytes(req->buffers.path[0], (size_t)req->decoded[0].result, buf, size);
+}
+
+void trace_begin(struct engine *e)
+{
+	if (e->config.trace_fd >= 0 && e->config.trace_chrome)
+		trace_write(e, "[\n", 2);
+}
+
+void trace_end(struct engine *e)
+{
+	static const char end[] = "{\"name\":\"end\",\"ph\":\"i\",\"s\":\"g\",\"ts\":0,\"pid\":0,\"tid\":0}\n]\n";
+
+	if (e->config.trace_fd >= 0 && e->config.trace_chrome)
+		trace_write(e, end, sizeof(end) - 1);
+}
+
+void trace_request(struct engine *e, const struct sluice_request *req)
+{
+	const struct sluice_outcome *o = &req->outcome;
+	char text[EVENT_BYTES], path[1024];
+	int n;
+
+	path_text(req, path, sizeof(path));
+	if (e->config.trace_chrome)
+		n = snprintf(text, sizeof(text),
+			     "{\"name\":\"syscall-%d\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,\"pid\":1,\"tid\":%d,"
+			     "\"args\":{\"verdict\":\"%s\",\"result\":%lld,\"by\":\"%s\",\"path\":\"%s\"}},\n",
+			     req->notif.data.nr, (double)req->received_ns / 1e3,
+			     (double)o->elapsed_ns / 1e3, (int)req->task.tid, verdict_word(o->kind),
+			     (long long)o->result, o->by, path);
+	else
+		n = snprintf(text, sizeof(text), "%d syscall-%d %s%s%s = %lld (%s by %s, %.1f us)\n",
+			     (int)req->task.tid, req->notif.data.nr, path[0] ? "\"" : "", path,
+			     path[0] ? "\"" : "", (long long)o->result, verdict_word(o->kind), o->by,
+			     (double)o->elapsed_ns / 1e3);
+	if (n > 0)
+		trace_write(e, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
+}

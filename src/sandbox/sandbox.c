@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The public face of a sandbox: spawn, wait, kill, free, and the two blocking calls on top.
+ */
+#define _GNU_SOURCE
+#include "sandbox/sandbox.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/dispatch.h"
+#include "policy/policy.h"
+#include "sys/pidfd.h"
+#include "util/fail.h"
+
+/* The control thread calls no handler; its stack holds a few buffers of a page. */
+#define CONTROL_STACK_BYTES (256u << 10)
+#define WORKERS_LIMIT 256u
+
+/* Sandboxes of this process so far: only makes default names differ. */
+static _Atomic unsigned long spawned;
+
+static int options_copy(const struct sluice_spawn_options *in, struct sluice_spawn_options *out,
+			struct sluice_error *err)
+{
+	memset(out, 0, sizeof(*out));
+	if (!in)
+		return 0;
+	if (in->size < sizeof(size_t) || in->size > sizeof(*out))
+		return fail(err, -EINVAL, "options: size %zu: this library knows %zu", in->size,
+			    sizeof(*out));
+	memcpy(out, in, in->size);
+	if (out->trace > 2)
+		return fail(err, -EINVAL, "options: trace %u: unknown", out->trace);
+	return 0;
+}
+
+static bool grants_proc(const struct sluice_policy *p)
+{
+	for (size_t i = 0; i < p->n_grants; i++) {
+		const struct policy_grant *g = &p->grants[i];
+
+		if ((g->access == POLICY_READ || g->access == POLICY_WRITE) &&
+		    (!strcmp(g->path, "/") || !strcmp(g->path, "/proc") ||
+		     !strcmp(g->path, "/proc/")))
+			return true;
+	}
+	return false;
+}
+
+static unsigned workers_default(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned n = cpus > 2 ? 2u * (unsigned)cpus : 4u;
+
+	return n < WORKERS_LIMIT ? n : WORKERS_LIMIT;
+}
+
+/* Filter, rulesets and engine for @dispatch (consumed in every case). */
+static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
+			   const struct sluice_spawn_options *o, struct sluice_error *err)
+{
+	const struct sluice_policy *p = s->policy;
+	struct engine_config config = {
+		.name = s->name,
+		.dispatch = dispatch,
+		.mode = p->dispatch,
+		.workers_min = p->workers_min,
+		.workers_max = p->workers_max ? p->workers_max : workers_default(),
+		.histograms = o->stats,
+		.trace_fd = o->trace ? o->trace_fd : -1,
+		.trace_chrome = o->trace == 2,
+		.proc_granted = grants_proc(p),
+	};
+	int numbers[DISPATCH_MAX_NR];
+	size_t n = dispatch_numbers(dispatch, numbers, DISPATCH_MAX_NR);
+	int r = confinement_get(s->policy, numbers, n, &s->confinement, err);
+
+	if (r < 0) {
+		dispatch_free(dispatch);
+		return r;
+	}
+	config.proc_memory = s->confinement->proc_memory;
+	r = engine_new(&config, &s->engine);
+	return r < 0 ? fail_errno(err, r, "engine") : 0;
+}
+
+static int sandbox_init(struct sluice_sandbox *s, struct sluice_policy *p)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&s->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&s->changed, &attr);
+	pthread_condattr_destroy(&attr);
+	for (int i = 0; i < 3; i++)
+		s->stdio.child[i] = s->stdio.ours[i] = -1;
+	s->policy = sluice_policy_ref(p);
+	if (p->name)
+		snprintf(s->name, sizeof(s->name), "%s", p->name);
+	else
+		snprintf(s->name, sizeof(s->name), "sandbox-%d-%lu", (int)getpid(), ++spawned);
+	s->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return s->end_fd < 0 ? -errno : 0;
+}
+
+/* Everything but the thread. */
+static int sandbox_new(struct sluice_policy *p, const char *const argv[],
+		       const struct sluice_spawn_options *o, struct sluice_sandbox **ret,
+		       struct sluice_error *err)
+{
+	struct sluice_sandbox *s = calloc(1, sizeof(*s));
+	struct dispatch *dispatch = NULL;
+	int r;
+
+	if (!s)
+		return fail_errno(err, -ENOMEM, "sandbox");
+	*ret = s; /* freed by the caller on failure too */
+	r = sandbox_init(s, p);
+	if (r < 0)
+		return fail_errno(err, r, "sandbox");
+	r = command_init(&s->command, p, argv, err);
+	if (r < 0)
+		return r;
+	r = dispatch_build(p, o->extras, o->n_extras, &dispatch, err);
+	if (r < 0)
+		return r;
+	r = sandbox_compile(s, dispatch, o, err);
+	if (r < 0)
+		return r;
+	r = stdio_init(&s->stdio, o, err);
+	if (r < 0)
+		return r;
+	if (o->supervisor) {
+		r = supervisor_enter(o->supervisor, err);
+		if (r == 0)
+			s->supervisor = sluice_supervisor_ref(o->supervisor);
+	}
+	return r;
+}
+
+/* The new thread has all signals blocked from its first instruction; the caller's mask is what the command gets. */
+static int sandbox_start_thread(struct sluice_sandbox *s)
+{
+	sigset_t all, old;
+	pthread_attr_t attr;
+	int r;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, CONTROL_STACK_BYTES);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	memcpy(&s->sigmask, &old, sizeof(s->sigmask));
+	r = pthread_create(&s->thread, &attr, sandbox_main, s);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	s->thread_started = r == 0;
+	return -r;
+}
+
+/* Wait until the exec has succeeded or the start has failed. */
+static int sandbox_started(struct sluice_sandbox *s, struct sluice_error *err)
+{
+	int r;
+
+	pthread_mutex_lock(&s->lock);
+	while (s->state == SANDBOX_STARTING)
+		pthread_cond_wait(&s->changed, &s->lock);
+	r = s->state == SANDBOX_FAILED ? s->code : 0;
+	if (r < 0 && err)
+		*err = s->error;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+int sluice_spawn(struct sluice_policy *policy, const char *const argv[],
+		 const struct sluice_spawn_options *options, struct sluice_sandbox **ret,
+		 struct sluice_error *err)
+{
+	struct sluice_spawn_options o;
+	struct sluice_sandbox *s = NULL;
+	int r;
+
+	if (!policy || !ret)
+		return fail(err, -EINVAL, "policy or result: NULL");
+	r = options_copy(options, &o, err);
+	if (r < 0)
+		return r;
+	r = sandbox_new(policy, argv, &o, &s, err);
+	if (r == 0) {
+		r = sandbox_start_thread(s);
+		if (r < 0)
+			fail_errno(err, r, "control thread");
+		else
+			r = sandbox_started(s, err);
+		stdio_close_child(&s->stdio);
+	}
+	if (r < 0) {
+		sluice_sandbox_free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+int sluice_sandbox_fd(const struct sluice_sandbox *s)
+{
+	return s->end_fd;
+}
+
+pid_t sluice_sandbox_pid(const struct sluice_sandbox *s)
+{
+	return s->launch.pid;
+}
+
+const char *sluice_sandbox_name(const struct sluice_sandbox *s)
+{
+	return s->name;
+}
+
+int sluice_sandbox_pipe(struct sluice_sandbox *s, int which)
+{
+	int fd;
+
+	if (which < 0 || which > 2)
+		return -EBADF;
+	pthread_mutex_lock(&s->lock);
+	fd = s->stdio.ours[which];
+	s->stdio.ours[which] = -1;
+	pthread_mutex_unlock(&s->lock);
+	return fd < 0 ? -EBADF : fd;
+}
+
+static bool sandbox_over(const struct sluice_sandbox *s)
+{
+	return s->state == SANDBOX_ENDED || s->state == SANDBOX_FAILED;
+}
+
+int sluice_sandbox_wait(struct sluice_sandbox *s, int timeout_ms, struct sluice_result *ret_result)
+{
+	struct timespec until;
+	int r = 0;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += timeout_ms / 1000;
+	until.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&s->lock);
+	while (!sandbox_over(s) && r == 0)
+		r = timeout_ms < 0 ? pthread_cond_wait(&s->changed, &s->lock) :
+				     pthread_cond_timedwait(&s->changed, &s->lock, &until);
+	r = sandbox_over(s) ? 0 : -EAGAIN;
+	if (r == 0 && ret_result)
+		*ret_result = s->result;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+int sluice_sandbox_kill(struct sluice_sandbox *s, int signal)
+{
+	int r = -ESRCH;
+
+	if (signal == SIGKILL)
+		return sandbox_kill_tree(s, false);
+	pthread_mutex_lock(&s->lock);
+	if (s->signalable)
+		r = pidfd_kill(s->launch.pidfd, signal);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+char *sluice_sandbox_stats_json(struct sluice_sandbox *s)
+{
+	return engine_stats_json(s->engine);
+}
+
+struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
+{
+	if (!s)
+		return NULL;
+	if (s->thread_started) {
+		sandbox_kill_tree(s, false);
+		pthread_join(s->thread, NULL);
+	}
+	if (s->supervisor) {
+		supervisor_leave(s->supervisor, &s->result);
+		sluice_supervisor_unref(s->supervisor);
+	}
+	stdio_fini(&s->stdio);
+	engine_unref(s->engine);
+	confinement_unref(s->confinement);
+	command_fini(&s->command);
+	sluice_policy_unref(s->policy);
+	if (s->end_fd >= 0)
+		close(s->end_fd);
+	pthread_cond_destroy(&s->changed);
+	pthread_mutex_destroy(&s->lock);
+	free(s);
+	return NULL;
+}
+
+int sluice_run_with_extra_handlers(struct sluice_policy *policy, const char *const argv[],
+				   const struct sluice_handler *extras, size_t n_extras,
+				   struct sluice_result *ret_result, struct sluice_error *err)
+{
+	struct sluice_spawn_options o = {
+		.size = sizeof(o),
+		.extras = extras,
+		.n_extras = n_extras,
+	};
+	struct sluice_sandbox *s;
+	int r = sluice_spawn(policy, argv, &o, &s, err);
+
+	if (r < 0)
+		return r;
+	r = sluice_sandbox_wait(s, -1, ret_result);
+	sluice_sandbox_free(s);
+	return r;
+}
+
+int sluice_run(struct sluice_policy *policy, const char *const argv[],
+	       struct sluice_result *ret_result, struct sluice_error *err)
+{
+	return sluice_run_with_extra_handlers(policy, argv, NULL, 0, ret_result, err);
+}
+
+int sluice_syscall_number(const char *name)
+{
+	return name ? syscall_number(name) : -EINVAL;
+}
+
+const char *sluice_syscall_name(int nr)
+{
+	return syscall_name(nr);
+}

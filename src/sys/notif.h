@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ioctls of a seccomp listener, one thin wrapper each.
+ *
+ * All return 0 (or what is said) or -errno and may be called from any thread that holds the listener. Callers block all signals:
+ * SEND and ADDFD can be interrupted, and ADDFD of kernel 6.18 can then report success with nothing installed.
+ */
+#ifndef SLUICE_SYS_NOTIF_H
+#define SLUICE_SYS_NOTIF_H
+
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/*
+ * Take the next notification; blocks until there is one. -ENOENT: one was withdrawn, or the filter has no task left (6.11 and newer;
+ * ask notif_hung_up). *ret is zeroed first, which the kernel insists on.
+ */
+int notif_recv(int listener, struct seccomp_notif *ret);
+/* Is the task of @id still stopped in this call? 0 yes, -ENOENT no. */
+int notif_id_valid(int listener, uint64_t id);
+/* Fail with @error (positive errno), or return @value when @error is 0. -ENOENT: nobody waits any more. */
+int notif_send_reply(int listener, uint64_t id, int error, int64_t value);
+/* Let the kernel run the call as it stands. */
+int notif_send_continue(int listener, uint64_t id);
+/* Install @fd (borrowed) in the task as its lowest free number; @flags O_CLOEXEC or 0. Returns that number. Doesn't resume the task. */
+int notif_addfd(int listener, uint64_t id, int fd, uint32_t flags);
+/* Ask for wake-ups on the answering CPU (6.6). -EINVAL on older kernels. */
+int notif_set_sync_wake_up(int listener);
+/* True once no task is left under the filter. */
+bool notif_hung_up(int listener);
+/* True when a notification may be there to take. */
+bool notif_readable(int listener);
+
+#endif

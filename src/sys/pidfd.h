@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Descriptors of processes and threads. All return -errno on failure; any thread.
+ */
+#ifndef SLUICE_SYS_PIDFD_H
+#define SLUICE_SYS_PIDFD_H
+
+#include <sys/types.h>
+
+/* A descriptor for the thread @tid itself (6.9), or -EINVAL on older kernels when @tid is not a process's first thread. CLOEXEC. */
+int pidfd_open_thread(pid_t tid);
+/* Send @sig (0: just look). -ESRCH when it has ended and was reaped. */
+int pidfd_kill(int pidfd, int sig);
+/* Process id of the thread or process behind @pidfd (6.13), or -ENOTTY on older kernels, -ESRCH. */
+pid_t pidfd_tgid(int pidfd);
+
+#endif

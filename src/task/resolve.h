@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening a path as the stopped task would, from an engine thread.
+ *
+ * The path is resolved once, by the kernel, from the task's own directory. Only what differs between the task and us is walked by hand, component by
+ * component on O_PATH descriptors: /proc/self and /proc/thread-self (which must mean the task) and magic links
+ * (/proc/PID/{cwd,root,exe,fd/N}, /dev/fd/N, /dev/stdin). The calling thread's Landlock domain bounds every open. Any engine thread.
+ */
+#ifndef SLUICE_TASK_RESOLVE_H
+#define SLUICE_TASK_RESOLVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "task/task.h"
+
+struct resolve_open {
+	int dirfd;	   /* the task's */
+	const char *path;  /* private copy */
+	uint64_t flags;	   /* O_*, as given */
+	uint64_t mode;	   /* umask applied already */
+	uint64_t resolve;  /* RESOLVE_* */
+	bool proc_granted; /* the policy lets the task read /proc; else anything on procfs is EACCES */
+};
+
+/* Returns a descriptor (CLOEXEC, O_NOCTTY, the caller's) or the errno that the task's own open would have given. */
+int resolve_open(const struct task *t, const struct resolve_open *how);
+
+#endif

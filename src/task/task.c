@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "task/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "sys/memory.h"
+#include "sys/notif.h"
+#include "sys/pidfd.h"
+
+#define PAGE_BYTES 4096u /* smallest page of any architecture: reading up to such a border never crosses a mapping's end */
+
+/* The one check that no look at the task can do without: is it still stopped in this very call? */
+static int task_still_there(const struct task *t)
+{
+	return notif_id_valid(t->listener, t->id) < 0 ? -ESRCH : 0;
+}
+
+static int task_memory_error(ssize_t n)
+{
+	switch (n) {
+	case -ESRCH:
+		return -ESRCH;
+	case -EPERM:
+	case -EACCES:
+		return -EACCES;
+	default:
+		return -EFAULT;
+	}
+}
+
+int task_read(const struct task *t, uint64_t addr, void *buf, size_t size)
+{
+	size_t done = 0;
+	int r = 0;
+
+	while (done < size) {
+		ssize_t n = memory_read(t->tid, addr + done, (char *)buf + done, size - done,
+					t->by_proc);
+
+		if (n <= 0) {
+			r = task_memory_error(n);
+			break;
+		}
+		done += (size_t)n;
+	}
+	if (task_still_there(t) < 0)
+		r = -ESRCH;
+	if (r < 0)
+		memset(buf, 0, size);
+	return r;
+}
+
+int task_write(const struct task *t, uint64_t addr, const void *buf, size_t size)
+{
+	size_t done = 0;
+
+	/* before the first byte: a reused thread id must not be written to */
+	if (task_still_there(t) < 0)
+		return -ESRCH;
+	while (done < size) {
+		ssize_t n = memory_write(t->tid, addr + done, (const char *)buf + done,
+					 size - done, t->by_proc);
+
+		if (n <= 0)
+			return task_memory_error(n);
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+/*
+ * Most paths are short: the first read takes at most FIRST_READ bytes, and none crosses a page border, because a read that runs into
+ * an unmapped page comes back short or fails.
+ */
+#define FIRST_READ 256u
+
+static ssize_t task_scan_string(const struct task *t, uint64_t addr, char *buf, size_t size)
+{
+	size_t done = 0, want = FIRST_READ;
+
+	while (done < size) {
+		size_t room = PAGE_BYTES - (size_t)((addr + done) % PAGE_BYTES);
+		char *nul;
+		ssize_t n;
+
+		if (want > room)
+			want = room;
+		if (want > size - done)
+			want = size - done;
+		n = memory_read(t->tid, addr + done, buf + done, want, t->by_proc);
+		if (n <= 0)
+			return task_memory_error(n);
+		nul = memchr(buf + done, '\0', (size_t)n);
+		if (nul)
+			return nul - buf;
+		done += (size_t)n;
+		want = PAGE_BYTES;
+	}
+	return -ENAMETOOLONG;
+}
+
+ssize_t task_read_string(const struct task *t, uint64_t addr, char *buf, size_t size)
+{
+	ssize_t n = task_scan_string(t, addr, buf, size);
+
+	if (task_still_there(t) < 0)
+		n = -ESRCH;
+	if (n < 0 && size)
+		buf[0] = '\0';
+	return n;
+}
+
+static int task_proc_error(int error)
+{
+	return error == ENOENT || error == ESRCH ? -ESRCH : error == EPERM ? -EACCES : -error;
+}
+
+static int task_proc_open(const struct task *t, const char *name, int flags)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)t->tid, name);
+	fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? task_proc_error(errno) : fd;
+}
+
+static ssize_t task_proc_read(const struct task *t, const char *name, char *buf, size_t size)
+{
+	int fd = task_proc_open(t, name, O_RDONLY);
+	size_t done = 0;
+	ssize_t n = 0;
+
+	if (fd < 0)
+		return fd;
+	while (done < size) {
+		n = read(fd, buf + done, size - done);
+		if (n <= 0)
+			break;
+		done += (size_t)n;
+	}
+	if (n < 0)
+		n = task_proc_error(errno);
+	close(fd);
+	if (task_still_there(t) < 0)
+		return -ESRCH;
+	return n < 0 ? n : (ssize_t)done;
+}
+
+/* The number after @key at the start of a line of /proc/TID/status, in @base. */
+static long task_status_number(const struct task *t, const char *key, int base)
+{
+	char text[4096];
+	ssize_t n = task_proc_read(t, "status", text, sizeof(text) - 1);
+	char *at;
+
+	if (n < 0)
+		return n;
+	text[n] = '\0';
+	at = strstr(text, key);
+	return at ? strtol(at + strlen(key), NULL, base) : -EIO;
+}
+
+pid_t task_tgid(const struct task *t)
+{
+	int pidfd = pidfd_open_thread(t->tid);
+	pid_t tgid = -ENOTTY;
+
+	if (pidfd >= 0) {
+		tgid = pidfd_tgid(pidfd);
+		close(pidfd);
+	}
+	if (tgid == -ENOTTY || tgid == -EINVAL) /* older than 6.13 */
+		return (pid_t)task_status_number(t, "\nTgid:", 10);
+	if (task_still_there(t) < 0)
+		return -ESRCH;
+	return tgid;
+}
+
+int task_umask(const struct task *t)
+{
+	return (int)task_status_number(t, "\nUmask:", 8);
+}
+
+ssize_t task_readlink(const struct task *t, const char *name, char *buf, size_t size)
+{
+	char path[64];
+	ssize_t n;
+
+	if (!size)
+		return -ENAMETOOLONG;
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)t->tid, name);
+	n = readlink(path, buf, size);
+	if (n < 0)
+		n = task_proc_error(errno);
+	else if ((size_t)n == size)
+		n = -ENAMETOOLONG;
+	if (task_still_there(t) < 0)
+		n = -ESRCH;
+	buf[n < 0 ? 0 : n] = '\0';
+	return n;
+}
+
+ssize_t task_cmdline(const struct task *t, char *buf, size_t size)
+{
+	return task_proc_read(t, "cmdline", buf, size);
+}
+
+int task_open_dirfd(const struct task *t, int dirfd)
+{
+	char name[24];
+	int fd;
+
+	if (dirfd == AT_FDCWD)
+		snprintf(name, sizeof(name), "cwd");
+	else if (dirfd >= 0)
+		snprintf(name, sizeof(name), "fd/%d", dirfd);
+	else
+		return -EBADF;
+	fd = task_proc_open(t, name, O_PATH);
+	if (task_still_there(t) < 0) {
+		if (fd >= 0)
+			close(fd);
+		return -ESRCH;
+	}
+	return fd == -ESRCH ? (dirfd == AT_FDCWD ? -ENOENT : -EBADF) : fd;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The stopped task: its memory, identity and directories, as private copies.
+ *
+ * Every function looks at the task by its thread id and then asks the listener whether the notification is still there, before the caller
+ * sees a byte: a thread id that was reused meanwhile reads as -ESRCH, never as somebody else's data. Any thread; nothing is kept.
+ */
+#ifndef SLUICE_TASK_TASK_H
+#define SLUICE_TASK_TASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Who is stopped, in which notification of which listener. Plain value. */
+struct task {
+	int listener; /* borrowed */
+	pid_t tid;
+	uint64_t id;
+	bool by_proc; /* read memory through /proc/TID/mem */
+};
+
+/* Exactly @size bytes or an error: -EFAULT, -ESRCH, -EACCES. @buf is zeroed on failure. */
+int task_read(const struct task *t, uint64_t addr, void *buf, size_t size);
+int task_write(const struct task *t, uint64_t addr, const void *buf, size_t size);
+/* A NUL-terminated string of less than @size bytes. Returns its length; -EFAULT, -ENAMETOOLONG, -ESRCH, -EACCES. */
+ssize_t task_read_string(const struct task *t, uint64_t addr, char *buf, size_t size);
+
+/* Process id of the task. */
+pid_t task_tgid(const struct task *t);
+/* Target of a /proc/TID link ("exe", "cwd", "root", "fd/3"), NUL-terminated. Returns its length or -ENAMETOOLONG, ... */
+ssize_t task_readlink(const struct task *t, const char *name, char *buf, size_t size);
+ssize_t task_cmdline(const struct task *t, char *buf, size_t size);
+/* umask of the task, or a negative errno. Reads /proc: microseconds. */
+int task_umask(const struct task *t);
+
+/* O_PATH descriptor (CLOEXEC, the caller's) of what the task's @dirfd names; AT_FDCWD: its working directory. -EBADF: it has no such descriptor. */
+int task_open_dirfd(const struct task *t, int dirfd);
+
+#endif
