@@ -27,6 +27,7 @@ struct policy_grant {
 	char *path;
 	enum policy_access access;
 	bool optional; /* skipped in silence when the path does not exist */
+	bool not_root; /* skipped in silence when the path turns out to be "/" */
 };
 
 enum policy_feature {
@@ -78,5 +79,10 @@ const char *policy_feature_name(enum policy_feature f);
  * Returns a NULL-terminated heap array whose strings live in the same block (one free()), or NULL when memory is short.
  */
 char **policy_build_env(const struct sluice_policy *p, char *const *base);
+
+/* grants.c: append a grant (@path is copied). -EINVAL, -ENAMETOOLONG, -ENOMEM. */
+int policy_grant(struct sluice_policy *p, const struct policy_grant *grant, struct sluice_error *err);
+/* Grow @list of *@n items of @size bytes by one. Returns the list, in which the new item is not yet counted, or NULL (the old one stays). */
+void *policy_grow(void *list, size_t n, size_t size);
 
 #endif
