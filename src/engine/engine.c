@@ -4,7 +4,7 @@
  *
  * The control thread sleeps in the poller. It is parked while nothing is on its way; whoever starts something then rings it (runner_enter,
  * deferral_park, the hand-over), and it ticks until it has seen no progress for a while: each tick it looks for a receiver
- * that is still in the call of the last tick (takeover), for deadlines, and for FIFO waits whose task has gone.
+ * that is stuck in a call (takeover), for deadlines, and for FIFO waits whose task has gone.
  */
 #define _GNU_SOURCE
 #include "engine/engine.h"
@@ -194,7 +194,7 @@ struct look {
 	struct sluice_request *req;
 	uint64_t ticket;
 	struct chain_handler *handler;
-	uint64_t deadline_ns;
+	uint64_t deadline_ns, since_ns;
 	struct chain *chain;
 };
 
@@ -208,6 +208,8 @@ static bool runner_look(struct runner *r, struct look *ret)
 	ret->ticket = atomic_load(&r->ticket);
 	ret->handler = atomic_load(&r->handler);
 	ret->deadline_ns = atomic_load(&r->deadline_ns);
+	ret->since_ns = atomic_load(&r->since_ns);
+	ret->chain = ret->req->chain;
 	return atomic_load(&r->seq) == ret->seq;
 }
 
@@ -248,7 +250,7 @@ static void runner_free_fifo(struct engine *e, struct runner *r)
 	atomic_store(&r->fifo, fd);
 }
 
-/* The receiver is where it was at the last look: somebody else takes the role. */
+/* The receiver has been in one call for too long: somebody else takes the role. */
 static void take_over(struct engine *e, const struct look *l)
 {
 	atomic_fetch_add(&e->receiver_epoch, 1);
@@ -270,21 +272,15 @@ static bool is_receiver(struct engine *e, struct runner *r)
 static bool runner_tick(struct engine *e, struct runner *r, uint64_t now_ns)
 {
 	struct look l;
-	bool same;
 
 	runner_free_fifo(e, r);
-	if (!runner_look(r, &l)) {
-		r->seen_seq = 0;
+	if (!runner_look(r, &l))
 		return false;
-	}
-	same = l.seq == r->seen_seq;
-	r->seen_seq = l.seq;
 	if (l.deadline_ns && now_ns > l.deadline_ns)
 		runner_overdue(e, &l);
-	if (same && e->config.mode != SLUICE_DISPATCH_INLINE && is_receiver(e, r)) {
-		l.chain = l.req->chain;
+	if (now_ns > l.since_ns + STUCK_US * 1000u && e->config.mode != SLUICE_DISPATCH_INLINE &&
+	    is_receiver(e, r))
 		take_over(e, &l);
-	}
 	return true;
 }
 
@@ -332,36 +328,34 @@ static bool engine_busy(struct engine *e)
 	       (e->handoff && handoff_length(e->handoff));
 }
 
-/* How long may the control thread sleep? -1: until it is rung. */
-static int64_t engine_sleep_ms(struct engine *e, struct activity a)
+/* How long may the control thread sleep, in microseconds? -1: until it is rung. */
+static int64_t engine_sleep_us(struct engine *e, struct activity a)
 {
 	if (a.receiver)
 		e->quiet_ticks = 0;
 	else if (e->quiet_ticks < TICKS_UNTIL_PARKED)
 		e->quiet_ticks++;
 	if (e->quiet_ticks < TICKS_UNTIL_PARKED)
-		return TICK_BUSY_MS;
+		return TICK_BUSY_US;
 	if (a.others)
-		return TICK_POOL_MS;
+		return TICK_POOL_US;
 	atomic_store(&e->control_parked, true);
 	if (!engine_busy(e))
 		return -1;
 	atomic_store(&e->control_parked, false);
 	e->quiet_ticks = 0;
-	return TICK_BUSY_MS;
+	return TICK_BUSY_US;
 }
 
-static int64_t engine_timer_ms(const struct engine *e, int64_t sleep_ms)
+static int64_t engine_timer_us(const struct engine *e, int64_t sleep_us)
 {
 	uint64_t now = engine_now_ns();
 	uint64_t left;
 
 	if (e->timer_ns == UINT64_MAX)
-		return sleep_ms;
-	left = e->timer_ns > now ? (e->timer_ns - now + 999999) / 1000000 : 0;
-	if (left > INT32_MAX)
-		left = INT32_MAX;
-	return sleep_ms < 0 || (int64_t)left < sleep_ms ? (int64_t)left : sleep_ms;
+		return sleep_us;
+	left = e->timer_ns > now ? (e->timer_ns - now + 999) / 1000 : 0;
+	return sleep_us < 0 || left < (uint64_t)sleep_us ? (int64_t)left : sleep_us;
 }
 
 static void engine_run_timer(struct engine *e)
@@ -427,8 +421,8 @@ static void engine_loop(struct engine *e)
 
 	e->quiet_ticks = TICKS_UNTIL_PARKED;
 	while (!atomic_load(&e->stopping)) {
-		int64_t ms = engine_timer_ms(e, engine_sleep_ms(e, a));
-		int n = poller_wait(e->poller, ms, ev, POLLER_MAX_FDS);
+		int64_t us = engine_timer_us(e, engine_sleep_us(e, a));
+		int n = poller_wait(e->poller, us, ev, POLLER_MAX_FDS);
 
 		atomic_store(&e->control_parked, false);
 		for (int i = 0; i < n; i++)

@@ -21,10 +21,14 @@
 #define RUNNERS_MAX (256u + RUNNERS_SPARE)
 /* A worker above workers_min leaves after this long without work. */
 #define WORKER_IDLE_MS 5000
-/* The control thread looks this often while the receiver is busy: two looks at the same call mean it is stuck, so within 2 ms. */
-#define TICK_BUSY_MS 1
+/*
+ * While the receiver is busy the control thread looks every TICK_BUSY_US, and takes a receiver for stuck that has been in one call for longer than STUCK_US:
+ * together below 2 ms. Each look costs the running task some 20 us on a busy CPU, so it is not done more often than that asks for.
+ */
+#define TICK_BUSY_US 1400
+#define STUCK_US 400
 /* ... and this often while only workers or deferrals are on their way. */
-#define TICK_POOL_MS 10
+#define TICK_POOL_US 10000
 /* Looks without any progress before the control thread goes back to sleep. */
 #define TICKS_UNTIL_PARKED 20
 
@@ -51,10 +55,10 @@ struct runner {
 	_Atomic uint64_t seq;
 	_Atomic(struct sluice_request *) current;
 	_Atomic uint64_t ticket;
+	_Atomic uint64_t since_ns; /* when it began */
 	_Atomic(struct chain_handler *) handler; /* NULL: the engine itself acts */
 	_Atomic uint64_t deadline_ns;		 /* 0: none */
 	_Atomic int fifo; /* O_PATH descriptor of a FIFO whose open this runner waits in, -1, or FIFO_IN_USE */
-	uint64_t seen_seq;	  /* owned by the control thread */
 };
 
 struct engine_source {

@@ -86,7 +86,7 @@ int poller_remove(struct poller *p, unsigned slot)
 	return r;
 }
 
-int poller_wait(struct poller *p, int64_t timeout_ms, struct poller_event *ret, size_t max)
+int poller_wait(struct poller *p, int64_t timeout_us, struct poller_event *ret, size_t max)
 {
-	return p->ops->wait(p, timeout_ms, ret, max);
+	return p->ops->wait(p, timeout_us, ret, max);
 }

@@ -26,7 +26,7 @@ struct poller_ops {
 	void (*fini)(struct poller *p);
 	int (*arm)(struct poller *p, unsigned slot);
 	int (*disarm)(struct poller *p, unsigned slot);
-	int (*wait)(struct poller *p, int64_t timeout_ms, struct poller_event *ret, size_t max);
+	int (*wait)(struct poller *p, int64_t timeout_us, struct poller_event *ret, size_t max);
 };
 
 /* io_uring first; epoll when that is refused, or when @epoll_only. Returns 0, or -errno of the last. */
@@ -40,7 +40,7 @@ int poller_add(struct poller *p, int fd, uint32_t events);
 /* Watch it for other events from now on. */
 int poller_modify(struct poller *p, unsigned slot, uint32_t events);
 int poller_remove(struct poller *p, unsigned slot);
-/* Wait at most @timeout_ms (-1: for ever). Returns how many events, 0 on time-out, or -errno. */
-int poller_wait(struct poller *p, int64_t timeout_ms, struct poller_event *ret, size_t max);
+/* Wait at most @timeout_us microseconds (-1: for ever). Returns how many events, 0 on time-out, or -errno. */
+int poller_wait(struct poller *p, int64_t timeout_us, struct poller_event *ret, size_t max);
 
 #endif

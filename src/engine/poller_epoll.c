@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/poller_internal.h"
@@ -56,13 +57,24 @@ static uint32_t epoll_to_poll(uint32_t events)
 	       (events & EPOLLERR ? POLLERR : 0u);
 }
 
-static int epoll_wait_events(struct poller *p, int64_t timeout_ms, struct poller_event *ret,
+/* epoll_pwait2 came with 5.11; older kernels wait whole milliseconds, rounded up. */
+static int epoll_wait_until(int fd, struct epoll_event *ev, int room, const struct timespec *ts)
+{
+	int n = epoll_pwait2(fd, ev, room, ts, NULL);
+	int64_t ms = ts ? ts->tv_sec * 1000 + (ts->tv_nsec + 999999) / 1000000 : -1;
+
+	if (n < 0 && errno == ENOSYS)
+		n = epoll_wait(fd, ev, room, ms > INT_MAX ? INT_MAX : (int)ms);
+	return n;
+}
+
+static int epoll_wait_events(struct poller *p, int64_t timeout_us, struct poller_event *ret,
 			     size_t max)
 {
 	struct epoll_event ev[POLLER_MAX_FDS];
-	int timeout = timeout_ms > INT_MAX ? INT_MAX : (int)timeout_ms;
-	int n = epoll_wait(epoll_fd(p), ev, max < POLLER_MAX_FDS ? (int)max : POLLER_MAX_FDS,
-			   timeout);
+	struct timespec ts = { timeout_us / 1000000, (timeout_us % 1000000) * 1000 };
+	int room = max < POLLER_MAX_FDS ? (int)max : POLLER_MAX_FDS;
+	int n = epoll_wait_until(epoll_fd(p), ev, room, timeout_us < 0 ? NULL : &ts);
 
 	if (n < 0)
 		return errno == EINTR ? 0 : -errno;

@@ -96,16 +96,16 @@ static size_t uring_take(struct poller *p, struct io_uring_cqe *cqe, struct poll
 	return 1;
 }
 
-static int uring_wait(struct poller *p, int64_t timeout_ms, struct poller_event *ret, size_t max)
+static int uring_wait(struct poller *p, int64_t timeout_us, struct poller_event *ret, size_t max)
 {
-	struct __kernel_timespec ts = { timeout_ms / 1000, (timeout_ms % 1000) * 1000000 };
+	struct __kernel_timespec ts = { timeout_us / 1000000, (timeout_us % 1000000) * 1000 };
 	struct io_uring *ring = p->backend;
 	struct io_uring_cqe *cqe;
 	size_t n = 0;
 	int r;
 
 	uring_arm_all(p);
-	r = io_uring_submit_and_wait_timeout(ring, &cqe, 1, timeout_ms < 0 ? NULL : &ts, NULL);
+	r = io_uring_submit_and_wait_timeout(ring, &cqe, 1, timeout_us < 0 ? NULL : &ts, NULL);
 	if (r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY)
 		return r;
 	while (n < max && io_uring_peek_cqe(ring, &cqe) == 0) {

@@ -227,7 +227,6 @@ int runner_start(struct engine *e, enum runner_role role)
 	r = atomic_load(&e->stopping) ? NULL : runner_slot_locked(e);
 	if (r) {
 		r->epoch = atomic_load(&e->receiver_epoch);
-		r->seen_seq = 0;
 		atomic_store(&r->role, role);
 		err = runner_spawn(r);
 		if (err < 0)
