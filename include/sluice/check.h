@@ -13,9 +13,10 @@
 SLUICE_BEGIN_DECLS
 
 enum sluice_probe_state {
-	SLUICE_PROBE_YES = 1,	   /* there, and it works */
-	SLUICE_PROBE_NO = 2,	   /* not there; a policy can do without it, or falls back */
-	SLUICE_PROBE_REQUIRED = 3, /* not there, and nothing runs without it (or without --allow-degraded) */
+	SLUICE_PROBE_YES = 1, /* there, and it works */
+	SLUICE_PROBE_NO = 2,  /* not there; a policy can do without it, or falls back */
+	SLUICE_PROBE_REQUIRED =
+		3, /* not there, and nothing runs without it (or without --allow-degraded) */
 };
 
 /* name: a stable word. detail: what was seen, e.g. "ABI 7". remedy: what to do where it is missing, else "". */

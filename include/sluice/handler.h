@@ -41,15 +41,17 @@ struct sluice_deferral {
 /* ---- verdicts ---- */
 
 enum sluice_verdict_kind {
-	SLUICE_DENY = 0,	 /* EPERM: what a zeroed struct means */
-	SLUICE_CONTINUE = 1,	 /* no objection */
-	SLUICE_AS_SEEN = 2,	 /* carry the call out on behalf, with the arguments as this handler saw them */
+	SLUICE_DENY = 0,     /* EPERM: what a zeroed struct means */
+	SLUICE_CONTINUE = 1, /* no objection */
+	SLUICE_AS_SEEN =
+		2, /* carry the call out on behalf, with the arguments as this handler saw them */
 	SLUICE_ERRNO = 3,	 /* fail with `error` */
 	SLUICE_VALUE = 4,	 /* return `value` */
 	SLUICE_INJECT_FD = 5,	 /* return a new descriptor for the file that `fd` refers to */
 	SLUICE_INJECT_BYTES = 6, /* return a new read-only descriptor of a file that holds `data` */
-	SLUICE_KILL = 7,	 /* send signal `error` to the process; the call fails with EPERM if that does not end it */
-	SLUICE_DEFER = 8,	 /* answered later, see sluice_request_defer */
+	SLUICE_KILL =
+		7, /* send signal `error` to the process; the call fails with EPERM if that does not end it */
+	SLUICE_DEFER = 8, /* answered later, see sluice_request_defer */
 };
 
 /*
@@ -123,7 +125,8 @@ static inline struct sluice_verdict sluice_inject_fd(int fd, uint32_t flags)
 	return v;
 }
 
-static inline struct sluice_verdict sluice_inject_bytes(const void *data, size_t size, uint32_t flags)
+static inline struct sluice_verdict sluice_inject_bytes(const void *data, size_t size,
+							uint32_t flags)
 {
 	struct sluice_verdict v = sluice_verdict_make(SLUICE_INJECT_BYTES, 0, 0);
 
@@ -139,8 +142,12 @@ typedef struct sluice_verdict (*sluice_handler_fn)(struct sluice_request *req, v
 
 enum {
 	SLUICE_MAY_BLOCK = 1u << 0, /* runs in the pool, may take its time (up to the deadline) */
-	SLUICE_OBSERVER = 1u << 1,  /* called after the verdict, denials by built-ins included; its return value is ignored */
-	SLUICE_INSIST = 1u << 2,    /* register also for a call that programs never retry (close, futex, wait4, read ...) */
+	SLUICE_OBSERVER =
+		1u
+		<< 1, /* called after the verdict, denials by built-ins included; its return value is ignored */
+	SLUICE_INSIST =
+		1u
+		<< 2, /* register also for a call that programs never retry (close, futex, wait4, read ...) */
 };
 
 #define SLUICE_DEADLINE_DEFAULT_MS 10000u
@@ -195,7 +202,8 @@ SLUICE_API ssize_t sluice_request_cmdline(struct sluice_request *req, char *buf,
 /* ---- memory of the caller: private copies only ---- */
 
 /* Read exactly @size bytes (at most 1 MiB). Returns 0, -EFAULT, -ESRCH, -EACCES or -E2BIG. On failure @buf is zeroed. */
-SLUICE_API int sluice_request_read(struct sluice_request *req, uint64_t addr, void *buf, size_t size);
+SLUICE_API int sluice_request_read(struct sluice_request *req, uint64_t addr, void *buf,
+				   size_t size);
 /* Write exactly @size bytes, honouring page protection. Same errors. */
 SLUICE_API int sluice_request_write(struct sluice_request *req, uint64_t addr, const void *buf,
 				    size_t size);
@@ -215,7 +223,7 @@ SLUICE_API int sluice_request_dirfd(struct sluice_request *req, unsigned which);
 
 /* open, openat, openat2 and creat as one shape. Returns 0, -EINVAL (another call), -EFAULT, -E2BIG, -ESRCH. */
 struct sluice_open_args {
-	uint64_t flags;	  /* O_* */
+	uint64_t flags; /* O_* */
 	uint64_t mode;
 	uint64_t resolve; /* RESOLVE_*, openat2 only */
 	int openat2;	  /* 1: the call is openat2, which refuses flags that the others ignore */
@@ -223,14 +231,16 @@ struct sluice_open_args {
 SLUICE_API int sluice_request_open_args(struct sluice_request *req, struct sluice_open_args *ret);
 
 /* The socket address of connect, bind, sendto. Returns its length (0-128), -EINVAL, -EFAULT, ... */
-SLUICE_API ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_storage *ret);
+SLUICE_API ssize_t sluice_request_sockaddr(struct sluice_request *req,
+					   struct sockaddr_storage *ret);
 
 /* ---- what the built-ins made of it ---- */
 
 enum sluice_plan_kind {
 	SLUICE_PLAN_KERNEL = 0, /* the kernel runs the call as it stands */
-	SLUICE_PLAN_REPLY = 1,	/* a built-in answers: the call returns value and `data` is written to the caller's memory at `addr` */
-	SLUICE_PLAN_ACT = 2,	/* a built-in acts on behalf: host_path (host_path2), layer */
+	SLUICE_PLAN_REPLY =
+		1, /* a built-in answers: the call returns value and `data` is written to the caller's memory at `addr` */
+	SLUICE_PLAN_ACT = 2, /* a built-in acts on behalf: host_path (host_path2), layer */
 };
 
 enum sluice_layer {
@@ -243,10 +253,10 @@ enum sluice_layer {
 
 /* The plan as it stands when an extra runs. Pointers are borrowed and valid while the request is. */
 struct sluice_plan {
-	uint32_t kind;		/* enum sluice_plan_kind */
-	uint32_t layer;		/* enum sluice_layer */
-	const char *builtin;	/* who made it; NULL for SLUICE_PLAN_KERNEL */
-	const char *host_path;	/* NULL where none */
+	uint32_t kind;	       /* enum sluice_plan_kind */
+	uint32_t layer;	       /* enum sluice_layer */
+	const char *builtin;   /* who made it; NULL for SLUICE_PLAN_KERNEL */
+	const char *host_path; /* NULL where none */
 	const char *host_path2;
 	int64_t value;
 	uint64_t addr;
@@ -264,7 +274,8 @@ struct sluice_outcome {
 	const char *by;
 	uint64_t elapsed_ns; /* from its receipt until now */
 };
-SLUICE_API void sluice_request_outcome(const struct sluice_request *req, struct sluice_outcome *ret);
+SLUICE_API void sluice_request_outcome(const struct sluice_request *req,
+				       struct sluice_outcome *ret);
 
 /* ---- answering later ---- */
 
@@ -280,7 +291,8 @@ SLUICE_API int sluice_request_defer(struct sluice_request *req, struct sluice_de
  * sluice_sandbox_free). A verdict's descriptor is closed in every case. A handler that answers its deferral and then returns another
  * verdict than sluice_defer() has answered twice: the call is denied.
  */
-SLUICE_API int sluice_deferral_answer(const struct sluice_deferral *d, struct sluice_verdict verdict);
+SLUICE_API int sluice_deferral_answer(const struct sluice_deferral *d,
+				      struct sluice_verdict verdict);
 
 SLUICE_END_DECLS
 

@@ -32,7 +32,8 @@ enum sluice_end {
 	SLUICE_ENDED_SIGNAL = 2,  /* a signal ended it: signal */
 	SLUICE_ENDED_TIMEOUT = 3, /* the policy's timeout killed it */
 	SLUICE_ENDED_KILLED = 4,  /* sluice_sandbox_kill or _free ended it */
-	SLUICE_ENDED_FAULT = 5,	  /* sluice itself could not go on; the tree was killed; error says why */
+	SLUICE_ENDED_FAULT =
+		5, /* sluice itself could not go on; the tree was killed; error says why */
 };
 
 /* How it ended. Times of the command and all its reaped descendants. */
@@ -64,30 +65,33 @@ SLUICE_API int sluice_run(struct sluice_policy *policy, const char *const argv[]
  * -ENOTSUP for a call that programs never retry (unless SLUICE_INSIST): @err names handler and call; nothing was forked.
  * @extras is borrowed for the call, the userdata until the call returns.
  */
-SLUICE_API int sluice_run_with_extra_handlers(struct sluice_policy *policy, const char *const argv[],
+SLUICE_API int sluice_run_with_extra_handlers(struct sluice_policy *policy,
+					      const char *const argv[],
 					      const struct sluice_handler *extras, size_t n_extras,
 					      struct sluice_result *ret_result,
 					      struct sluice_error *err);
 
 enum sluice_stdio {
 	SLUICE_STDIO_INHERIT = 0,
-	SLUICE_STDIO_NULL = 1, /* /dev/null */
-	SLUICE_STDIO_PIPE = 2, /* a pipe whose other end sluice_sandbox_pipe gives */
-	SLUICE_STDIO_FD = 3,   /* the descriptor in stdio_fd, borrowed */
+	SLUICE_STDIO_NULL = 1,	 /* /dev/null */
+	SLUICE_STDIO_PIPE = 2,	 /* a pipe whose other end sluice_sandbox_pipe gives */
+	SLUICE_STDIO_FD = 3,	 /* the descriptor in stdio_fd, borrowed */
 	SLUICE_STDIO_STDOUT = 4, /* stderr only: the same as stdout */
 };
 
 /* Options of sluice_spawn; zero it, then set `size` to sizeof and what is wanted. */
 struct sluice_spawn_options {
 	size_t size;
-	const struct sluice_handler *extras; /* borrowed for the call; names and userdata until sluice_sandbox_free */
+	const struct sluice_handler
+		*extras; /* borrowed for the call; names and userdata until sluice_sandbox_free */
 	size_t n_extras;
 	uint32_t stdio[3]; /* enum sluice_stdio */
 	int stdio_fd[3];
-	int trace_fd;		/* used if trace is not 0: every trapped call and its verdict is written there; borrowed until _free */
-	uint32_t trace;		/* 0 none, 1 lines of text, 2 Chrome trace JSON */
-	uint32_t stats;		/* 1: keep latency histograms per call, for sluice_sandbox_stats_json */
-	struct sluice_supervisor *supervisor; /* NULL: the sandbox stands alone; else a reference is taken */
+	int trace_fd; /* used if trace is not 0: every trapped call and its verdict is written there; borrowed until _free */
+	uint32_t trace; /* 0 none, 1 lines of text, 2 Chrome trace JSON */
+	uint32_t stats; /* 1: keep latency histograms per call, for sluice_sandbox_stats_json */
+	struct sluice_supervisor
+		*supervisor; /* NULL: the sandbox stands alone; else a reference is taken */
 	uint64_t reserved[4];
 };
 

@@ -20,14 +20,14 @@ struct sluice_policy;
 
 struct confinement {
 	atomic_uint refs;
-	uint64_t generation;	 /* of the policy it was compiled from */
-	int *notify;		 /* sorted, unique */
+	uint64_t generation; /* of the policy it was compiled from */
+	int *notify;	     /* sorted, unique */
 	size_t n_notify;
 	struct sock_fprog filter; /* owned */
-	int ruleset_a;		 /* engine threads: the policy and our storage; owned; -1 without Landlock (degraded) */
-	int ruleset_b;		 /* the command: the policy; owned */
-	int landlock_abi;	 /* 0: none */
-	bool proc_memory;	 /* process_vm_readv is refused here: ruleset A also grants /proc */
+	int ruleset_a; /* engine threads: the policy and our storage; owned; -1 without Landlock (degraded) */
+	int ruleset_b;	  /* the command: the policy; owned */
+	int landlock_abi; /* 0: none */
+	bool proc_memory; /* process_vm_readv is refused here: ruleset A also grants /proc */
 };
 
 /*
@@ -44,13 +44,14 @@ struct confinement *confinement_unref(struct confinement *c);
  * Put the calling thread, and all threads and processes it makes later, into domain A: own fs_struct with umask 0, no capabilities,
  * no-new-privs, ruleset A. Irreversible. *ret_umask is the umask it had. All signals should be blocked already.
  */
-int confine_engine_thread(const struct confinement *c, unsigned *ret_umask, struct sluice_error *err);
+int confine_engine_thread(const struct confinement *c, unsigned *ret_umask,
+			  struct sluice_error *err);
 
 /* How the policy's filter treats call @nr before any handler is asked. */
 enum call_treatment {
-	CALL_ALLOWED,	  /* runs, maybe under a condition on its arguments */
-	CALL_DENIED,	  /* always refused */
-	CALL_UNKNOWN,	  /* no such call */
+	CALL_ALLOWED, /* runs, maybe under a condition on its arguments */
+	CALL_DENIED,  /* always refused */
+	CALL_UNKNOWN, /* no such call */
 };
 int confine_call_treatment(const struct sluice_policy *p, int nr, enum call_treatment *ret,
 			   struct sluice_error *err);

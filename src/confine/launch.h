@@ -24,11 +24,12 @@ struct confinement;
 /* All borrowed until LAUNCH_EXECED, LAUNCH_FAILED or the end of the channel. */
 struct launch_spec {
 	const struct confinement *confinement;
-	char *const *candidates; /* paths to try with execve in turn, as execvp would; NULL-terminated, at least one */
+	char *const *
+		candidates; /* paths to try with execve in turn, as execvp would; NULL-terminated, at least one */
 	char *const *argv;
 	char *const *envp;
-	const char *cwd;	 /* NULL: the caller's */
-	int stdio[3];		 /* descriptors for 0, 1, 2; -1: as the caller's */
+	const char *cwd; /* NULL: the caller's */
+	int stdio[3];	 /* descriptors for 0, 1, 2; -1: as the caller's */
 	unsigned umask;
 	uint64_t sigmask;	 /* kernel sigset of the command */
 	uint64_t max_open_files; /* 0: as the caller's */
@@ -37,9 +38,11 @@ struct launch_spec {
 enum launch_event_kind {
 	LAUNCH_LISTENER = 1, /* carries the listener and the command's pidfd */
 	LAUNCH_EXECED = 2,
-	LAUNCH_FAILED = 3,   /* before or in exec: stage, error; nothing runs */
-	LAUNCH_EXITED = 4,   /* the command ended: status, usage; the rest of the tree is being killed */
-	LAUNCH_EMPTY = 5,    /* the whole tree is gone and reaped; init is about to end; usage of all of it */
+	LAUNCH_FAILED = 3, /* before or in exec: stage, error; nothing runs */
+	LAUNCH_EXITED =
+		4, /* the command ended: status, usage; the rest of the tree is being killed */
+	LAUNCH_EMPTY =
+		5, /* the whole tree is gone and reaped; init is about to end; usage of all of it */
 };
 
 enum launch_stage {
@@ -56,7 +59,7 @@ enum launch_stage {
 struct launch_event {
 	uint32_t kind;
 	uint32_t stage;
-	int32_t error;  /* positive errno */
+	int32_t error;	/* positive errno */
 	int32_t status; /* as wait4 gives it */
 	struct rusage usage;
 };
@@ -64,8 +67,8 @@ struct launch_event {
 struct launch {
 	pid_t init_pid;
 	int init_pidfd;
-	pid_t pid;    /* command */
-	int pidfd;    /* of the command */
+	pid_t pid; /* command */
+	int pidfd; /* of the command */
 	int listener;
 	int channel;  /* SOCK_SEQPACKET: launch events; end of file: init is gone */
 	void *stacks; /* of init and command, freed by launch_fini */

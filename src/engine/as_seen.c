@@ -22,9 +22,9 @@
 #define FIFO_WAITS_MAX 48u /* below RUNNERS_SPARE, so that takeovers stay possible */
 
 /* What open(2) and openat(2) honour; they ignore other bits, openat2 refuses them. */
-#define OPEN_FLAGS_KNOWN                                                                          \
-	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC |     \
-	 O_ASYNC | O_DIRECT | 0100000 | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |        \
+#define OPEN_FLAGS_KNOWN                                                                      \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | \
+	 O_ASYNC | O_DIRECT | 0100000 | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |    \
 	 O_PATH | O_TMPFILE)
 #define OPEN_FLAGS_OF_PATH (O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC)
 
@@ -155,6 +155,7 @@ int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_fla
 		close(fd);
 		return -ENXIO;
 	}
-	fcntl(fd, F_SETFL, (int)(how.flags & ~(uint64_t)O_NONBLOCK)); /* ours alone until it is injected */
+	fcntl(fd, F_SETFL,
+	      (int)(how.flags & ~(uint64_t)O_NONBLOCK)); /* ours alone until it is injected */
 	return fd;
 }

@@ -38,10 +38,10 @@ struct chain {
 	const struct family_call *family; /* NULL: no paths */
 	uint32_t n_handlers;
 	uint32_t n_observers;
-	uint32_t deadline_ms; /* longest of its handlers' */
+	uint32_t deadline_ms;		 /* longest of its handlers' */
 	struct chain_handler *handlers;	 /* deciding ones, in order */
 	struct chain_handler *observers; /* in order */
-	_Atomic bool to_pool; /* a handler may block or was demoted */
+	_Atomic bool to_pool;		 /* a handler may block or was demoted */
 
 	_Atomic uint64_t count, failed, dropped, supervised_ns;
 	struct histogram *latency; /* NULL unless asked for */

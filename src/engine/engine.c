@@ -255,7 +255,8 @@ static void take_over(struct engine *e, const struct look *l)
 {
 	atomic_fetch_add(&e->receiver_epoch, 1);
 	if (runner_start(e, RUNNER_RECEIVER) < 0) {
-		atomic_fetch_sub(&e->receiver_epoch, 1); /* no more threads: it stays the receiver */
+		atomic_fetch_sub(&e->receiver_epoch,
+				 1); /* no more threads: it stays the receiver */
 		return;
 	}
 	atomic_fetch_add(&e->takeovers, 1);

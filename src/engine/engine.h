@@ -28,15 +28,15 @@ struct dispatch;
 struct sluice_request;
 
 struct engine_config {
-	const char *name;	  /* of the sandbox; borrowed */
+	const char *name;	   /* of the sandbox; borrowed */
 	struct dispatch *dispatch; /* consumed by engine_new in every case */
 	enum sluice_dispatch mode;
 	unsigned workers_min, workers_max;
-	bool histograms;	  /* keep latencies per call */
-	int trace_fd;		  /* -1: none; borrowed */
-	bool trace_chrome;	  /* else lines of text */
-	bool proc_memory;	  /* read task memory through /proc/PID/mem */
-	bool proc_granted;	  /* the policy grants /proc for reading */
+	bool histograms;   /* keep latencies per call */
+	int trace_fd;	   /* -1: none; borrowed */
+	bool trace_chrome; /* else lines of text */
+	bool proc_memory;  /* read task memory through /proc/PID/mem */
+	bool proc_granted; /* the policy grants /proc for reading */
 };
 
 int engine_new(const struct engine_config *config, struct engine **ret);

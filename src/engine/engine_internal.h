@@ -55,10 +55,11 @@ struct runner {
 	_Atomic uint64_t seq;
 	_Atomic(struct sluice_request *) current;
 	_Atomic uint64_t ticket;
-	_Atomic uint64_t since_ns; /* when it began */
+	_Atomic uint64_t since_ns;		 /* when it began */
 	_Atomic(struct chain_handler *) handler; /* NULL: the engine itself acts */
 	_Atomic uint64_t deadline_ns;		 /* 0: none */
-	_Atomic int fifo; /* O_PATH descriptor of a FIFO whose open this runner waits in, -1, or FIFO_IN_USE */
+	_Atomic int
+		fifo; /* O_PATH descriptor of a FIFO whose open this runner waits in, -1, or FIFO_IN_USE */
 };
 
 struct engine_source {
@@ -89,9 +90,9 @@ struct engine {
 	void *timer_userdata;
 	unsigned quiet_ticks;
 
-	int doorbell;		      /* eventfd; written by any thread */
+	int doorbell; /* eventfd; written by any thread */
 	_Atomic bool stopping;
-	_Atomic bool control_parked;  /* full fence with a receiver's seq, see control_park */
+	_Atomic bool control_parked;	 /* full fence with a receiver's seq, see control_park */
 	_Atomic uint32_t receiver_epoch; /* raised to take the role away */
 	_Atomic uint32_t n_deferred;
 	_Atomic uint32_t n_workers;   /* runners with a worker's role */
@@ -100,7 +101,8 @@ struct engine {
 	_Atomic uint64_t takeovers;
 
 	pthread_mutex_t runners_lock; /* guards making, joining and freeing of runners */
-	struct runner *runners[RUNNERS_MAX]; /* written under runners_lock; pointers once set stay until the end */
+	struct runner *runners
+		[RUNNERS_MAX]; /* written under runners_lock; pointers once set stay until the end */
 	_Atomic uint32_t n_runners;
 
 	_Atomic bool trace_begun;

@@ -85,7 +85,8 @@ int handoff_park(struct handoff *h, int64_t timeout_ms)
 {
 	int r = 0;
 
-	atomic_fetch_add(&h->parked, 1); /* full fence: published before the last look at the ring */
+	atomic_fetch_add(&h->parked,
+			 1); /* full fence: published before the last look at the ring */
 	while (r == 0 && !handoff_length(h) && !atomic_load(&h->closed)) {
 		if (decrement_unless_zero(&h->claims))
 			return 0;

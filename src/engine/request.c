@@ -19,7 +19,8 @@
 #define OPEN_HOW_SIZE_VER0 24u
 #define PAGE_BYTES 4096u
 
-void request_begin(struct sluice_request *req, struct engine *e, struct chain *chain, uint64_t now_ns)
+void request_begin(struct sluice_request *req, struct engine *e, struct chain *chain,
+		   uint64_t now_ns)
 {
 	req->engine = e;
 	req->chain = chain;
@@ -96,7 +97,8 @@ int sluice_request_write(struct sluice_request *req, uint64_t addr, const void *
 	return size > READ_MAX ? -E2BIG : task_write(&req->task, addr, buf, size);
 }
 
-ssize_t sluice_request_read_string(struct sluice_request *req, uint64_t addr, char *buf, size_t size)
+ssize_t sluice_request_read_string(struct sluice_request *req, uint64_t addr, char *buf,
+				   size_t size)
 {
 	if (!size)
 		return -ENAMETOOLONG;
@@ -227,8 +229,8 @@ void sluice_request_outcome(const struct sluice_request *req, struct sluice_outc
 	*ret = req->outcome;
 }
 
-int request_plan_reply(struct sluice_request *req, const char *builtin, int64_t value, uint64_t addr,
-		       const void *data, size_t size)
+int request_plan_reply(struct sluice_request *req, const char *builtin, int64_t value,
+		       uint64_t addr, const void *data, size_t size)
 {
 	if (size > REQUEST_PLAN_BYTES)
 		return -E2BIG;

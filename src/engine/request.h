@@ -17,7 +17,7 @@
  * Plan: the call returns @value, and @size bytes of @data (copied, at most REQUEST_PLAN_BYTES) are written to the caller's memory at @addr
  * (EFAULT for the caller when that fails). The built-in then returns CONTINUE; extras may still refuse. -E2BIG.
  */
-int request_plan_reply(struct sluice_request *req, const char *builtin, int64_t value, uint64_t addr,
-		       const void *data, size_t size);
+int request_plan_reply(struct sluice_request *req, const char *builtin, int64_t value,
+		       uint64_t addr, const void *data, size_t size);
 
 #endif

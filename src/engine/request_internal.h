@@ -42,18 +42,19 @@ enum request_claim_bits {
 
 /* Low bits of `defer_state`; the deferral's serial stands above them. The first of GIVEN and EXPIRED after RETURNED owns the parked request. */
 enum request_defer_bits {
-	DEFER_RETURNED = 1u << 0, /* the handler has returned SLUICE_DEFER and its runner has let go */
-	DEFER_GIVEN = 1u << 1,	  /* sluice_deferral_answer has stored a verdict */
-	DEFER_EXPIRED = 1u << 2,  /* deadline, end of the engine, or another verdict: nobody waits */
-	DEFER_TAKEN = 1u << 3,	  /* somebody is storing a verdict: a second answer finds it */
+	DEFER_RETURNED =
+		1u << 0,       /* the handler has returned SLUICE_DEFER and its runner has let go */
+	DEFER_GIVEN = 1u << 1, /* sluice_deferral_answer has stored a verdict */
+	DEFER_EXPIRED = 1u << 2, /* deadline, end of the engine, or another verdict: nobody waits */
+	DEFER_TAKEN = 1u << 3,	 /* somebody is storing a verdict: a second answer finds it */
 	DEFER_BITS = DEFER_RETURNED | DEFER_GIVEN | DEFER_EXPIRED | DEFER_TAKEN,
 	DEFER_STEP = DEFER_BITS + 1,
 };
 
 /* What will be sent: the kernel's three ways. */
 struct reply {
-	bool go_on;    /* let the kernel run the call */
-	int error;     /* positive errno, or 0 */
+	bool go_on; /* let the kernel run the call */
+	int error;  /* positive errno, or 0 */
 	int64_t value;
 };
 
@@ -75,12 +76,14 @@ struct sluice_request {
 	/* references: 1 of the engine, 1 of a deferral; atomic; the last one releases */
 	_Atomic uint32_t refs;
 	struct reply reply; /* written before CLAIM_DECIDED is published to `decided`, see there */
-	_Atomic bool decided; /* release: reply is set; acquire in the control thread, before it sends for a late observer */
+	_Atomic bool
+		decided; /* release: reply is set; acquire in the control thread, before it sends for a late observer */
 
 	/* deferral; `given` is written before DEFER_GIVEN (release) and read after it (acquire) */
 	bool took_deferral; /* in this life, so that refs may be 2; owned by the runner */
 	bool deferred;	    /* the right is out now; owned by the runner */
-	uint64_t defer_serial; /* DEFER_STEP more at each deferral, over all lives; owned by the runner */
+	uint64_t
+		defer_serial; /* DEFER_STEP more at each deferral, over all lives; owned by the runner */
 	_Atomic uint64_t defer_state;
 	_Atomic uint64_t defer_until_ns; /* read by the control thread once DEFER_RETURNED is set */
 	struct chain_handler *deferring;
@@ -109,7 +112,8 @@ struct sluice_request *slab_at(struct slab *s, uint32_t index);
 uint32_t slab_index(const struct slab *s, const struct sluice_request *req);
 
 /* Make @req ready for the notification that was just received into it. */
-void request_begin(struct sluice_request *req, struct engine *e, struct chain *chain, uint64_t now_ns);
+void request_begin(struct sluice_request *req, struct engine *e, struct chain *chain,
+		   uint64_t now_ns);
 
 static inline uint64_t request_ticket(struct sluice_request *req)
 {

@@ -30,8 +30,8 @@ static json_t *handler_json(const struct chain *c, struct chain_handler *h, bool
 {
 	uint64_t calls = atomic_load(&h->calls);
 
-	return json_pack("{s:s, s:i, s:b, s:b, s:I, s:f, s:f, s:I, s:b}", "name", h->name, "nr", c->nr,
-			 "builtin", (int)h->builtin, "observer", (int)observer, "calls",
+	return json_pack("{s:s, s:i, s:b, s:b, s:I, s:f, s:f, s:I, s:b}", "name", h->name, "nr",
+			 c->nr, "builtin", (int)h->builtin, "observer", (int)observer, "calls",
 			 (json_int_t)calls, "mean_us",
 			 calls ? to_us(atomic_load(&h->total_ns)) / (double)calls : 0.0, "max_us",
 			 to_us(atomic_load(&h->max_ns)), "late", (json_int_t)atomic_load(&h->late),
@@ -58,10 +58,11 @@ char *engine_stats_json(struct engine *e)
 		if (e->dispatch->chains[nr])
 			chain_json(e->dispatch->chains[nr], calls, handlers);
 	}
-	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o}", "name", e->name, "notifications",
-			(json_int_t)n.notifications, "denied", (json_int_t)n.denied, "dropped",
-			(json_int_t)n.dropped, "workers", (int)atomic_load(&e->n_workers),
-			"takeovers", (json_int_t)n.takeovers, "calls", calls, "handlers", handlers);
+	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o}", "name", e->name,
+			"notifications", (json_int_t)n.notifications, "denied",
+			(json_int_t)n.denied, "dropped", (json_int_t)n.dropped, "workers",
+			(int)atomic_load(&e->n_workers), "takeovers", (json_int_t)n.takeovers,
+			"calls", calls, "handlers", handlers);
 	if (all)
 		text = json_dumps(all, JSON_COMPACT);
 	json_decref(all);

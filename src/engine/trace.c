@@ -19,10 +19,14 @@
 static const char *verdict_word(uint32_t kind)
 {
 	static const char *const words[] = {
-		[SLUICE_DENY] = "deny",		    [SLUICE_CONTINUE] = "continue",
-		[SLUICE_AS_SEEN] = "as-seen",	    [SLUICE_ERRNO] = "errno",
-		[SLUICE_VALUE] = "value",	    [SLUICE_INJECT_FD] = "inject-fd",
-		[SLUICE_INJECT_BYTES] = "inject-bytes", [SLUICE_KILL] = "kill",
+		[SLUICE_DENY] = "deny",
+		[SLUICE_CONTINUE] = "continue",
+		[SLUICE_AS_SEEN] = "as-seen",
+		[SLUICE_ERRNO] = "errno",
+		[SLUICE_VALUE] = "value",
+		[SLUICE_INJECT_FD] = "inject-fd",
+		[SLUICE_INJECT_BYTES] = "inject-bytes",
+		[SLUICE_KILL] = "kill",
 		[SLUICE_DEFER] = "defer",
 	};
 
@@ -52,7 +56,8 @@ void trace_begin(struct engine *e)
 
 void trace_end(struct engine *e)
 {
-	static const char end[] = "{\"name\":\"end\",\"ph\":\"i\",\"s\":\"g\",\"ts\":0,\"pid\":0,\"tid\":0}\n]\n";
+	static const char end[] =
+		"{\"name\":\"end\",\"ph\":\"i\",\"s\":\"g\",\"ts\":0,\"pid\":0,\"tid\":0}\n]\n";
 
 	if (e->config.trace_fd >= 0 && e->config.trace_chrome)
 		trace_write(e, end, sizeof(end) - 1);
@@ -66,17 +71,19 @@ void trace_request(struct engine *e, const struct sluice_request *req)
 
 	path_text(req, path, sizeof(path));
 	if (e->config.trace_chrome)
-		n = snprintf(text, sizeof(text),
-			     "{\"name\":\"syscall-%d\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,\"pid\":1,\"tid\":%d,"
-			     "\"args\":{\"verdict\":\"%s\",\"result\":%lld,\"by\":\"%s\",\"path\":\"%s\"}},\n",
-			     req->notif.data.nr, (double)req->received_ns / 1e3,
-			     (double)o->elapsed_ns / 1e3, (int)req->task.tid, verdict_word(o->kind),
-			     (long long)o->result, o->by, path);
+		n = snprintf(
+			text, sizeof(text),
+			"{\"name\":\"syscall-%d\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,\"pid\":1,\"tid\":%d,"
+			"\"args\":{\"verdict\":\"%s\",\"result\":%lld,\"by\":\"%s\",\"path\":\"%s\"}},\n",
+			req->notif.data.nr, (double)req->received_ns / 1e3,
+			(double)o->elapsed_ns / 1e3, (int)req->task.tid, verdict_word(o->kind),
+			(long long)o->result, o->by, path);
 	else
-		n = snprintf(text, sizeof(text), "%d syscall-%d %s%s%s = %lld (%s by %s, %.1f us)\n",
+		n = snprintf(text, sizeof(text),
+			     "%d syscall-%d %s%s%s = %lld (%s by %s, %.1f us)\n",
 			     (int)req->task.tid, req->notif.data.nr, path[0] ? "\"" : "", path,
-			     path[0] ? "\"" : "", (long long)o->result, verdict_word(o->kind), o->by,
-			     (double)o->elapsed_ns / 1e3);
+			     path[0] ? "\"" : "", (long long)o->result, verdict_word(o->kind),
+			     o->by, (double)o->elapsed_ns / 1e3);
 	if (n > 0)
 		trace_write(e, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }

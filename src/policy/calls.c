@@ -23,8 +23,8 @@ static bool is_call_name(const char *name)
 
 static bool is_group(const char *name)
 {
-	static const char *const groups[] = { "@io_uring", "@keyring", "@mount", "@module",
-					      "@ptrace",   "@bpf",     "@swap",	 "@reboot",
+	static const char *const groups[] = { "@io_uring", "@keyring",	"@mount", "@module",
+					      "@ptrace",   "@bpf",	"@swap",  "@reboot",
 					      "@clock",	   "@namespace" };
 
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
@@ -49,8 +49,9 @@ static int check(const char *name, bool deny, struct sluice_error *err)
 		return fail_hint(err, -EINVAL, "write it as the kernel does, e.g. ptrace");
 	}
 	if (!deny && !strcmp(name, "clone3")) {
-		fail(err, -EPERM, "system call: clone3: can't be allowed: its flags are out of a "
-				  "filter's sight");
+		fail(err, -EPERM,
+		     "system call: clone3: can't be allowed: its flags are out of a "
+		     "filter's sight");
 		return fail_hint(err, -EPERM, "programs fall back to clone, which is allowed");
 	}
 	return 0;

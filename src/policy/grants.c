@@ -11,7 +11,8 @@
 #include "policy/policy.h"
 #include "util/fail.h"
 
-int policy_grant(struct sluice_policy *p, const struct policy_grant *grant, struct sluice_error *err)
+int policy_grant(struct sluice_policy *p, const struct policy_grant *grant,
+		 struct sluice_error *err)
 {
 	const char *what = grant->access == POLICY_WRITE ? "write grant" : "read grant";
 	struct policy_grant copy = *grant, *grants;
@@ -57,16 +58,16 @@ int sluice_policy_allow_system(struct sluice_policy *p, struct sluice_error *err
 {
 	static char root[] = "/", here[] = ".", usr[] = "/usr", bin[] = "/bin", sbin[] = "/sbin",
 		    lib[] = "/lib", lib32[] = "/lib32", lib64[] = "/lib64", libx32[] = "/libx32",
-		    etc[] = "/etc", opt[] = "/opt", proc[] = "/proc", sys[] = "/sys", tmp[] = "/tmp",
-		    var_tmp[] = "/var/tmp";
+		    etc[] = "/etc", opt[] = "/opt", proc[] = "/proc", sys[] = "/sys",
+		    tmp[] = "/tmp", var_tmp[] = "/var/tmp";
 	const struct policy_grant grants[] = {
-		{ root, POLICY_LIST, true, false },   { usr, POLICY_READ, true, false },
-		{ bin, POLICY_READ, true, false },    { sbin, POLICY_READ, true, false },
-		{ lib, POLICY_READ, true, false },    { lib32, POLICY_READ, true, false },
-		{ lib64, POLICY_READ, true, false },  { libx32, POLICY_READ, true, false },
-		{ etc, POLICY_READ, true, false },    { opt, POLICY_READ, true, false },
-		{ proc, POLICY_READ, true, false },   { sys, POLICY_READ, true, false },
-		{ here, POLICY_WRITE, true, true },   { tmp, POLICY_WRITE, true, false },
+		{ root, POLICY_LIST, true, false },	{ usr, POLICY_READ, true, false },
+		{ bin, POLICY_READ, true, false },	{ sbin, POLICY_READ, true, false },
+		{ lib, POLICY_READ, true, false },	{ lib32, POLICY_READ, true, false },
+		{ lib64, POLICY_READ, true, false },	{ libx32, POLICY_READ, true, false },
+		{ etc, POLICY_READ, true, false },	{ opt, POLICY_READ, true, false },
+		{ proc, POLICY_READ, true, false },	{ sys, POLICY_READ, true, false },
+		{ here, POLICY_WRITE, true, true },	{ tmp, POLICY_WRITE, true, false },
 		{ var_tmp, POLICY_WRITE, true, false },
 	};
 

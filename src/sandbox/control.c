@@ -65,8 +65,9 @@ static int exec_failed(struct sluice_sandbox *s, int error, struct sluice_error 
 		return fail(err, -error, "exec: %s: not found in PATH", name);
 	fail_errno(err, -error, "exec: %s", name);
 	if (error == EACCES)
-		fail_hint(err, -error,
-			  "is the program's path (and its interpreter's) granted for reading? (-r PATH)");
+		fail_hint(
+			err, -error,
+			"is the program's path (and its interpreter's) granted for reading? (-r PATH)");
 	return -error;
 }
 

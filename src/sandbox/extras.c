@@ -35,20 +35,22 @@ static int extra_check_call(const struct sluice_policy *p, const struct sluice_h
 	if (treatment == CALL_DENIED) {
 		fail(err, -EPERM, "%s: %s: the policy denies this call, so no handler can be asked",
 		     label, call);
-		return fail_hint(err, -EPERM, "allow it with sluice_policy_allow_syscall or "
-					      "--extra-allow-syscall, or drop the handler");
+		return fail_hint(err, -EPERM,
+				 "allow it with sluice_policy_allow_syscall or "
+				 "--extra-allow-syscall, or drop the handler");
 	}
 	if (confine_call_never_retried(h->nr) && !(h->flags & SLUICE_INSIST)) {
 		fail(err, -ENOTSUP,
 		     "%s: %s: programs never retry this call when a signal interrupts it, so trapping it breaks them",
 		     label, call);
-		return fail_hint(err, -ENOTSUP, "set SLUICE_INSIST in its flags to trap it all the same");
+		return fail_hint(err, -ENOTSUP,
+				 "set SLUICE_INSIST in its flags to trap it all the same");
 	}
 	return 0;
 }
 
-static int extra_add(struct dispatch *d, const struct sluice_policy *p, const struct sluice_handler *h,
-		     size_t index, struct sluice_error *err)
+static int extra_add(struct dispatch *d, const struct sluice_policy *p,
+		     const struct sluice_handler *h, size_t index, struct sluice_error *err)
 {
 	char label[128];
 	int r;
@@ -69,8 +71,8 @@ static int extra_add(struct dispatch *d, const struct sluice_policy *p, const st
 	return r < 0 ? fail_errno(err, r, "%s", label) : 0;
 }
 
-int dispatch_build(const struct sluice_policy *p, const struct sluice_handler *extras, size_t n_extras,
-		   struct dispatch **ret, struct sluice_error *err)
+int dispatch_build(const struct sluice_policy *p, const struct sluice_handler *extras,
+		   size_t n_extras, struct dispatch **ret, struct sluice_error *err)
 {
 	struct dispatch *d;
 	int r;

@@ -257,8 +257,8 @@ int sluice_sandbox_wait(struct sluice_sandbox *s, int timeout_ms, struct sluice_
 	}
 	pthread_mutex_lock(&s->lock);
 	while (!sandbox_over(s) && r == 0)
-		r = timeout_ms < 0 ? pthread_cond_wait(&s->changed, &s->lock) :
-				     pthread_cond_timedwait(&s->changed, &s->lock, &until);
+		r = timeout_ms < 0 ? pthread_cond_wait(&s->changed, &s->lock)
+				   : pthread_cond_timedwait(&s->changed, &s->lock, &until);
 	r = sandbox_over(s) ? 0 : -EAGAIN;
 	if (r == 0 && ret_result)
 		*ret_result = s->result;

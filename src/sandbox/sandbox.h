@@ -36,9 +36,9 @@ struct command {
 
 /* The standard descriptors: what the command gets, and our ends of pipes. */
 struct stdio_plan {
-	int child[3];	    /* -1: inherit */
+	int child[3];	     /* -1: inherit */
 	bool close_child[3]; /* ours to close after the start */
-	int ours[3];	    /* -1: none */
+	int ours[3];	     /* -1: none */
 };
 
 struct sluice_sandbox {
@@ -49,10 +49,10 @@ struct sluice_sandbox {
 	struct engine *engine;		      /* reference */
 	struct command command;
 	struct stdio_plan stdio;
-	uint64_t sigmask;	  /* of the command */
+	uint64_t sigmask; /* of the command */
 	bool thread_started;
-	pthread_t thread;	  /* control thread; joined by free */
-	int end_fd;		  /* eventfd; readable once ENDED */
+	pthread_t thread; /* control thread; joined by free */
+	int end_fd;	  /* eventfd; readable once ENDED */
 
 	/* owned by the control thread */
 	struct launch launch;
@@ -60,13 +60,13 @@ struct sluice_sandbox {
 	int channel_source;
 
 	pthread_mutex_t lock;
-	pthread_cond_t changed; /* on CLOCK_MONOTONIC */
-	enum sandbox_state state;     /* guarded by lock */
-	int code;		      /* negative errno of FAILED; guarded by lock */
-	struct sluice_error error;    /* guarded by lock */
-	struct sluice_result result;  /* guarded by lock */
-	bool timed_out, killed;	      /* guarded by lock */
-	bool signalable;	      /* launch.pidfd and launch.init_pidfd may be used; guarded by lock */
+	pthread_cond_t changed;	     /* on CLOCK_MONOTONIC */
+	enum sandbox_state state;    /* guarded by lock */
+	int code;		     /* negative errno of FAILED; guarded by lock */
+	struct sluice_error error;   /* guarded by lock */
+	struct sluice_result result; /* guarded by lock */
+	bool timed_out, killed;	     /* guarded by lock */
+	bool signalable; /* launch.pidfd and launch.init_pidfd may be used; guarded by lock */
 	uint64_t started_ns;
 };
 
@@ -76,14 +76,15 @@ int command_init(struct command *c, const struct sluice_policy *p, const char *c
 void command_fini(struct command *c);
 
 /* stdio.c */
-int stdio_init(struct stdio_plan *s, const struct sluice_spawn_options *o, struct sluice_error *err);
+int stdio_init(struct stdio_plan *s, const struct sluice_spawn_options *o,
+	       struct sluice_error *err);
 /* The command has them, or never will. */
 void stdio_close_child(struct stdio_plan *s);
 void stdio_fini(struct stdio_plan *s);
 
 /* extras.c: built-ins and extras into a new dispatch table, checked against the policy. */
-int dispatch_build(const struct sluice_policy *p, const struct sluice_handler *extras, size_t n_extras,
-		   struct dispatch **ret, struct sluice_error *err);
+int dispatch_build(const struct sluice_policy *p, const struct sluice_handler *extras,
+		   size_t n_extras, struct dispatch **ret, struct sluice_error *err);
 
 /* control.c: the control thread. */
 void *sandbox_main(void *sandbox);

@@ -13,7 +13,8 @@ int futex_wait(_Atomic uint32_t *word, uint32_t expected, int64_t timeout_ms)
 	struct timespec ts = { timeout_ms / 1000, (timeout_ms % 1000) * 1000000 };
 
 	if (syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, timeout_ms < 0 ? NULL : &ts,
-		    NULL, 0) < 0 && errno == ETIMEDOUT)
+		    NULL, 0) < 0 &&
+	    errno == ETIMEDOUT)
 		return -ETIMEDOUT;
 	return 0;
 }

@@ -74,8 +74,10 @@ int notif_addfd(int listener, uint64_t id, int fd, uint32_t flags)
 int notif_set_sync_wake_up(int listener)
 {
 	/* by value, in spite of the _IOW encoding */
-	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
-		     SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) < 0 ? -errno : 0;
+	return ioctl(listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) <
+			       0
+		       ? -errno
+		       : 0;
 }
 
 static short notif_poll(int listener, short events)

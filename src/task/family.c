@@ -14,8 +14,14 @@
 #define NR_FILE_GETATTR 468
 #define NR_FILE_SETATTR 469
 
-#define PATH_AT(nr, family, dirfd, path) { nr, family, dirfd, path, -1, -1 }
-#define PATH_1(nr, family) { nr, family, -1, 0, -1, -1 }
+#define PATH_AT(nr, family, dirfd, path)        \
+	{                                       \
+		nr, family, dirfd, path, -1, -1 \
+	}
+#define PATH_1(nr, family)                \
+	{                                 \
+		nr, family, -1, 0, -1, -1 \
+	}
 
 /* Looked up once a chain, when its dispatch entry is made; so order does not matter. */
 static const struct family_call calls[] = {

@@ -44,8 +44,8 @@ static bool on_procfs(int fd)
 struct walk {
 	const struct task *task;
 	const struct resolve_open *how;
-	int at;			/* O_PATH descriptor of the directory reached so far; owned */
-	unsigned links;		/* symbolic links followed */
+	int at;			 /* O_PATH descriptor of the directory reached so far; owned */
+	unsigned links;		 /* symbolic links followed */
 	char rest[PATH_MAX * 2]; /* what is still to be walked */
 };
 

@@ -15,11 +15,11 @@
 #include "task/task.h"
 
 struct resolve_open {
-	int dirfd;	   /* the task's */
-	const char *path;  /* private copy */
-	uint64_t flags;	   /* O_*, as given */
-	uint64_t mode;	   /* umask applied already */
-	uint64_t resolve;  /* RESOLVE_* */
+	int dirfd;	  /* the task's */
+	const char *path; /* private copy */
+	uint64_t flags;	  /* O_*, as given */
+	uint64_t mode;	  /* umask applied already */
+	uint64_t resolve; /* RESOLVE_* */
 	bool proc_granted; /* the policy lets the task read /proc; else anything on procfs is EACCES */
 };
 

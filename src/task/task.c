@@ -13,7 +13,8 @@
 #include "sys/notif.h"
 #include "sys/pidfd.h"
 
-#define PAGE_BYTES 4096u /* smallest page of any architecture: reading up to such a border never crosses a mapping's end */
+#define PAGE_BYTES \
+	4096u /* smallest page of any architecture: reading up to such a border never crosses a mapping's end */
 
 /* The one check that no look at the task can do without: is it still stopped in this very call? */
 static int task_still_there(const struct task *t)
@@ -64,8 +65,8 @@ int task_write(const struct task *t, uint64_t addr, const void *buf, size_t size
 	if (task_still_there(t) < 0)
 		return -ESRCH;
 	while (done < size) {
-		ssize_t n = memory_write(t->tid, addr + done, (const char *)buf + done,
-					 size - done, t->by_proc);
+		ssize_t n = memory_write(t->tid, addr + done, (const char *)buf + done, size - done,
+					 t->by_proc);
 
 		if (n <= 0)
 			return task_memory_error(n);

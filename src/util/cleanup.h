@@ -18,17 +18,17 @@
 #define _cleanup_(function) __attribute__((cleanup(function)))
 
 /* The value of @var, which is left empty: its owner is now somebody else. */
-#define TAKE_PTR(var)                         \
-	({                                    \
+#define TAKE_PTR(var)                           \
+	({                                      \
 		__typeof__(var) taken_ = (var); \
-		(var) = NULL;                 \
-		taken_;                       \
+		(var) = NULL;                   \
+		taken_;                         \
 	})
-#define TAKE_FD(var)               \
-	({                         \
+#define TAKE_FD(var)                \
+	({                          \
 		int taken_ = (var); \
-		(var) = -1;        \
-		taken_;            \
+		(var) = -1;         \
+		taken_;             \
 	})
 
 static inline void cleanup_free(void *pointer_to_pointer)

@@ -40,9 +40,9 @@ static void raise_max(struct histogram *h, uint64_t ns)
 {
 	uint64_t seen = load(&h->max_ns);
 
-	while (ns > seen && !atomic_compare_exchange_weak_explicit(&h->max_ns, &seen, ns,
-								   memory_order_relaxed,
-								   memory_order_relaxed))
+	while (ns > seen &&
+	       !atomic_compare_exchange_weak_explicit(&h->max_ns, &seen, ns, memory_order_relaxed,
+						      memory_order_relaxed))
 		;
 }
 

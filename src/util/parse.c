@@ -124,7 +124,7 @@ static int unit_ms(const char *unit, uint64_t *ret)
 		char name[3];
 		uint64_t ms;
 	} units[] = {
-		{ "", 1000 },	 { "ms", 1 },	    { "s", 1000 },
+		{ "", 1000 },	{ "ms", 1 },	  { "s", 1000 },
 		{ "m", 60000 }, { "h", 3600000 }, { "d", 86400000 },
 	};
 

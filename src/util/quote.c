@@ -9,7 +9,7 @@
 #define CUT "..."
 
 struct quote_style {
-	const char *prefix;    /* of a byte that is not printable; two hexadecimal digits follow */
+	const char *prefix;   /* of a byte that is not printable; two hexadecimal digits follow */
 	bool escape_specials; /* backslash before backslash and double quote */
 };
 
@@ -35,7 +35,8 @@ static size_t quote_one(const struct quote_style *s, uint8_t c, char out[ESCAPE_
 /*
  * @safe is the last end at which the cut mark still fits, so that a text that proves too long is shortened to there.
  */
-static size_t quote(const struct quote_style *s, const void *bytes, size_t n, char *buf, size_t size)
+static size_t quote(const struct quote_style *s, const void *bytes, size_t n, char *buf,
+		    size_t size)
 {
 	const uint8_t *in = bytes;
 	size_t at = 0, safe = 0, mark = strlen(CUT);

@@ -41,8 +41,8 @@ static struct sluice_policy *open_policy(void)
 	return p;
 }
 
-static struct sluice_result run_inside(const struct sluice_handler *extras, size_t n, const char *role,
-				       const char *arg)
+static struct sluice_result run_inside(const struct sluice_handler *extras, size_t n,
+				       const char *role, const char *arg)
 {
 	const char *const argv[] = { self_path, "--inside", role, arg, NULL };
 	struct sluice_policy *p = open_policy();
@@ -116,9 +116,8 @@ static const struct {
 	const char *name;
 	int (*fn)(const char *arg);
 } roles[] = {
-	{ "getpriority", inside_getpriority }, { "value", inside_value },
-	{ "open", inside_open },	       { "read", inside_read_all },
-	{ "uname", inside_uname },	       { "pause", inside_pause },
+	{ "getpriority", inside_getpriority }, { "value", inside_value }, { "open", inside_open },
+	{ "read", inside_read_all },	       { "uname", inside_uname }, { "pause", inside_pause },
 };
 
 static int inside(const char *role, const char *arg)
@@ -418,8 +417,10 @@ static struct sluice_verdict as_seen_handle(struct sluice_request *req, void *us
 static void test_as_seen_open(void **state)
 {
 	struct sluice_handler extra = { .nr = SYS_openat, .fn = as_seen_handle };
-	const char *const paths[] = { "/etc/passwd", "/proc/self/status", "/dev/fd/0",
-				      "/nonexistent/x", "/etc/passwd/x", "/root/../etc/passwd" };
+	const char *const paths[] = {
+		"/etc/passwd",	  "/proc/self/status", "/dev/fd/0",
+		"/nonexistent/x", "/etc/passwd/x",     "/root/../etc/passwd"
+	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
@@ -512,7 +513,10 @@ static void test_deferred_deadline(void **state)
 {
 	struct later l = { .verdict = sluice_value(55), .never = true };
 	struct sluice_handler extra = {
-		.nr = SYS_getpriority, .fn = later_handle, .userdata = &l, .deadline_ms = 30,
+		.nr = SYS_getpriority,
+		.fn = later_handle,
+		.userdata = &l,
+		.deadline_ms = 30,
 	};
 
 	(void)state;

@@ -18,12 +18,12 @@
 /* fail() is util/fail.h's here; a test says why it fails. */
 #undef fail
 #undef fail_msg
-#define fail_msg(...)                       \
-	do {                                \
-		print_error("ERROR: ");     \
-		print_error(__VA_ARGS__);   \
-		print_error("\n");          \
-		_fail(__FILE__, __LINE__);  \
+#define fail_msg(...)                      \
+	do {                               \
+		print_error("ERROR: ");    \
+		print_error(__VA_ARGS__);  \
+		print_error("\n");         \
+		_fail(__FILE__, __LINE__); \
 	} while (0)
 
 /* The reason goes before cmocka's own line; ./dev test lists it. */

@@ -62,7 +62,8 @@ static void test_settings_replace(void **state)
 static void test_clean(void **state)
 {
 	static const char *const base[] = { "SECRET=1", "PATH=/evil", NULL };
-	static const char path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+	static const char path[] =
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 	struct sluice_policy *p = *state;
 
 	check(p, base, "SECRET=1|PATH=/evil");

@@ -121,14 +121,10 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_error_bound),
-		cmocka_unit_test(test_too_large),
-		cmocka_unit_test(test_percentiles),
-		cmocka_unit_test(test_never_above_the_maximum),
-		cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_empty),	    cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_error_bound), cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_percentiles), cmocka_unit_test(test_never_above_the_maximum),
+		cmocka_unit_test(test_merge),	    cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

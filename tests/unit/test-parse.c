@@ -142,7 +142,9 @@ static void test_uint(void **state)
 
 static void test_pair(void **state)
 {
-	static const char *const bad[] = { "", ":", "1", "1:", ":1", "1:2:3", "a:1", "1:b", "1 :2" };
+	static const char *const bad[] = {
+		"", ":", "1", "1:", ":1", "1:2:3", "a:1", "1:b", "1 :2"
+	};
 	unsigned a = 5, b = 6;
 
 	for (size_t i = 0; i < N_OF(bad); i++)
