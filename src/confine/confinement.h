@@ -16,6 +16,8 @@
 
 #include <sluice/error.h>
 
+#include "confine/rules.h"
+
 struct sluice_policy;
 
 struct confinement {
@@ -24,16 +26,15 @@ struct confinement {
 	int *notify;	     /* sorted, unique */
 	size_t n_notify;
 	struct sock_fprog filter; /* owned */
-	int ruleset_a; /* engine threads: the policy and our storage; owned; -1 without Landlock (degraded) */
-	int ruleset_b;	  /* the command: the policy; owned */
-	int landlock_abi; /* 0: none */
-	bool proc_memory; /* process_vm_readv is refused here: ruleset A also grants /proc */
+	struct rules
+		rules;	  /* owned; ruleset_a for the engine's threads, ruleset_b for the command */
+	bool proc_memory; /* process_vm_readv is refused here: the engine reads /proc/TID/mem */
 };
 
 /*
  * The compiled form of @p for the calls in @notify (sorted, unique), from the policy's cache or made now. Returns 0 and a reference.
  * -ENOENT, -EACCES ... a granted path; -EOPNOTSUPP a feature that the kernel lacks and the policy does not allow to miss; -EINVAL an
- * unknown call name. @err says which. Thread: any; takes p->lock.
+ * unknown call name. What is cached is made anew when the policy was changed or one of its paths names another file now. @err says which. Thread: any; takes p->lock.
  */
 int confinement_get(struct sluice_policy *p, const int *notify, size_t n_notify,
 		    struct confinement **ret, struct sluice_error *err);

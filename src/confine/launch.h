@@ -13,6 +13,7 @@
 #define SLUICE_CONFINE_LAUNCH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
@@ -70,8 +71,11 @@ struct launch {
 	pid_t pid; /* command */
 	int pidfd; /* of the command */
 	int listener;
-	int channel;  /* SOCK_SEQPACKET: launch events; end of file: init is gone */
-	void *stacks; /* of init and command, freed by launch_fini */
+	int channel; /* SOCK_SEQPACKET: launch events; end of file: init is gone */
+	bool signal_scope;
+	bool empty;   /* LAUNCH_EMPTY has been read */
+	void *memory; /* shared with init: see init.h; freed by launch_fini */
+	size_t memory_bytes;
 };
 
 /*
@@ -83,6 +87,9 @@ int launch_start(struct launch *l, const struct launch_spec *spec, struct sluice
 
 /* Read one event if there is one. Returns 1, 0 (none now), -EPIPE (init is gone), or another negative errno. Thread: any one at a time. */
 int launch_next_event(struct launch *l, struct launch_event *ret);
+
+/* The error of a LAUNCH_FAILED other than of LAUNCH_STAGE_CWD and _EXEC. Returns the negative errno. */
+int launch_failure(uint32_t stage, int error, struct sluice_error *err);
 
 /* Tell init to kill the whole tree. Async-signal-safe; any thread. */
 int launch_kill_tree(const struct launch *l);

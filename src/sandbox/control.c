@@ -85,7 +85,7 @@ static void launch_failed(struct sluice_sandbox *s, const struct launch_event *e
 			   s->command.cwd ? s->command.cwd : ".");
 		break;
 	default:
-		fail_errno(&err, code, "start of the command, stage %u", ev->stage);
+		launch_failure(ev->stage, ev->error, &err);
 	}
 	set_state(s, SANDBOX_FAILED, code, &err);
 }
@@ -120,7 +120,6 @@ static void tree_gone(struct sluice_sandbox *s, const struct launch_event *ev)
 	s->result.system_us = micros(&ev->usage.ru_stime);
 	s->result.max_rss_kib = (uint64_t)ev->usage.ru_maxrss;
 	pthread_mutex_unlock(&s->lock);
-	s->empty = true;
 }
 
 static void on_launch_event(struct sluice_sandbox *s, const struct launch_event *ev)

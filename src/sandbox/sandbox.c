@@ -318,10 +318,10 @@ int sluice_run_with_extra_handlers(struct sluice_policy *policy, const char *con
 		.extras = extras,
 		.n_extras = n_extras,
 	};
-	struct sluice_sandbox *s;
+	struct sluice_sandbox *s = NULL;
 	int r = sluice_spawn(policy, argv, &o, &s, err);
 
-	if (r < 0)
+	if (!s)
 		return r;
 	r = sluice_sandbox_wait(s, -1, ret_result);
 	sluice_sandbox_free(s);

@@ -56,7 +56,7 @@ struct sluice_sandbox {
 
 	/* owned by the control thread */
 	struct launch launch;
-	bool launched, empty;
+	bool launched;
 	int channel_source;
 
 	pthread_mutex_t lock;

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is known about system calls by name: numbers newer than libseccomp's table, groups, the deny list. Pure tables.
+ */
+#ifndef SLUICE_CONFINE_CALLS_H
+#define SLUICE_CONFINE_CALLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <sluice/error.h>
+
+struct sluice_policy;
+
+/* The highest number we know: file_setattr (linux 6.17). What is newer gets ENOSYS, as on the kernel that we know. */
+#define CALL_LAST_KNOWN 469
+#define CALL_MAX (CALL_LAST_KNOWN + 1)
+
+/* How a call is refused: always with an errno, or when its arguments match the conditions that filter.c knows for it. */
+struct call_deny {
+	int error;	  /* 0: not refused */
+	bool conditional; /* only under the conditions of filter.c */
+};
+
+/*
+ * The deny list with the policy's settings laid over, indexed by number; @deny has CALL_MAX items.
+ * -EINVAL and @err: a name that is no call.
+ */
+int calls_deny_list(const struct sluice_policy *p, struct call_deny *deny,
+		    struct sluice_error *err);
+
+#endif

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One seccomp program, linked from several that libseccomp compiles.
+ *
+ *	start:	number above the last known -> ENOSYS
+ *		a number with a list of allowed arguments (socket, personality ...) -> its own program
+ *	deny:	the deny list                  ...allowed -> notify
+ *	lists:	one program each, default refused  ...allowed -> notify
+ *	notify:	trapped calls                  ...others -> allowed
+ *
+ * libseccomp can hold one action for one call and arguments, and between a denial and a notification the kernel takes the smaller number of the two;
+ * as programs in a row a call is only ever trapped after everything that could refuse it has let it pass. Numbers are looked at first and
+ * nothing else is loaded for a call without conditions, so the kernel's own cache of always-allowed numbers stays in use.
+ */
+#define _GNU_SOURCE
+#include "confine/filter.h"
+
+#include <errno.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "confine/confinement.h"
+#include "util/cleanup.h"
+#include "util/fail.h"
+
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define INT_MASK 0xffffffffu /* the kernel takes these arguments as 32-bit numbers */
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+#ifndef TIOCLINUX
+#define TIOCLINUX 0x541C
+#endif
+#ifndef MSG_FASTOPEN
+#define MSG_FASTOPEN 0x20000000
+#endif
+
+/* Refused when (argument & mask) == value. */
+struct condition {
+	const char *call;
+	unsigned arg;
+	uint64_t mask, value;
+	int error;
+};
+
+#define NAMESPACE_BIT(call, flag)          \
+	{                                  \
+		call, 0, flag, flag, EPERM \
+	}
+static const struct condition conditions[] = {
+	NAMESPACE_BIT("clone", CLONE_NEWNS),
+	NAMESPACE_BIT("clone", CLONE_NEWCGROUP),
+	NAMESPACE_BIT("clone", CLONE_NEWUTS),
+	NAMESPACE_BIT("clone", CLONE_NEWIPC),
+	NAMESPACE_BIT("clone", CLONE_NEWUSER),
+	NAMESPACE_BIT("clone", CLONE_NEWPID),
+	NAMESPACE_BIT("clone", CLONE_NEWNET),
+	NAMESPACE_BIT("unshare", CLONE_NEWNS),
+	NAMESPACE_BIT("unshare", CLONE_NEWCGROUP),
+	NAMESPACE_BIT("unshare", CLONE_NEWUTS),
+	NAMESPACE_BIT("unshare", CLONE_NEWIPC),
+	NAMESPACE_BIT("unshare", CLONE_NEWUSER),
+	NAMESPACE_BIT("unshare", CLONE_NEWPID),
+	NAMESPACE_BIT("unshare", CLONE_NEWNET),
+	NAMESPACE_BIT("unshare", CLONE_NEWTIME),
+	/* typing into a terminal that others read */
+	{ "ioctl", 1, INT_MASK, TIOCSTI, EPERM },
+	{ "ioctl", 1, INT_MASK, TIOCLINUX, EPERM },
+	/* a connection made by a send, past a rule on connect */
+	{ "sendto", 3, MSG_FASTOPEN, MSG_FASTOPEN, EOPNOTSUPP },
+	{ "sendmsg", 2, MSG_FASTOPEN, MSG_FASTOPEN, EOPNOTSUPP },
+	{ "sendmmsg", 3, MSG_FASTOPEN, MSG_FASTOPEN, EOPNOTSUPP },
+};
+
+/* Allowed for these values of the first argument only. */
+struct allow_list {
+	const char *call;
+	int error; /* of all others */
+	const uint32_t *values;
+	size_t n;
+};
+
+static const uint32_t socket_domains[] = { AF_UNIX };
+/* READ_IMPLIES_EXEC, MMAP_PAGE_ZERO and their kind are left out. */
+static const uint32_t personalities[] = {
+	PER_LINUX,	   PER_LINUX32,
+	UNAME26,	   UNAME26 | PER_LINUX32,
+	ADDR_NO_RANDOMIZE, ADDR_NO_RANDOMIZE | PER_LINUX32,
+	0xffffffffu, /* look without change */
+};
+
+static const struct allow_list allow_lists[] = {
+	{ "socket", EACCES, socket_domains, N_OF(socket_domains) },
+	{ "socketpair", EACCES, socket_domains, N_OF(socket_domains) },
+	{ "personality", EPERM, personalities, N_OF(personalities) },
+};
+
+/* One program as libseccomp made it. */
+struct part {
+	int nr; /* of an allow list; -1 */
+	struct sock_filter *code;
+	size_t n;
+	size_t at; /* in the linked program */
+};
+
+enum {
+	PART_DENY,
+	PART_NOTIFY,
+	PART_LISTS,
+	PARTS_MAX = PART_LISTS + N_OF(allow_lists),
+};
+
+static int part_export(scmp_filter_ctx ctx, struct part *part)
+{
+	_cleanup_close_ int fd = memfd_create("filter", MFD_CLOEXEC);
+	off_t size;
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	r = seccomp_export_bpf(ctx, fd);
+	if (r < 0)
+		return r;
+	size = lseek(fd, 0, SEEK_END);
+	part->n = (size_t)size / sizeof(*part->code);
+	part->code = malloc((size_t)size);
+	if (!part->code)
+		return -ENOMEM;
+	return pread(fd, part->code, (size_t)size, 0) == size ? 0 : -EIO;
+}
+
+/* A context whose other architectures (x32 and 32-bit compat too) get ENOSYS. */
+static int part_begin(uint32_t default_action, scmp_filter_ctx *ret)
+{
+	scmp_filter_ctx ctx = seccomp_init(default_action);
+	int r;
+
+	if (!ctx)
+		return -ENOMEM;
+	r = seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
+	if (r == 0)
+		r = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+	if (r < 0)
+		seccomp_release(ctx);
+	else
+		*ret = ctx;
+	return r;
+}
+
+static int part_end(scmp_filter_ctx ctx, int r, struct part *part)
+{
+	if (r == 0)
+		r = part_export(ctx, part);
+	seccomp_release(ctx);
+	return r;
+}
+
+static const struct allow_list *allow_list_of(int nr)
+{
+	for (size_t i = 0; i < N_OF(allow_lists); i++) {
+		if (syscall_number(allow_lists[i].call) == nr)
+			return &allow_lists[i];
+	}
+	return NULL;
+}
+
+static int deny_part(const struct call_deny *deny, struct part *part)
+{
+	scmp_filter_ctx ctx;
+	int r = part_begin(SCMP_ACT_ALLOW, &ctx);
+
+	if (r < 0)
+		return r;
+	for (int nr = 0; r == 0 && nr < CALL_MAX; nr++) {
+		if (deny[nr].error && !deny[nr].conditional)
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)deny[nr].error), nr, 0);
+	}
+	for (size_t i = 0; r == 0 && i < N_OF(conditions); i++) {
+		const struct condition *c = &conditions[i];
+		int nr = syscall_number(c->call);
+
+		if (nr >= 0 && deny[nr].conditional)
+			r = seccomp_rule_add(
+				ctx, SCMP_ACT_ERRNO((uint32_t)c->error), nr, 1,
+				SCMP_CMP(c->arg, SCMP_CMP_MASKED_EQ, c->mask, c->value));
+	}
+	return part_end(ctx, r, part);
+}
+
+static int list_part(const struct allow_list *list, int nr, struct part *part)
+{
+	scmp_filter_ctx ctx;
+	int r = part_begin(SCMP_ACT_ERRNO((uint32_t)list->error), &ctx);
+
+	if (r < 0)
+		return r;
+	part->nr = nr;
+	for (size_t i = 0; r == 0 && i < list->n; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
+				     SCMP_CMP(0, SCMP_CMP_MASKED_EQ, INT_MASK, list->values[i]));
+	return part_end(ctx, r, part);
+}
+
+static int notify_part(const int *notify, size_t n, struct part *part)
+{
+	scmp_filter_ctx ctx;
+	int r = part_begin(SCMP_ACT_ALLOW, &ctx);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, notify[i], 0);
+	return part_end(ctx, r, part);
+}
+
+static int parts_compile(const struct call_deny *deny, const int *notify, size_t n_notify,
+			 struct part *parts, size_t *n_parts)
+{
+	size_t n = PART_LISTS;
+	int r = deny_part(deny, &parts[PART_DENY]);
+
+	if (r == 0)
+		r = notify_part(notify, n_notify, &parts[PART_NOTIFY]);
+	for (int nr = 0; r == 0 && nr < CALL_MAX; nr++) {
+		const struct allow_list *list = deny[nr].conditional ? allow_list_of(nr) : NULL;
+
+		if (list)
+			r = list_part(list, nr, &parts[n++]);
+	}
+	*n_parts = n;
+	return r;
+}
+
+/* ---- linking ---- */
+
+static struct sock_filter jump(uint32_t distance)
+{
+	return (struct sock_filter)BPF_STMT(BPF_JMP | BPF_JA, distance);
+}
+
+static bool is_allow(const struct sock_filter *f)
+{
+	return f->code == (BPF_RET | BPF_K) && f->k == SECCOMP_RET_ALLOW;
+}
+
+/* Where each part starts: the start block, the deny program, the lists, the notify program. Returns the length of all. */
+static size_t lay_out(struct part *parts, size_t n_parts)
+{
+	size_t at = 3 + 2 * (n_parts - PART_LISTS);
+
+	parts[PART_DENY].at = at;
+	at += parts[PART_DENY].n;
+	for (size_t i = PART_LISTS; i < n_parts; i++) {
+		parts[i].at = at;
+		at += parts[i].n;
+	}
+	parts[PART_NOTIFY].at = at;
+	return at + parts[PART_NOTIFY].n;
+}
+
+static void write_start(struct sock_filter *out, const struct part *parts, size_t n_parts)
+{
+	size_t at = 0;
+
+	out[at++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 offsetof(struct seccomp_data, nr));
+	out[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, CALL_LAST_KNOWN, 0, 1);
+	out[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS);
+	for (size_t i = PART_LISTS; i < n_parts; i++) {
+		out[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
+							 (uint32_t)parts[i].nr, 0, 1);
+		out[at] = jump((uint32_t)(parts[i].at - at - 1));
+		at++;
+	}
+}
+
+static void write_part(struct sock_filter *out, const struct part *part, size_t allowed)
+{
+	for (size_t i = 0; i < part->n; i++) {
+		struct sock_filter *to = &out[part->at + i];
+
+		*to = part->code[i];
+		if (allowed && is_allow(to))
+			*to = jump((uint32_t)(allowed - (part->at + i) - 1));
+	}
+}
+
+static int parts_link(struct part *parts, size_t n_parts, struct sock_fprog *ret)
+{
+	size_t n = lay_out(parts, n_parts);
+	size_t notify = parts[PART_NOTIFY].at;
+
+	if (n > BPF_MAXINSNS)
+		return -E2BIG;
+	ret->filter = calloc(n, sizeof(*ret->filter));
+	if (!ret->filter)
+		return -ENOMEM;
+	ret->len = (unsigned short)n;
+	write_start(ret->filter, parts, n_parts);
+	write_part(ret->filter, &parts[PART_DENY], notify);
+	for (size_t i = PART_LISTS; i < n_parts; i++)
+		write_part(ret->filter, &parts[i], notify);
+	write_part(ret->filter, &parts[PART_NOTIFY], 0);
+	return 0;
+}
+
+int filter_compile(const struct call_deny *deny, const int *notify, size_t n_notify,
+		   struct sock_fprog *ret, struct sluice_error *err)
+{
+	struct part parts[PARTS_MAX] = { 0 };
+	size_t n_parts = 0;
+	int r = parts_compile(deny, notify, n_notify, parts, &n_parts);
+
+	if (r == 0)
+		r = parts_link(parts, n_parts, ret);
+	for (size_t i = 0; i < PARTS_MAX; i++)
+		free(parts[i].code);
+	return r < 0 ? fail_errno(err, r, "seccomp filter") : 0;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the launching thread, init and the command share between clone and exec: one mapping, laid out by launch.c.
+ *
+ * init.c is compiled without sanitizers and stack protector, and uses nothing of libc: it runs in processes that share the embedder's memory.
+ */
+#ifndef SLUICE_CONFINE_INIT_H
+#define SLUICE_CONFINE_INIT_H
+
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "confine/launch.h"
+
+#define INIT_STACK_BYTES 16384
+
+/* Where the command is. The kernel writes the 0 when it leaves the shared memory, by exec or by its end (CLONE_CHILD_CLEARTID). */
+enum init_here {
+	INIT_GONE = 0,
+	INIT_STARTING = 1,
+	INIT_FILTERED = 2,
+};
+
+struct init_shared {
+	/* written by the launching thread before the clone, constant after it */
+	struct launch_spec spec;
+	struct sock_fprog filter;
+	int ruleset_b;
+	bool signal_scope;
+	int channel;  /* init's end; above 2 */
+	pid_t parent; /* process that launches */
+	const char **
+		script_argv; /* {"/bin/sh", candidate, argv[1] ..., NULL}: for a file that the kernel can't execute */
+	char *command_stack_top;
+
+	/* between init and command */
+	uint32_t here; /* futex: enum init_here */
+	uint32_t go;   /* futex: the limits are set, exec */
+	bool filtered; /* listener is set */
+	int listener;
+	int stage, error;    /* of a command that did not get to its exec */
+	uint64_t sigchld[4]; /* the kernel's sigaction as the embedder had it */
+
+	/* init's own */
+	pid_t command;
+	int pidfd;
+	int children_fd;
+	bool killing;
+	struct launch_event event;
+	struct rusage usage;
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+};
+
+/* Entry of the init process. Never returns. */
+int init_main(void *shared);
+
+#endif

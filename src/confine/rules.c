@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Domain B, for the command: the policy. Domain A, for the engine's threads: the same and /proc, so that what is done on behalf is
+ * bounded as the command is. B is entered from within A, so the command has both, and A may look into its memory.
+ */
+#define _GNU_SOURCE
+#include "confine/rules.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "policy/policy.h"
+#include "sys/landlock.h"
+#include "util/cleanup.h"
+#include "util/fail.h"
+
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Rights that mean something for a file that is no directory; the kernel refuses the others there. */
+#define FILE_RIGHTS \
+	(LL_FS_EXECUTE | LL_FS_WRITE_FILE | LL_FS_READ_FILE | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
+
+static const char *const default_devices[] = {
+	"/dev/null",	"/dev/zero", "/dev/full", "/dev/random",
+	"/dev/urandom", "/dev/tty",  "/dev/ptmx", "/dev/pts",
+};
+
+/* Descriptors 0 to 2 are replaced on the way to the command, so none of ours may be one of them. */
+static int above_stdio(int fd)
+{
+	int high, saved;
+
+	if (fd < 0 || fd > 2)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	saved = errno;
+	close(fd);
+	return high < 0 ? -saved : high;
+}
+
+/* ---- features ---- */
+
+static const struct {
+	enum policy_feature feature;
+	int abi;
+} feature_abi[] = {
+	{ POLICY_FS_REFER, LL_ABI_REFER },     { POLICY_FS_TRUNCATE, LL_ABI_TRUNCATE },
+	{ POLICY_NET_TCP, LL_ABI_NET },	       { POLICY_FS_IOCTL_DEV, LL_ABI_IOCTL_DEV },
+	{ POLICY_SIGNAL_SCOPE, LL_ABI_SCOPE }, { POLICY_ABSTRACT_UNIX_SCOPE, LL_ABI_SCOPE },
+};
+
+/* Bits of enum policy_feature that are in force. */
+static int features_in_force(const struct sluice_policy *p, int abi, uint32_t *ret,
+			     struct sluice_error *err)
+{
+	*ret = 0;
+	for (size_t i = 0; i < N_OF(feature_abi); i++) {
+		enum policy_feature f = feature_abi[i].feature;
+
+		if (p->disabled & 1u << f)
+			continue;
+		if (abi >= feature_abi[i].abi) {
+			*ret |= 1u << f;
+			continue;
+		}
+		if (p->degraded & 1u << f)
+			continue;
+		fail(err, -EOPNOTSUPP, "%s: Landlock ABI %d is needed, this kernel has %d",
+		     policy_feature_name(f), feature_abi[i].abi, abi);
+		return fail_hint(err, -EOPNOTSUPP,
+				 "a newer kernel, or --allow-degraded %s to run without",
+				 policy_feature_name(f));
+	}
+	return 0;
+}
+
+static struct landlock_ruleset handled(uint32_t features)
+{
+	struct landlock_ruleset r = { .fs = LL_FS_ALL_V1 };
+
+	if (features & 1u << POLICY_FS_REFER)
+		r.fs |= LL_FS_REFER;
+	if (features & 1u << POLICY_FS_TRUNCATE)
+		r.fs |= LL_FS_TRUNCATE;
+	if (features & 1u << POLICY_FS_IOCTL_DEV)
+		r.fs |= LL_FS_IOCTL_DEV;
+	if (features & 1u << POLICY_NET_TCP)
+		r.net = LL_NET_BIND_TCP | LL_NET_CONNECT_TCP;
+	if (features & 1u << POLICY_SIGNAL_SCOPE)
+		r.scoped |= LL_SCOPE_SIGNAL;
+	if (features & 1u << POLICY_ABSTRACT_UNIX_SCOPE)
+		r.scoped |= LL_SCOPE_ABSTRACT_UNIX;
+	return r;
+}
+
+/* ---- rules ---- */
+
+static uint64_t rights_of(enum policy_access access)
+{
+	switch (access) {
+	case POLICY_READ:
+		return LL_FS_EXECUTE | LL_FS_READ_FILE | LL_FS_READ_DIR;
+	case POLICY_WRITE:
+		return LL_FS_ALL_V1 | LL_FS_REFER | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV;
+	case POLICY_LIST:
+		return LL_FS_READ_DIR;
+	case POLICY_DEVICE:
+		return LL_FS_READ_FILE | LL_FS_WRITE_FILE | LL_FS_READ_DIR | LL_FS_TRUNCATE |
+		       LL_FS_IOCTL_DEV;
+	}
+	return 0;
+}
+
+/* The rulesets while they are made. */
+struct making {
+	uint64_t fs; /* rights that are handled */
+	int a, b;
+};
+
+static int allow(int ruleset, uint64_t rights, int fd)
+{
+	return rights ? landlock_allow(ruleset, rights, fd) : 0;
+}
+
+/* Open what @path names now: *ret_fd is an O_PATH descriptor. */
+static int file_open(const char *path, struct rules_file *ret, int *ret_fd, struct stat *st)
+{
+	int fd = open(path, O_PATH | O_CLOEXEC);
+
+	memset(ret, 0, sizeof(*ret));
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, st) < 0) {
+		int r = -errno;
+
+		close(fd);
+		return r;
+	}
+	*ret = (struct rules_file){ true, st->st_dev, st->st_ino };
+	*ret_fd = fd;
+	return 0;
+}
+
+static bool is_root(const struct stat *st)
+{
+	struct stat root;
+
+	return stat("/", &root) == 0 && root.st_dev == st->st_dev && root.st_ino == st->st_ino;
+}
+
+static int add_grant(const struct making *m, const struct policy_grant *g, struct rules_file *file,
+		     struct sluice_error *err)
+{
+	_cleanup_close_ int fd = -1;
+	uint64_t rights = rights_of(g->access) & m->fs;
+	struct stat st;
+	int r = file_open(g->path, file, &fd, &st);
+
+	if (r < 0 && g->optional && (r == -ENOENT || r == -EACCES || r == -ENOTDIR))
+		return 0;
+	if (r < 0) {
+		fail_errno(err, r, "%s grant: %s", g->access == POLICY_WRITE ? "write" : "read",
+			   g->path);
+		return r == -ENOENT ? fail_hint(err, r, "create it first, or drop the grant") : r;
+	}
+	if (g->not_root && is_root(&st))
+		return 0;
+	if (!S_ISDIR(st.st_mode))
+		rights &= FILE_RIGHTS;
+	r = allow(m->a, rights, fd);
+	if (r == 0)
+		r = allow(m->b, rights, fd);
+	return r < 0 ? fail_errno(err, r, "grant: %s: Landlock", g->path) : 0;
+}
+
+static int add_devices(const struct making *m, struct sluice_error *err)
+{
+	for (size_t i = 0; i < N_OF(default_devices); i++) {
+		struct policy_grant g = {
+			.path = (char *)(uintptr_t)default_devices[i],
+			.access = POLICY_DEVICE,
+			.optional = true,
+		};
+		struct rules_file file;
+		int r = add_grant(m, &g, &file, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_proc(const struct making *m, enum rules_proc proc, struct sluice_error *err)
+{
+	_cleanup_close_ int fd = open("/proc", O_PATH | O_CLOEXEC);
+	uint64_t rights = LL_FS_READ_FILE | LL_FS_READ_DIR;
+	int r;
+
+	if (proc == RULES_PROC_WRITE)
+		rights |= LL_FS_WRITE_FILE;
+	r = fd < 0 ? -errno : allow(m->a, rights, fd);
+	if (r == 0)
+		return 0;
+	fail_errno(err, r, "/proc");
+	return fail_hint(err, r, "the supervisor needs /proc to be mounted");
+}
+
+static int add_rules(const struct sluice_policy *p, const struct making *m, enum rules_proc proc,
+		     struct rules *ret, struct sluice_error *err)
+{
+	for (size_t i = 0; i < p->n_grants; i++) {
+		int r = add_grant(m, &p->grants[i], &ret->files[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	if (p->default_devices) {
+		int r = add_devices(m, err);
+
+		if (r < 0)
+			return r;
+	}
+	return add_proc(m, proc, err);
+}
+
+static int rulesets_create(const struct landlock_ruleset *attr, int abi, struct rules *ret,
+			   struct sluice_error *err)
+{
+	ret->ruleset_a = above_stdio(landlock_create(attr, abi));
+	if (ret->ruleset_a >= 0)
+		ret->ruleset_b = above_stdio(landlock_create(attr, abi));
+	if (ret->ruleset_a < 0)
+		return fail_errno(err, ret->ruleset_a, "Landlock ruleset");
+	return ret->ruleset_b < 0 ? fail_errno(err, ret->ruleset_b, "Landlock ruleset") : 0;
+}
+
+int rules_make(const struct sluice_policy *p, enum rules_proc proc, struct rules *ret,
+	       struct sluice_error *err)
+{
+	struct landlock_ruleset attr;
+	struct making m;
+	uint32_t features;
+	int r;
+
+	*ret = (struct rules){ .ruleset_a = -1, .ruleset_b = -1, .abi = landlock_abi() };
+	if (!ret->abi) {
+		fail(err, -EOPNOTSUPP, "Landlock: not there, and nothing else bounds the files");
+		return fail_hint(err, -EOPNOTSUPP,
+				 "a kernel with CONFIG_SECURITY_LANDLOCK and landlock in lsm=; "
+				 "in a container, a profile that allows landlock_*");
+	}
+	r = features_in_force(p, ret->abi, &features, err);
+	if (r < 0)
+		return r;
+	attr = handled(features);
+	ret->signal_scope = attr.scoped & LL_SCOPE_SIGNAL;
+	ret->n_files = p->n_grants;
+	ret->files = calloc(p->n_grants + 1, sizeof(*ret->files));
+	if (!ret->files)
+		return fail_errno(err, -ENOMEM, "Landlock rules");
+	r = rulesets_create(&attr, ret->abi, ret, err);
+	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b };
+	if (r == 0)
+		r = add_rules(p, &m, proc, ret, err);
+	if (r < 0)
+		rules_free(ret);
+	return r;
+}
+
+void rules_free(struct rules *r)
+{
+	if (r->ruleset_a >= 0)
+		close(r->ruleset_a);
+	if (r->ruleset_b >= 0)
+		close(r->ruleset_b);
+	free(r->files);
+	*r = (struct rules){ .ruleset_a = -1, .ruleset_b = -1 };
+}
+
+bool rules_current(const struct rules *r, const struct sluice_policy *p)
+{
+	for (size_t i = 0; i < r->n_files; i++) {
+		struct stat st;
+		bool exists = stat(p->grants[i].path, &st) == 0;
+
+		if (exists != r->files[i].exists ||
+		    (exists && (st.st_dev != r->files[i].dev || st.st_ino != r->files[i].ino)))
+			return false;
+	}
+	return true;
+}

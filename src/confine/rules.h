@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A policy's grants as Landlock rulesets, and what they were made from.
+ */
+#ifndef SLUICE_CONFINE_RULES_H
+#define SLUICE_CONFINE_RULES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <sluice/error.h>
+
+struct sluice_policy;
+
+/* The file that a grant named when the rulesets were made. */
+struct rules_file {
+	bool exists;
+	dev_t dev;
+	ino_t ino;
+};
+
+struct rules {
+	int ruleset_a, ruleset_b; /* owned; -1 */
+	int abi;
+	bool signal_scope;	  /* both domains confine signals */
+	struct rules_file *files; /* one for each grant of the policy; owned */
+	size_t n_files;
+};
+
+/* What the engine's threads need of /proc beside the policy. */
+enum rules_proc {
+	RULES_PROC_READ,  /* status, links */
+	RULES_PROC_WRITE, /* and the mem files, where process_vm_readv is refused */
+};
+
+int rules_make(const struct sluice_policy *p, enum rules_proc proc, struct rules *ret,
+	       struct sluice_error *err);
+void rules_free(struct rules *r);
+/* Do the policy's paths still name the files that the rulesets hold? */
+bool rules_current(const struct rules *r, const struct sluice_policy *p);
+
+#endif
