@@ -15,6 +15,8 @@ struct histogram;
 
 /* A prompt handler whose running mean passes this is moved to the pool: about four hand-offs, so that moving it costs less than it gives. */
 #define CHAIN_SLOW_MEAN_NS 150000u
+/* What one call counts at most in that mean. */
+#define CHAIN_SAMPLE_MAX_NS (4u * CHAIN_SLOW_MEAN_NS)
 /* Calls before the mean is believed. */
 #define CHAIN_SLOW_AFTER 16u
 

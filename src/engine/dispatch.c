@@ -154,7 +154,9 @@ void chain_account(struct chain *c, struct chain_handler *h, uint64_t ns)
 	atomic_fetch_add_explicit(&h->total_ns, ns, memory_order_relaxed);
 	if (ns > max) /* a lost race loses one maximum: statistics only */
 		atomic_store_explicit(&h->max_ns, ns, memory_order_relaxed);
-	/* exponential mean with weight 1/16 */
+	/* exponential mean with weight 1/16; one call during which the thread was preempted says little about the handler */
+	if (ns > CHAIN_SAMPLE_MAX_NS)
+		ns = CHAIN_SAMPLE_MAX_NS;
 	mean = mean - mean / 16 + ns / 16;
 	atomic_store_explicit(&h->mean_ns, mean, memory_order_relaxed);
 	if (mean > CHAIN_SLOW_MEAN_NS && calls > CHAIN_SLOW_AFTER)

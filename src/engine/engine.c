@@ -264,9 +264,65 @@ static void take_over(struct engine *e, const struct look *l)
 		chain_demote(l->chain, l->handler);
 }
 
+/* Is the thread asleep, in its handler or in the kernel? One that can run is not. */
+static bool thread_sleeps(pid_t tid)
+{
+	char path[48], stat[128];
+	const char *state;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/stat", (int)tid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return true; /* can't tell: rather one thread too many than a sandbox that stands still */
+	n = read(fd, stat, sizeof(stat) - 1);
+	close(fd);
+	if (n <= 0)
+		return true;
+	stat[n] = '\0';
+	state = strrchr(stat, ')'); /* the name before it may hold anything */
+	return !state || state[1] != ' ' || state[2] != 'R';
+}
+
+static uint64_t thread_cpu_ns(pthread_t thread)
+{
+	struct timespec ts = { 0, 0 };
+	clockid_t clock;
+
+	if (pthread_getcpuclockid(thread, &clock) != 0 || clock_gettime(clock, &ts) < 0)
+		return 0;
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* Is receiver @r, too long in the call of @l, held up by that call? */
+static bool receiver_stuck(struct engine *e, struct runner *r, const struct look *l)
+{
+	uint64_t cpu_ns;
+
+	if (thread_sleeps(atomic_load(&r->tid)))
+		return true;
+	cpu_ns = thread_cpu_ns(r->thread);
+	if (e->suspect.seq != l->seq) {
+		e->suspect = (struct suspect){ l->seq, cpu_ns };
+		return false;
+	}
+	return cpu_ns - e->suspect.cpu_ns > SPIN_US * 1000u;
+}
+
 static bool is_receiver(struct engine *e, struct runner *r)
 {
 	return atomic_load(&r->role) == RUNNER_RECEIVER && r->epoch == e->receiver_epoch;
+}
+
+static void receiver_tick(struct engine *e, struct runner *r, const struct look *l, uint64_t now_ns)
+{
+	if (e->config.mode == SLUICE_DISPATCH_INLINE)
+		return;
+	if (now_ns < l->since_ns + STUCK_US * 1000u)
+		e->suspect.seq = 0;
+	else if (receiver_stuck(e, r, l))
+		take_over(e, l);
 }
 
 /* Look at one runner. Returns true when it runs something. */
@@ -279,9 +335,8 @@ static bool runner_tick(struct engine *e, struct runner *r, uint64_t now_ns)
 		return false;
 	if (l.deadline_ns && now_ns > l.deadline_ns)
 		runner_overdue(e, &l);
-	if (now_ns > l.since_ns + STUCK_US * 1000u && e->config.mode != SLUICE_DISPATCH_INLINE &&
-	    is_receiver(e, r))
-		take_over(e, &l);
+	if (is_receiver(e, r))
+		receiver_tick(e, r, &l, now_ns);
 	return true;
 }
 
@@ -337,7 +392,7 @@ static int64_t engine_sleep_us(struct engine *e, struct activity a)
 	else if (e->quiet_ticks < TICKS_UNTIL_PARKED)
 		e->quiet_ticks++;
 	if (e->quiet_ticks < TICKS_UNTIL_PARKED)
-		return TICK_BUSY_US;
+		return e->suspect.seq ? TICK_SUSPECT_US : TICK_BUSY_US;
 	if (a.others)
 		return TICK_POOL_US;
 	atomic_store(&e->control_parked, true);

@@ -22,11 +22,15 @@
 /* A worker above workers_min leaves after this long without work. */
 #define WORKER_IDLE_MS 5000
 /*
- * While the receiver is busy the control thread looks every TICK_BUSY_US, and takes a receiver for stuck that has been in one call for longer than STUCK_US:
- * together below 2 ms. Each look costs the running task some 20 us on a busy CPU, so it is not done more often than that asks for.
+ * While the receiver is busy the control thread looks every TICK_BUSY_US. A receiver that has been in one call for longer than STUCK_US is under suspicion: one
+ * that sleeps is stuck, one that has used the CPU for SPIN_US since the last look is too, and one that could run but does not is only
+ * waiting for its turn. Together that stays below 2 ms. Each look costs the running task some 20 us on a busy CPU, so it is not
+ * done more often than that asks for.
  */
-#define TICK_BUSY_US 1400
+#define TICK_BUSY_US 1000
 #define STUCK_US 400
+#define TICK_SUSPECT_US 400
+#define SPIN_US 200
 /* ... and this often while only workers or deferrals are on their way. */
 #define TICK_POOL_US 10000
 /* Looks without any progress before the control thread goes back to sleep. */
@@ -50,6 +54,7 @@ struct runner {
 	struct engine *engine;
 	pthread_t thread;
 	_Atomic uint32_t role;
+	_Atomic pid_t tid; /* 0 until it runs */
 	uint32_t epoch; /* of the receiver's role, as given to this runner; owned by the runner */
 
 	_Atomic uint64_t seq;
@@ -89,6 +94,10 @@ struct engine {
 	engine_source_fn timer_fn;
 	void *timer_userdata;
 	unsigned quiet_ticks;
+	struct suspect {
+		uint64_t seq; /* of the receiver's call; 0: nobody is under suspicion */
+		uint64_t cpu_ns;
+	} suspect;
 
 	int doorbell; /* eventfd; written by any thread */
 	_Atomic bool stopping;

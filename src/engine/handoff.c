@@ -3,6 +3,7 @@
 
 #include <ck_ring.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -10,6 +11,8 @@
 #include "sys/tsan.h"
 
 struct handoff {
+	pthread_mutex_t
+		producers; /* nearly always one: the receiver; it never waits for a consumer */
 	ck_ring_t ring;
 	_Atomic uint32_t parked; /* workers asleep or about to be, that no push has claimed yet */
 	_Atomic uint32_t claims; /* futex word: workers claimed by a push that have not left yet */
@@ -21,13 +24,17 @@ struct handoff *handoff_new(unsigned slots)
 {
 	struct handoff *h = calloc(1, sizeof(*h) + slots * sizeof(ck_ring_buffer_t));
 
-	if (h)
-		ck_ring_init(&h->ring, slots);
+	if (!h)
+		return NULL;
+	pthread_mutex_init(&h->producers, NULL);
+	ck_ring_init(&h->ring, slots);
 	return h;
 }
 
 struct handoff *handoff_free(struct handoff *h)
 {
+	if (h)
+		pthread_mutex_destroy(&h->producers);
 	free(h);
 	return NULL;
 }
@@ -46,9 +53,11 @@ static bool decrement_unless_zero(_Atomic uint32_t *word)
 bool handoff_push(struct handoff *h, struct sluice_request *req)
 {
 	tsan_release(req);
+	pthread_mutex_lock(&h->producers);
 	tsan_ignore_begin();
-	ck_ring_enqueue_mpmc(&h->ring, h->slots, req);
+	ck_ring_enqueue_spmc(&h->ring, h->slots, req);
 	tsan_ignore_end();
+	pthread_mutex_unlock(&h->producers);
 	/* orders the push before the look at parked; pairs with the increment in handoff_park */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!decrement_unless_zero(&h->parked))
@@ -64,7 +73,7 @@ struct sluice_request *handoff_pop(struct handoff *h)
 	bool got;
 
 	tsan_ignore_begin();
-	got = ck_ring_dequeue_mpmc(&h->ring, h->slots, &req);
+	got = ck_ring_dequeue_spmc(&h->ring, h->slots, &req);
 	tsan_ignore_end();
 	if (!got)
 		return NULL;

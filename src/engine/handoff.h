@@ -2,7 +2,8 @@
 /*
  * Hand-off of requests to the pool.
  *
- * Many producers (the receiver, and whoever answers a deferral), many consumers (the workers). The ring has more slots than there are requests, so
+ * Many producers (the receiver, and whoever answers a deferral), many consumers (the workers). Producers take turns by a mutex: the ring's own way for several spins
+ * while one of them is preempted. The ring has more slots than there are requests, so
  * a push never fails and never allocates. It is Concurrency Kit's; this header and handoff.c are the only ones that
  * know, because its fences are inline assembly and the thread sanitizer must be told what they order.
  *

@@ -131,12 +131,12 @@ static void receiver_loop(struct runner *r)
 		request_put(e, req);
 }
 
-/* May this worker leave? Decided by one decrement, so that workers_min stay. */
-static bool worker_retire(struct engine *e)
+/* Leave if more than @keep are there. Decided by one decrement, so that @keep stay. */
+static bool worker_retire(struct engine *e, uint32_t keep)
 {
 	uint32_t n = atomic_load(&e->n_workers);
 
-	while (n > e->config.workers_min) {
+	while (n > keep) {
 		if (atomic_compare_exchange_weak(&e->n_workers, &n, n - 1))
 			return true;
 	}
@@ -148,13 +148,17 @@ static void worker_loop(struct runner *r)
 	struct engine *e = r->engine;
 
 	while (!atomic_load(&e->stopping)) {
-		struct sluice_request *req = handoff_pop(e->handoff);
+		struct sluice_request *req;
 
+		/* a receiver that lost its role may be one too many */
+		if (worker_retire(e, e->config.workers_max + atomic_load(&e->n_blocked)))
+			return;
+		req = handoff_pop(e->handoff);
 		if (req) {
 			if (!serve(r, req))
 				request_put(e, req);
 		} else if (handoff_park(e->handoff, WORKER_IDLE_MS) == -ETIMEDOUT &&
-			   worker_retire(e)) {
+			   worker_retire(e, e->config.workers_min)) {
 			return;
 		}
 	}
@@ -166,6 +170,7 @@ static void *runner_main(void *arg)
 	struct runner *r = arg;
 	struct engine *e = r->engine;
 
+	atomic_store(&r->tid, gettid());
 	if (atomic_load(&r->role) == RUNNER_RECEIVER) {
 		receiver_loop(r);
 		if (!atomic_load(&e->stopping) && !receiver_is(r)) {

@@ -1,20 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The slab: one mapping of REQUESTS_MAX requests, touched as far as it was ever used, and a free list in a Concurrency Kit ring.
+ * The slab: one mapping of REQUESTS_MAX requests, touched as far as it was ever used, and a free list.
+ *
+ * The list is a stack of indices whose head carries a count of its changes, so that a head that has come back is not taken for one that
+ * never went (ABA). A ring would do as well but for one thing: an enqueue into a ring waits for an earlier one whose thread was preempted.
  *
  * A request keeps its generation over its lives, so that a ticket of an earlier life never claims a later one.
  */
-#include <ck_ring.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
 #include "engine/request_internal.h"
-#include "sys/tsan.h"
 
 struct slab {
-	ck_ring_t ring;
+	_Atomic uint64_t
+		head; /* count of changes << 32 | index + 1 of the first free one, 0 none */
 	_Atomic uint32_t used;
-	ck_ring_buffer_t slots[REQUESTS_MAX * 2]; /* a ring of n slots holds n - 1 */
+	_Atomic uint32_t next[REQUESTS_MAX]; /* index + 1 of the one after it, while free */
 	struct sluice_request requests[REQUESTS_MAX];
 };
 
@@ -23,10 +25,7 @@ struct slab *slab_new(void)
 	struct slab *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (s == MAP_FAILED)
-		return NULL;
-	ck_ring_init(&s->ring, REQUESTS_MAX * 2);
-	return s;
+	return s == MAP_FAILED ? NULL : s;
 }
 
 struct slab *slab_free(struct slab *s)
@@ -47,19 +46,33 @@ static struct sluice_request *slab_take_fresh(struct slab *s)
 	return NULL;
 }
 
+static uint64_t head_of(uint64_t old, uint32_t first)
+{
+	return ((old >> 32) + 1) << 32 | first;
+}
+
+static struct sluice_request *slab_pop(struct slab *s)
+{
+	uint64_t head = atomic_load(&s->head);
+
+	while ((uint32_t)head) {
+		uint32_t first = (uint32_t)head;
+		uint32_t next = atomic_load_explicit(&s->next[first - 1], memory_order_relaxed);
+
+		if (atomic_compare_exchange_weak(&s->head, &head, head_of(head, next)))
+			return &s->requests[first - 1];
+	}
+	return NULL;
+}
+
 struct sluice_request *slab_take(struct slab *s)
 {
-	struct sluice_request *req;
-	void *free_req = NULL;
-	bool got;
+	struct sluice_request *req = slab_pop(s);
 
-	tsan_ignore_begin();
-	got = ck_ring_dequeue_mpmc(&s->ring, s->slots, &free_req);
-	tsan_ignore_end();
-	req = got ? free_req : slab_take_fresh(s);
+	if (!req)
+		req = slab_take_fresh(s);
 	if (!req)
 		return NULL;
-	tsan_acquire(req);
 	atomic_store(&req->claim, request_ticket(req) + CLAIM_STEP);
 	atomic_store_explicit(&req->refs, 1, memory_order_relaxed);
 	return req;
@@ -67,10 +80,12 @@ struct sluice_request *slab_take(struct slab *s)
 
 void slab_give(struct slab *s, struct sluice_request *req)
 {
-	tsan_release(req);
-	tsan_ignore_begin();
-	ck_ring_enqueue_mpmc(&s->ring, s->slots, req);
-	tsan_ignore_end();
+	uint32_t index = slab_index(s, req);
+	uint64_t head = atomic_load(&s->head);
+
+	do
+		atomic_store_explicit(&s->next[index], (uint32_t)head, memory_order_relaxed);
+	while (!atomic_compare_exchange_weak(&s->head, &head, head_of(head, index + 1)));
 }
 
 uint32_t slab_used(const struct slab *s)
