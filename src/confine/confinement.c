@@ -95,21 +95,20 @@ static void unref_compiled(void *compiled)
 int confinement_get(struct sluice_policy *p, const int *notify, size_t n_notify,
 		    struct confinement **ret, struct sluice_error *err)
 {
-	struct confinement *c;
+	struct confinement *made = NULL;
 	int r = 0;
 
 	pthread_mutex_lock(&p->lock);
-	c = p->compiled;
-	if (!c || !fits(c, p, notify, n_notify)) {
-		r = confinement_new(p, notify, n_notify, &c, err);
+	if (!p->compiled || !fits(p->compiled, p, notify, n_notify)) {
+		r = confinement_new(p, notify, n_notify, &made, err);
 		if (r == 0) {
 			confinement_unref(p->compiled);
-			p->compiled = c;
+			p->compiled = made;
 			p->compiled_unref = unref_compiled;
 		}
 	}
 	if (r == 0)
-		*ret = confinement_ref(c);
+		*ret = confinement_ref(p->compiled);
 	pthread_mutex_unlock(&p->lock);
 	return r;
 }

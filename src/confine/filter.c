@@ -47,14 +47,14 @@
 /* Refused when (argument & mask) == value. */
 struct condition {
 	const char *call;
-	unsigned arg;
 	uint64_t mask, value;
+	unsigned arg;
 	int error;
 };
 
 #define NAMESPACE_BIT(call, flag)          \
 	{                                  \
-		call, 0, flag, flag, EPERM \
+		call, flag, flag, 0, EPERM \
 	}
 static const struct condition conditions[] = {
 	NAMESPACE_BIT("clone", CLONE_NEWNS),
@@ -73,12 +73,12 @@ static const struct condition conditions[] = {
 	NAMESPACE_BIT("unshare", CLONE_NEWNET),
 	NAMESPACE_BIT("unshare", CLONE_NEWTIME),
 	/* typing into a terminal that others read */
-	{ "ioctl", 1, INT_MASK, TIOCSTI, EPERM },
-	{ "ioctl", 1, INT_MASK, TIOCLINUX, EPERM },
+	{ "ioctl", INT_MASK, TIOCSTI, 1, EPERM },
+	{ "ioctl", INT_MASK, TIOCLINUX, 1, EPERM },
 	/* a connection made by a send, past a rule on connect */
-	{ "sendto", 3, MSG_FASTOPEN, MSG_FASTOPEN, EOPNOTSUPP },
-	{ "sendmsg", 2, MSG_FASTOPEN, MSG_FASTOPEN, EOPNOTSUPP },
-	{ "sendmmsg", 3, MSG_FASTOPEN, MSG_FASTOPEN, EOPNOTSUPP },
+	{ "sendto", MSG_FASTOPEN, MSG_FASTOPEN, 3, EOPNOTSUPP },
+	{ "sendmsg", MSG_FASTOPEN, MSG_FASTOPEN, 2, EOPNOTSUPP },
+	{ "sendmmsg", MSG_FASTOPEN, MSG_FASTOPEN, 3, EOPNOTSUPP },
 };
 
 /* Allowed for these values of the first argument only. */

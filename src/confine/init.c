@@ -201,14 +201,14 @@ static long next_number(const char **at, const char *end)
 }
 
 /* Where no scope bounds kill(-1): the children we have now. Theirs become ours as they end, since we are the subreaper. */
-static void kill_children(const struct init_shared *s)
+static void kill_children(struct init_shared *s)
 {
-	char buf[2048];
+	char *buf = s->children;
 	const char *at = buf;
-	long n = raw_call(SYS_pread64, s->children_fd, buf, sizeof(buf), 0, 0);
+	long n = raw_call(SYS_pread64, s->children_fd, buf, sizeof(s->children), 0, 0);
 
 	/* a number that was cut at the end of the buffer is not a pid */
-	if (n == (long)sizeof(buf)) {
+	if (n == (long)sizeof(s->children)) {
 		while (n > 0 && buf[n - 1] != ' ')
 			n--;
 	}
@@ -216,7 +216,7 @@ static void kill_children(const struct init_shared *s)
 		raw_call(SYS_kill, pid, SIGKILL, 0, 0, 0);
 }
 
-static void kill_tree(const struct init_shared *s)
+static void kill_tree(struct init_shared *s)
 {
 	if (s->signal_scope)
 		raw_call(SYS_kill, -1, SIGKILL, 0, 0, 0);
@@ -239,7 +239,7 @@ static void reaped(struct init_shared *s, pid_t pid, int status)
 static void reap_all(struct init_shared *s)
 {
 	uint64_t all = ~UINT64_C(0);
-	int status;
+	int status = 0;
 
 	for (;;) {
 		long pid = raw_call(SYS_wait4, -1, &status, __WALL | (s->killing ? 0 : WNOHANG),

@@ -47,6 +47,7 @@ struct init_shared {
 	pid_t command;
 	int pidfd;
 	int children_fd;
+	char children[2048]; /* what it holds */
 	bool killing;
 	struct launch_event event;
 	struct rusage usage;

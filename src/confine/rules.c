@@ -157,7 +157,7 @@ static int add_grant(const struct making *m, const struct policy_grant *g, struc
 {
 	_cleanup_close_ int fd = -1;
 	uint64_t rights = rights_of(g->access) & m->fs;
-	struct stat st;
+	struct stat st = { 0 };
 	int r = file_open(g->path, file, &fd, &st);
 
 	if (r < 0 && g->optional && (r == -ENOENT || r == -EACCES || r == -ENOTDIR))

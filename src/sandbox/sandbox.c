@@ -111,19 +111,14 @@ static int sandbox_init(struct sluice_sandbox *s, struct sluice_policy *p)
 	return s->end_fd < 0 ? -errno : 0;
 }
 
-/* Everything but the thread. */
-static int sandbox_new(struct sluice_policy *p, const char *const argv[],
-		       const struct sluice_spawn_options *o, struct sluice_sandbox **ret,
-		       struct sluice_error *err)
+/* Everything but the thread. On failure the caller frees @s all the same. */
+static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
+			   const char *const argv[], const struct sluice_spawn_options *o,
+			   struct sluice_error *err)
 {
-	struct sluice_sandbox *s = calloc(1, sizeof(*s));
 	struct dispatch *dispatch = NULL;
-	int r;
+	int r = sandbox_init(s, p);
 
-	if (!s)
-		return fail_errno(err, -ENOMEM, "sandbox");
-	*ret = s; /* freed by the caller on failure too */
-	r = sandbox_init(s, p);
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");
 	r = command_init(&s->command, p, argv, err);
@@ -185,7 +180,7 @@ int sluice_spawn(struct sluice_policy *policy, const char *const argv[],
 		 struct sluice_error *err)
 {
 	struct sluice_spawn_options o;
-	struct sluice_sandbox *s = NULL;
+	struct sluice_sandbox *s;
 	int r;
 
 	if (!policy || !ret)
@@ -193,7 +188,10 @@ int sluice_spawn(struct sluice_policy *policy, const char *const argv[],
 	r = options_copy(options, &o, err);
 	if (r < 0)
 		return r;
-	r = sandbox_new(policy, argv, &o, &s, err);
+	s = calloc(1, sizeof(*s));
+	if (!s)
+		return fail_errno(err, -ENOMEM, "sandbox");
+	r = sandbox_prepare(s, policy, argv, &o, err);
 	if (r == 0) {
 		r = sandbox_start_thread(s);
 		if (r < 0)

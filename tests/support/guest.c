@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "guest.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cmocka.h"
+
+static char program[4096];
+static const struct guest_role *table;
+
+static int call_role(const char *name, const char *arg)
+{
+	for (const struct guest_role *r = table; r->name; r++) {
+		if (!strcmp(r->name, name))
+			return r->fn(arg);
+	}
+	return GUEST_FAILED;
+}
+
+void guest_begin(int argc, char *argv[], const struct guest_role *roles)
+{
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+
+	if (n < 0)
+		exit(GUEST_FAILED);
+	program[n] = '\0';
+	table = roles;
+	if (argc >= 3 && !strcmp(argv[1], "--inside"))
+		exit(call_role(argv[2], argc > 3 ? argv[3] : ""));
+}
+
+const char *guest_program(void)
+{
+	return program;
+}
+
+int guest_bare(const char *role, const char *arg)
+{
+	pid_t pid;
+	int status;
+
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		execl(program, program, "--inside", role, arg, (char *)NULL);
+		_exit(GUEST_FAILED);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+struct sluice_policy *guest_policy(void)
+{
+	struct sluice_policy *p = sluice_policy_new();
+
+	assert_non_null(p);
+	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
+	return p;
+}
+
+struct sluice_result guest_run(struct sluice_policy *p, const struct sluice_handler *extras,
+			       size_t n, const char *role, const char *arg)
+{
+	const char *const argv[] = { program, "--inside", role, arg, NULL };
+	struct sluice_policy *policy = p ? sluice_policy_ref(p) : guest_policy();
+	struct sluice_error err = { 0 };
+	struct sluice_result res = { 0 };
+	int r = sluice_run_with_extra_handlers(policy, argv, extras, n, &res, &err);
+
+	sluice_policy_unref(policy);
+	if (r < 0)
+		fail_msg("run: %d: %s (%s)", r, err.text, err.hint);
+	return res;
+}
+
+int guest_inside(struct sluice_policy *p, const char *role, const char *arg)
+{
+	struct sluice_result r = guest_run(p, NULL, 0, role, arg);
+
+	return r.exit_code;
+}
+
+struct sluice_sandbox *guest_spawn(struct sluice_policy *p, const struct sluice_spawn_options *o,
+				   const char *role, const char *arg)
+{
+	const char *const argv[] = { program, "--inside", role, arg, NULL };
+	struct sluice_policy *policy = p ? sluice_policy_ref(p) : guest_policy();
+	struct sluice_error err = { 0 };
+	struct sluice_sandbox *s = NULL;
+	int r = sluice_spawn(policy, argv, o, &s, &err);
+
+	sluice_policy_unref(policy);
+	if (r < 0)
+		fail_msg("spawn: %d: %s (%s)", r, err.text, err.hint);
+	return s;
+}
+
+const char *guest_dir(void)
+{
+	static char buf[8][4096];
+	static unsigned next;
+	char *path = buf[next++ % 8];
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(path, sizeof(buf[0]), "%s/sluice-test.XXXXXX", tmp ? tmp : "/tmp");
+	assert_non_null(mkdtemp(path));
+	return path;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+void guest_remove(const char *dir)
+{
+	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+long long guest_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tests that run themselves inside a sandbox: `TEST --inside ROLE ARG` runs a function of the test's table and exits with what it returns (0-200).
+ * The same function can be run bare in a forked child, which is how a test of a denial first shows that the act works.
+ */
+#ifndef SLUICE_TESTS_SUPPORT_GUEST_H
+#define SLUICE_TESTS_SUPPORT_GUEST_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include <sluice/sluice.h>
+
+struct guest_role {
+	const char *name;
+	int (*fn)(const char *arg);
+};
+
+/* The guest could not tell: a role must not return it. */
+#define GUEST_FAILED 255
+
+/*
+ * First statement of main: remembers the program's path and the roles, and never returns in a guest.
+ * @roles ends with a NULL name.
+ */
+void guest_begin(int argc, char *argv[], const struct guest_role *roles);
+const char *guest_program(void);
+
+/* The role's value in a forked child of the test, without any sandbox; 128 + N when signal N ended it. */
+int guest_bare(const char *role, const char *arg);
+/* The role's value in a sandbox of @p (NULL: all of "/" may be read). The test fails when it can't be started. */
+int guest_inside(struct sluice_policy *p, const char *role, const char *arg);
+struct sluice_result guest_run(struct sluice_policy *p, const struct sluice_handler *extras,
+			       size_t n, const char *role, const char *arg);
+/* Start the role and go on. */
+struct sluice_sandbox *guest_spawn(struct sluice_policy *p, const struct sluice_spawn_options *o,
+				   const char *role, const char *arg);
+
+/* A policy under which "/" may be read and executed. */
+struct sluice_policy *guest_policy(void);
+
+/* A new directory below $TMPDIR; the name lives until eight more were made. */
+const char *guest_dir(void);
+void guest_remove(const char *dir);
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+long long guest_now_ms(void);
+
+#endif
