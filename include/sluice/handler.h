@@ -171,6 +171,23 @@ struct sluice_handler {
 	uint64_t reserved[2];
 };
 
+static inline struct sluice_handler sluice_handler_make(const char *name, int nr,
+							sluice_handler_fn fn, void *userdata)
+{
+	struct sluice_handler h;
+
+	h.name = name;
+	h.nr = nr;
+	h.flags = 0;
+	h.fn = fn;
+	h.userdata = userdata;
+	h.deadline_ms = 0;
+	h.deadline_errno = 0;
+	h.reserved[0] = 0;
+	h.reserved[1] = 0;
+	return h;
+}
+
 /* Number of the native call @name, or -EINVAL; name of @nr, or NULL. */
 SLUICE_API int sluice_syscall_number(const char *name);
 SLUICE_API const char *sluice_syscall_name(int nr);

@@ -69,6 +69,7 @@ static bool deferral_take(struct sluice_request *req, uint64_t state)
 void deferral_expire(struct engine *e, uint64_t now_ns)
 {
 	uint32_t n = slab_used(e->slab);
+	bool last = now_ns == UINT64_MAX; /* no runner is left */
 
 	for (uint32_t i = 0; i < n; i++) {
 		struct sluice_request *req = slab_at(e->slab, i);
@@ -79,9 +80,13 @@ void deferral_expire(struct engine *e, uint64_t now_ns)
 		    atomic_load(&req->defer_until_ns) > now_ns || !deferral_take(req, state))
 			continue;
 		h = req->deferring;
-		if (request_claim(req, request_ticket(req)))
+		if (request_claim(req, request_ticket(req), 0, CLAIM_BITS))
 			serve_deny(e, req, h, h->deadline_errno);
-		request_put(e, req);
+		req->denied_late = true;
+		if (last || !(req->chain->n_observers || e->config.trace_fd >= 0))
+			request_put(e, req);
+		else if (!handoff_push(e->handoff, req)) /* observers run on a runner */
+			runner_want_worker(e, true);
 	}
 }
 

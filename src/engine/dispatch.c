@@ -61,7 +61,7 @@ static bool handler_valid(const struct sluice_handler *h)
 {
 	return h->nr >= 0 && h->nr < DISPATCH_MAX_NR && h->fn && !(h->flags & ~HANDLER_FLAGS) &&
 	       h->deadline_ms <= DEADLINE_MAX_MS && h->deadline_errno >= 0 &&
-	       h->deadline_errno <= 4095;
+	       h->deadline_errno <= 4095 && !h->reserved[0] && !h->reserved[1];
 }
 
 static char *handler_name(struct dispatch *d, const struct sluice_handler *h, bool builtin)

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
+#include "sys/futex.h"
 #include "sys/notif.h"
 #include "util/histogram.h"
 
@@ -113,7 +114,8 @@ static void engine_drain(struct engine *e)
 	struct sluice_request *req;
 
 	while (e->handoff && (req = handoff_pop(e->handoff))) {
-		if (req->deferred && req->given.kind == SLUICE_INJECT_FD && req->given.fd >= 0)
+		if (req->deferred && !req->denied_late && req->given.kind == SLUICE_INJECT_FD &&
+		    req->given.fd >= 0)
 			close(req->given.fd);
 	}
 }
@@ -213,20 +215,22 @@ static bool runner_look(struct runner *r, struct look *ret)
 	return atomic_load(&r->seq) == ret->seq;
 }
 
-/* A handler is past its deadline: deny in its place, or send what was decided when it is an observer that is late. */
-static void runner_overdue(struct engine *e, const struct look *l)
+/* Past a deadline: deny in the handler's place, fail an act that hangs, or send what was decided when an observer is late. */
+static void runner_overdue(struct engine *e, struct runner *r, const struct look *l)
 {
 	struct sluice_request *req = l->req;
 
-	if (request_claim(req, l->ticket)) {
+	if (request_claim(req, l->ticket, 0, CLAIM_BITS)) {
 		serve_deny(e, req, l->handler, l->handler ? l->handler->deadline_errno : EPERM);
-		return;
-	}
-	if (atomic_load_explicit(&req->decided, memory_order_acquire) &&
-	    request_claim_send(req, l->ticket)) {
-		if (l->handler)
-			atomic_fetch_add(&l->handler->late, 1);
-		serve_send(e, req);
+	} else if (atomic_load_explicit(&req->settled, memory_order_acquire)) {
+		if (request_claim(req, l->ticket, CLAIM_DECIDED | CLAIM_ACTED, CLAIM_BITS)) {
+			if (l->handler)
+				atomic_fetch_add(&l->handler->late, 1);
+			serve_send(e, req);
+		}
+	} else if (atomic_load(&r->fifo) == -1 && /* an open of a FIFO waits as long as it likes */
+		   request_claim(req, l->ticket, CLAIM_DECIDED, CLAIM_BITS)) {
+		serve_deny(e, req, NULL, ETIMEDOUT);
 	}
 }
 
@@ -334,7 +338,7 @@ static bool runner_tick(struct engine *e, struct runner *r, uint64_t now_ns)
 	if (!runner_look(r, &l))
 		return false;
 	if (l.deadline_ns && now_ns > l.deadline_ns)
-		runner_overdue(e, &l);
+		runner_overdue(e, r, &l);
 	if (is_receiver(e, r))
 		receiver_tick(e, r, &l, now_ns);
 	return true;
@@ -488,27 +492,24 @@ static void engine_loop(struct engine *e)
 	}
 }
 
-/* All runners leave: the receiver because the filter has no task left, workers because the ring is closed, FIFO waits because they are freed. */
+/*
+ * All runners leave: the receiver because the filter has no task left, workers because the ring is closed, FIFO waits because they are freed. One whose
+ * handler does not return is left to engine_join.
+ */
 static void engine_wind_up(struct engine *e)
 {
-	bool waits;
+	uint64_t until = engine_now_ns() + WIND_UP_MS * 1000000ull;
+	uint32_t live;
 
 	if (e->handoff)
 		handoff_close(e->handoff);
-	do {
+	while ((live = atomic_load(&e->n_live)) && engine_now_ns() < until) {
 		uint32_t n = atomic_load(&e->n_runners);
 
-		waits = false;
-		for (uint32_t i = 0; i < n; i++) {
+		for (uint32_t i = 0; i < n; i++)
 			runner_free_fifo(e, e->runners[i]);
-			waits |= atomic_load(&e->runners[i]->fifo) != -1;
-		}
-		if (waits)
-			poll(NULL, 0, 1);
-	} while (waits);
-	runners_join(e);
-	if (e->slab)
-		deferral_expire(e, UINT64_MAX);
+		futex_wait(&e->n_live, live, 1);
+	}
 }
 
 int engine_serve(struct engine *e, int listener)
@@ -527,6 +528,13 @@ void engine_run(struct engine *e)
 	trace_begin(e);
 	engine_loop(e);
 	engine_wind_up(e);
+}
+
+void engine_join(struct engine *e)
+{
+	runners_join(e);
+	if (e->slab)
+		deferral_expire(e, UINT64_MAX);
 	trace_end(e);
 	e->poller = poller_free(e->poller);
 }

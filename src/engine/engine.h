@@ -56,10 +56,12 @@ void engine_set_timer(struct engine *e, uint64_t delay_ms, engine_source_fn fn, 
 /* Take @listener (consumed in every case) and watch it. Control thread, once. */
 int engine_serve(struct engine *e, int listener);
 /*
- * Wait and serve on the calling thread until engine_stop, and until all other engine threads have ended. No task may be left under the listener's
- * filter when it is stopped.
+ * Wait and serve on the calling thread until engine_stop; then give the other engine threads a moment to end. No task may be left under the
+ * listener's filter when it is stopped.
  */
 void engine_run(struct engine *e);
+/* Wait for threads whose handlers have still not returned. Same thread, after engine_run or in its place. */
+void engine_join(struct engine *e);
 /* Make engine_run return. Any thread. */
 void engine_stop(struct engine *e);
 

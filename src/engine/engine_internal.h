@@ -15,6 +15,7 @@
 #include "engine/handoff.h"
 #include "engine/poller.h"
 #include "engine/request_internal.h"
+#include "task/identity.h"
 
 /* Runners beyond workers_max: receivers stuck in handlers, and acts that wait in an open of a FIFO. */
 #define RUNNERS_SPARE 64u
@@ -35,6 +36,9 @@
 #define TICK_POOL_US 10000
 /* Looks without any progress before the control thread goes back to sleep. */
 #define TICKS_UNTIL_PARKED 20
+
+/* How long the end of a sandbox waits for handlers that still run. */
+#define WIND_UP_MS 1000u
 
 /* In runner->fifo while the control thread frees the one that waits. */
 #define FIFO_IN_USE (-2)
@@ -108,13 +112,15 @@ struct engine {
 	_Atomic uint32_t n_blocked;   /* of all runners, those that wait in an open of a FIFO */
 	_Atomic uint32_t want_worker; /* set by a thread that may not make one itself */
 	_Atomic uint64_t takeovers;
+	struct identity_cache identity;
 
 	pthread_mutex_t runners_lock; /* guards making, joining and freeing of runners */
 	struct runner *runners
 		[RUNNERS_MAX]; /* written under runners_lock; pointers once set stay until the end */
 	_Atomic uint32_t n_runners;
+	_Atomic uint32_t n_live; /* threads of runners that have not ended; futex word */
 
-	_Atomic bool trace_begun;
+	bool trace_begun; /* owned by the control thread */
 };
 
 /* Ring the control thread. Any thread; async-signal-safe. */
@@ -131,7 +137,7 @@ void runners_join(struct engine *e);
 bool serve(struct runner *r, struct sluice_request *req);
 /* Send what was decided. */
 void serve_send(struct engine *e, struct sluice_request *req);
-/* Deny @req, of which the caller has won the claim, on behalf of @h that missed its deadline (or NULL). */
+/* Fail @req, of which the caller has won all claims, because of @h that missed its deadline (NULL: the engine's own act did). */
 void serve_deny(struct engine *e, struct sluice_request *req, struct chain_handler *h, int error);
 /* Drop one reference; the last one gives the request back to the slab. Returns true when it was the last. */
 bool request_put(struct engine *e, struct sluice_request *req);
@@ -142,7 +148,7 @@ bool deferral_park(struct engine *e, struct sluice_request *req, struct chain_ha
 void deferral_void(struct sluice_request *req);
 /* Was a verdict given already? */
 bool deferral_answered(const struct sluice_request *req);
-/* Deny parked requests that are overdue at @now_ns (UINT64_MAX: all). Control thread. */
+/* Deny parked requests that are overdue at @now_ns (UINT64_MAX: all, once no runner is left). Control thread. */
 void deferral_expire(struct engine *e, uint64_t now_ns);
 
 /* as_seen.c: carry out @req on behalf. Returns a descriptor to inject (flags in *ret_flags), or a negative errno. */

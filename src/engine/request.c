@@ -33,7 +33,8 @@ void request_begin(struct sluice_request *req, struct engine *e, struct chain *c
 	req->took_deferral = false;
 	req->deferred = false;
 	atomic_store_explicit(&req->defer_state, 0, memory_order_relaxed);
-	atomic_store_explicit(&req->decided, false, memory_order_relaxed);
+	req->denied_late = false;
+	atomic_store_explicit(&req->settled, false, memory_order_relaxed);
 	/* the receiver uses one request again and again: each call is a life of its own */
 	atomic_store_explicit(&req->claim, request_ticket(req) + CLAIM_STEP, memory_order_relaxed);
 	memset(&req->plan, 0, sizeof(req->plan));
@@ -69,7 +70,7 @@ const char *sluice_request_sandbox_name(const struct sluice_request *req)
 
 pid_t sluice_request_tgid(struct sluice_request *req)
 {
-	return task_tgid(&req->task);
+	return identity_process(&req->engine->identity, &req->task);
 }
 
 ssize_t sluice_request_exe(struct sluice_request *req, char *buf, size_t size)

@@ -30,13 +30,17 @@ struct engine;
 #define DEFERRALS_MAX 1024u
 
 /*
- * Low bits of `claim`; the generation of the request's life stands above them. DECIDED: somebody has won the right to answer. SENT: somebody has
- * won the right to send that answer (a late observer must not keep it).
+ * Low bits of `claim`; the generation of the request's life stands above them. Each is won once, in this order, by the runner or by the control
+ * thread when the runner is late:
+ *   DECIDED  the verdict stands: who misses it has no side effect
+ *   ACTED    what was done on behalf stands, and goes to the task now
+ *   SENT     the answer is sent (a late observer must not keep it)
  */
 enum request_claim_bits {
 	CLAIM_DECIDED = 1u << 0,
-	CLAIM_SENT = 1u << 1,
-	CLAIM_BITS = CLAIM_DECIDED | CLAIM_SENT,
+	CLAIM_ACTED = 1u << 1,
+	CLAIM_SENT = 1u << 2,
+	CLAIM_BITS = CLAIM_DECIDED | CLAIM_ACTED | CLAIM_SENT,
 	CLAIM_STEP = CLAIM_BITS + 1,
 };
 
@@ -71,17 +75,18 @@ struct sluice_request {
 	uint64_t received_ns;
 	uint32_t next; /* index of the first handler that has not run */
 
-	/* generation and request_claim_bits; atomic. A runner's ticket is the value with both bits 0. */
+	/* generation and request_claim_bits; atomic. A runner's ticket is the value with all bits 0. */
 	_Atomic uint64_t claim;
 	/* references: 1 of the engine, 1 of a deferral; atomic; the last one releases */
 	_Atomic uint32_t refs;
-	struct reply reply; /* written before CLAIM_DECIDED is published to `decided`, see there */
+	struct reply reply; /* written by who won ACTED, before `settled` */
 	_Atomic bool
-		decided; /* release: reply is set; acquire in the control thread, before it sends for a late observer */
+		settled; /* release: reply and outcome are set; acquire by the other of runner and control thread */
 
 	/* deferral; `given` is written before DEFER_GIVEN (release) and read after it (acquire) */
 	bool took_deferral; /* in this life, so that refs may be 2; owned by the runner */
 	bool deferred;	    /* the right is out now; owned by the runner */
+	bool denied_late; /* answered by the control thread: only observers are left to be told; set before it is handed on */
 	uint64_t
 		defer_serial; /* DEFER_STEP more at each deferral, over all lives; owned by the runner */
 	_Atomic uint64_t defer_state;
@@ -120,18 +125,13 @@ static inline uint64_t request_ticket(struct sluice_request *req)
 	return atomic_load_explicit(&req->claim, memory_order_relaxed) & ~(uint64_t)CLAIM_BITS;
 }
 
-/* Win the right to decide the request that @ticket was taken of. */
-static inline bool request_claim(struct sluice_request *req, uint64_t ticket)
+/* Move the request that @ticket was taken of from @from to @to (request_claim_bits). False when another was first. */
+static inline bool request_claim(struct sluice_request *req, uint64_t ticket, uint32_t from,
+				 uint32_t to)
 {
-	return atomic_compare_exchange_strong(&req->claim, &ticket, ticket | CLAIM_DECIDED);
-}
+	uint64_t expected = ticket | from;
 
-/* Win the right to send what was decided. */
-static inline bool request_claim_send(struct sluice_request *req, uint64_t ticket)
-{
-	uint64_t decided = ticket | CLAIM_DECIDED;
-
-	return atomic_compare_exchange_strong(&req->claim, &decided, ticket | CLAIM_BITS);
+	return atomic_compare_exchange_strong(&req->claim, &expected, ticket | to);
 }
 
 #endif

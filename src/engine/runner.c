@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
+#include "sys/futex.h"
 #include "sys/notif.h"
 
 /* Room for a handler's printf of a few paths; only what is touched costs. */
@@ -181,6 +182,9 @@ static void *runner_main(void *arg)
 	if (atomic_load(&r->role) == RUNNER_WORKER)
 		worker_loop(r);
 	atomic_store(&r->role, RUNNER_ENDED);
+	atomic_fetch_sub(&e->n_live, 1);
+	if (atomic_load(&e->stopping))
+		futex_wake(&e->n_live, 1);
 	return NULL;
 }
 
@@ -233,9 +237,12 @@ int runner_start(struct engine *e, enum runner_role role)
 	if (r) {
 		r->epoch = atomic_load(&e->receiver_epoch);
 		atomic_store(&r->role, role);
+		atomic_fetch_add(&e->n_live, 1);
 		err = runner_spawn(r);
-		if (err < 0)
+		if (err < 0) {
+			atomic_fetch_sub(&e->n_live, 1);
 			atomic_store(&r->role, RUNNER_FREE);
+		}
 	}
 	pthread_mutex_unlock(&e->runners_lock);
 	return err;

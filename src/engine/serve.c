@@ -2,14 +2,16 @@
 /*
  * Running a chain and answering.
  *
- * Order of things for one request: handlers until the first verdict that is not CONTINUE; then the act that the verdict or the plan asks for;
- * then the claim (from here on no deadline can answer instead); then what the task will see (injected descriptor, written bytes); then
- * observers; then SEND. ADDFD, close of our copy and SEND are three steps, so that the task never runs while we still hold its file.
+ * Order of things for one request: handlers until the first verdict that is not CONTINUE; the claim DECIDED (a verdict that came too late has no
+ * side effect); the act that the verdict or the plan asks for; the claim ACTED (an act that came too late is dropped); what the task will see
+ * (injected descriptor, written bytes); observers; the claim SENT; SEND. ADDFD, close of our copy and SEND are three steps, so that the
+ * task never runs while we still hold its file. Where the control thread was first, it has answered and the runner only tells observers.
  * Thread: a runner.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -192,12 +194,13 @@ static void publish_outcome(struct sluice_request *req, uint32_t kind, const cha
 	req->outcome.elapsed_ns = engine_now_ns() - req->received_ns;
 }
 
+/* From @start_ns on @h runs, or the engine's own act where it is NULL. */
 static void set_deadline(struct runner *r, struct chain_handler *h, uint64_t start_ns)
 {
+	uint64_t ms = h ? h->deadline_ms : SLUICE_DEADLINE_DEFAULT_MS;
+
 	atomic_store_explicit(&r->handler, h, memory_order_relaxed);
-	atomic_store_explicit(&r->deadline_ns,
-			      h ? start_ns + (uint64_t)h->deadline_ms * 1000000u : 0,
-			      memory_order_relaxed);
+	atomic_store_explicit(&r->deadline_ns, start_ns + ms * 1000000u, memory_order_relaxed);
 }
 
 static void run_observers(struct runner *r, struct sluice_request *req)
@@ -214,7 +217,6 @@ static void run_observers(struct runner *r, struct sluice_request *req)
 		verdict_drop(&v);
 		chain_account(c, h, engine_now_ns() - start);
 	}
-	set_deadline(r, NULL, 0);
 }
 
 void serve_send(struct engine *e, struct sluice_request *req)
@@ -243,26 +245,37 @@ static void account(struct sluice_request *req)
 		histogram_add(c->latency, ns);
 }
 
-static void finish(struct runner *r, struct sluice_request *req, uint64_t ticket,
-		   const struct sluice_verdict *v, const char *by)
+static bool is_told(const struct sluice_request *req)
+{
+	return req->chain->n_observers || req->engine->config.trace_fd >= 0;
+}
+
+/* Observers and trace hear of a call that the control thread has answered. */
+static void tell_denied(struct runner *r, struct sluice_request *req)
+{
+	/* the control thread is between its claim and its answer */
+	while (!atomic_load_explicit(&req->settled, memory_order_acquire))
+		sched_yield();
+	run_observers(r, req);
+	if (req->engine->config.trace_fd >= 0)
+		trace_request(req->engine, req);
+}
+
+/* The act is there and in time: give it to the task. */
+static void answer(struct runner *r, struct sluice_request *req, uint64_t ticket, struct act *a,
+		   uint32_t kind, const char *by)
 {
 	struct engine *e = req->engine;
-	struct act a = act_of(r, req, v);
 
-	if (!request_claim(req, ticket)) {
-		if (a.fd >= 0)
-			close(a.fd);
-		return;
-	}
-	deliver(req, &a);
-	req->reply = a.reply;
+	deliver(req, a);
+	req->reply = a->reply;
 	account(req);
-	if (req->chain->n_observers || e->config.trace_fd >= 0)
-		publish_outcome(req, v->kind, by);
+	if (is_told(req))
+		publish_outcome(req, kind, by);
 	if (req->chain->n_observers) {
-		atomic_store_explicit(&req->decided, true, memory_order_release);
+		atomic_store_explicit(&req->settled, true, memory_order_release);
 		run_observers(r, req);
-		if (!request_claim_send(req, ticket))
+		if (!request_claim(req, ticket, CLAIM_DECIDED | CLAIM_ACTED, CLAIM_BITS))
 			return; /* the control thread sent it for a late observer */
 	}
 	if (e->config.trace_fd >= 0)
@@ -270,13 +283,41 @@ static void finish(struct runner *r, struct sluice_request *req, uint64_t ticket
 	serve_send(e, req);
 }
 
+static void finish(struct runner *r, struct sluice_request *req, uint64_t ticket,
+		   const struct sluice_verdict *v, const char *by)
+{
+	const uint32_t acted = CLAIM_DECIDED | CLAIM_ACTED;
+	bool takes_time =
+		v->kind != SLUICE_CONTINUE && v->kind != SLUICE_ERRNO && v->kind != SLUICE_VALUE;
+	struct act a;
+
+	if (!request_claim(req, ticket, 0, takes_time ? CLAIM_DECIDED : acted)) {
+		verdict_drop(v);
+		tell_denied(r, req);
+		return;
+	}
+	if (takes_time)
+		set_deadline(r, NULL, engine_now_ns());
+	a = act_of(r, req, v);
+	if (!takes_time || request_claim(req, ticket, CLAIM_DECIDED, acted)) {
+		answer(r, req, ticket, &a, v->kind, by);
+		return;
+	}
+	if (a.fd >= 0)
+		close(a.fd);
+	tell_denied(r, req);
+}
+
 void serve_deny(struct engine *e, struct sluice_request *req, struct chain_handler *h, int error)
 {
 	if (h)
 		atomic_fetch_add_explicit(&h->late, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&req->chain->failed, 1, memory_order_relaxed);
-	if (notif_send_reply(e->listener, req->notif.id, error, 0) < 0)
-		atomic_fetch_add_explicit(&req->chain->dropped, 1, memory_order_relaxed);
+	req->reply = (struct reply){ .error = error };
+	account(req);
+	publish_outcome(req, SLUICE_ERRNO, h ? h->name : by_engine);
+	serve_send(e, req);
+	/* last: from here on the runner may tell observers and give the request back */
+	atomic_store_explicit(&req->settled, true, memory_order_release);
 }
 
 /* ---- the chain ---- */
@@ -308,7 +349,6 @@ static struct sluice_verdict run_chain(struct runner *r, struct sluice_request *
 			break;
 		}
 	}
-	set_deadline(r, NULL, 0);
 	return v;
 }
 
@@ -326,6 +366,7 @@ static void runner_enter(struct runner *r, struct sluice_request *req, uint64_t 
 static void runner_leave(struct runner *r)
 {
 	atomic_store_explicit(&r->deadline_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&r->handler, NULL, memory_order_relaxed);
 	atomic_fetch_add_explicit(&r->seq, 1, memory_order_release);
 }
 
@@ -358,6 +399,12 @@ bool serve(struct runner *r, struct sluice_request *req)
 	struct sluice_verdict v;
 
 	runner_enter(r, req, ticket);
+	if (req->denied_late) {
+		tell_denied(r, req);
+		runner_leave(r);
+		request_put(e, req);
+		return true;
+	}
 	for (;;) {
 		if (!take_given(req, &v, &by) || v.kind == SLUICE_CONTINUE)
 			v = run_chain(r, req, &by);

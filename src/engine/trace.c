@@ -50,8 +50,10 @@ static void path_text(const struct sluice_request *req, char *buf, size_t size)
 
 void trace_begin(struct engine *e)
 {
-	if (e->config.trace_fd >= 0 && e->config.trace_chrome)
-		trace_write(e, "[\n", 2);
+	if (e->config.trace_fd < 0 || !e->config.trace_chrome)
+		return;
+	e->trace_begun = true;
+	trace_write(e, "[\n", 2);
 }
 
 void trace_end(struct engine *e)
@@ -59,7 +61,7 @@ void trace_end(struct engine *e)
 	static const char end[] =
 		"{\"name\":\"end\",\"ph\":\"i\",\"s\":\"g\",\"ts\":0,\"pid\":0,\"tid\":0}\n]\n";
 
-	if (e->config.trace_fd >= 0 && e->config.trace_chrome)
+	if (e->trace_begun)
 		trace_write(e, end, sizeof(end) - 1);
 }
 

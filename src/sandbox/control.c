@@ -260,5 +260,6 @@ void *sandbox_main(void *sandbox)
 	}
 	pthread_mutex_unlock(&s->lock);
 	sandbox_ended(s);
+	engine_join(s->engine);
 	return NULL;
 }

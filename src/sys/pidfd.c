@@ -38,6 +38,12 @@ int pidfd_kill(int pidfd, int sig)
 	return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
 }
 
+bool thread_is_of(pid_t tid, pid_t process)
+{
+	/* that the ids fit together is looked at before permission is: EPERM is a yes */
+	return syscall(SYS_tgkill, process, tid, 0) == 0 || errno == EPERM;
+}
+
 pid_t pidfd_tgid(int pidfd)
 {
 	struct pidfd_info_v0 info;

@@ -5,6 +5,7 @@
 #ifndef SLUICE_SYS_PIDFD_H
 #define SLUICE_SYS_PIDFD_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* A descriptor for the thread @tid itself (6.9), or -EINVAL on older kernels when @tid is not a process's first thread. CLOEXEC. */
@@ -13,5 +14,7 @@ int pidfd_open_thread(pid_t tid);
 int pidfd_kill(int pidfd, int sig);
 /* Process id of the thread or process behind @pidfd (6.13), or -ENOTTY on older kernels, -ESRCH. */
 pid_t pidfd_tgid(int pidfd);
+/* Does thread @tid exist now, as a thread of process @process? */
+bool thread_is_of(pid_t tid, pid_t process);
 
 #endif

@@ -117,7 +117,7 @@ static int walk_self(struct walk *w, const char *name, char target[64])
 		return 0;
 	if (!on_procfs(w->at) || fstat(w->at, &st) < 0 || st.st_ino != PROC_ROOT_INO)
 		return 0;
-	tgid = task_tgid(w->task);
+	tgid = task_lookup_process(w->task);
 	if (tgid < 0)
 		return tgid;
 	if (name[0] == 's')

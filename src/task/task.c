@@ -16,8 +16,7 @@
 #define PAGE_BYTES \
 	4096u /* smallest page of any architecture: reading up to such a border never crosses a mapping's end */
 
-/* The one check that no look at the task can do without: is it still stopped in this very call? */
-static int task_still_there(const struct task *t)
+int task_check(const struct task *t)
 {
 	return notif_id_valid(t->listener, t->id) < 0 ? -ESRCH : 0;
 }
@@ -50,7 +49,7 @@ int task_read(const struct task *t, uint64_t addr, void *buf, size_t size)
 		}
 		done += (size_t)n;
 	}
-	if (task_still_there(t) < 0)
+	if (task_check(t) < 0)
 		r = -ESRCH;
 	if (r < 0)
 		memset(buf, 0, size);
@@ -62,7 +61,7 @@ int task_write(const struct task *t, uint64_t addr, const void *buf, size_t size
 	size_t done = 0;
 
 	/* before the first byte: a reused thread id must not be written to */
-	if (task_still_there(t) < 0)
+	if (task_check(t) < 0)
 		return -ESRCH;
 	while (done < size) {
 		ssize_t n = memory_write(t->tid, addr + done, (const char *)buf + done, size - done,
@@ -110,7 +109,7 @@ ssize_t task_read_string(const struct task *t, uint64_t addr, char *buf, size_t 
 {
 	ssize_t n = task_scan_string(t, addr, buf, size);
 
-	if (task_still_there(t) < 0)
+	if (task_check(t) < 0)
 		n = -ESRCH;
 	if (n < 0 && size)
 		buf[0] = '\0';
@@ -149,7 +148,7 @@ static ssize_t task_proc_read(const struct task *t, const char *name, char *buf,
 	if (n < 0)
 		n = task_proc_error(errno);
 	close(fd);
-	if (task_still_there(t) < 0)
+	if (task_check(t) < 0)
 		return -ESRCH;
 	return n < 0 ? n : (ssize_t)done;
 }
@@ -168,7 +167,7 @@ static long task_status_number(const struct task *t, const char *key, int base)
 	return at ? strtol(at + strlen(key), NULL, base) : -EIO;
 }
 
-pid_t task_tgid(const struct task *t)
+pid_t task_lookup_process(const struct task *t)
 {
 	int pidfd = pidfd_open_thread(t->tid);
 	pid_t tgid = -ENOTTY;
@@ -179,7 +178,7 @@ pid_t task_tgid(const struct task *t)
 	}
 	if (tgid == -ENOTTY || tgid == -EINVAL) /* older than 6.13 */
 		return (pid_t)task_status_number(t, "\nTgid:", 10);
-	if (task_still_there(t) < 0)
+	if (task_check(t) < 0)
 		return -ESRCH;
 	return tgid;
 }
@@ -202,7 +201,7 @@ ssize_t task_readlink(const struct task *t, const char *name, char *buf, size_t 
 		n = task_proc_error(errno);
 	else if ((size_t)n == size)
 		n = -ENAMETOOLONG;
-	if (task_still_there(t) < 0)
+	if (task_check(t) < 0)
 		n = -ESRCH;
 	buf[n < 0 ? 0 : n] = '\0';
 	return n;
@@ -225,7 +224,7 @@ int task_open_dirfd(const struct task *t, int dirfd)
 	else
 		return -EBADF;
 	fd = task_proc_open(t, name, O_PATH);
-	if (task_still_there(t) < 0) {
+	if (task_check(t) < 0) {
 		if (fd >= 0)
 			close(fd);
 		return -ESRCH;

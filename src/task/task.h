@@ -27,8 +27,10 @@ int task_write(const struct task *t, uint64_t addr, const void *buf, size_t size
 /* A NUL-terminated string of less than @size bytes. Returns its length; -EFAULT, -ENAMETOOLONG, -ESRCH, -EACCES. */
 ssize_t task_read_string(const struct task *t, uint64_t addr, char *buf, size_t size);
 
-/* Process id of the task. */
-pid_t task_tgid(const struct task *t);
+/* The one check that no look at the task can do without: is it still stopped in this very call? 0 or -ESRCH. */
+int task_check(const struct task *t);
+/* Process id of the task, by asking for it anew: a microsecond and more. See identity.h. */
+pid_t task_lookup_process(const struct task *t);
 /* Target of a /proc/TID link ("exe", "cwd", "root", "fd/3"), NUL-terminated. Returns its length or -ENAMETOOLONG, ... */
 ssize_t task_readlink(const struct task *t, const char *name, char *buf, size_t size);
 ssize_t task_cmdline(const struct task *t, char *buf, size_t size);
