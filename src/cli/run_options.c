@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The flags of `sluice run`. Each setter looks at its value at once, so that nonsense is found before anything is opened.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/run.h"
+#include "util/fail.h"
+#include "util/parse.h"
+
+#define WORKERS_LIMIT 256
+
+static int number_failed(struct sluice_error *err, int r, const char *value, const char *what)
+{
+	if (r == -ERANGE)
+		return fail(err, r, "%s: too large", value);
+	fail(err, r, "%s: not %s", value, what);
+	return r;
+}
+
+static int set_read(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+
+	r->grants = true;
+	return sluice_policy_allow_read(r->policy, value, err);
+}
+
+static int set_write(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+
+	r->grants = true;
+	return sluice_policy_allow_write(r->policy, value, err);
+}
+
+static int set_no_devices(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+
+	(void)value;
+	(void)err;
+	return sluice_policy_set_default_devices(r->policy, false);
+}
+
+static int set_cwd(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_set_cwd(((struct run *)target)->policy, value, err);
+}
+
+static int set_clean_env(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	return sluice_policy_set_clean_env(((struct run *)target)->policy, true);
+}
+
+static int set_env(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_set_env(((struct run *)target)->policy, value, err);
+}
+
+static int set_name(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+
+	r->name = value;
+	return sluice_policy_set_name(r->policy, value, err);
+}
+
+static int set_timeout(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+	uint64_t ms;
+	int e = parse_duration_ms(value, &ms);
+
+	if (e == -EINVAL) {
+		number_failed(err, e, value, "a duration");
+		return fail_hint(err, e, "seconds, or a number with ms, s, m, h or d: 90, 1.5, 2m");
+	}
+	if (e < 0 || sluice_policy_set_timeout_ms(r->policy, ms) < 0)
+		return number_failed(err, -ERANGE, value, "");
+	r->timeout = value;
+	return 0;
+}
+
+static int set_open_files(void *target, const char *value, struct sluice_error *err)
+{
+	uint64_t n;
+	int e = parse_u64(value, &n);
+
+	if (e == 0 && !n)
+		return fail(err, -EINVAL, "0: a command needs at least one");
+	if (e < 0)
+		return number_failed(err, e, value, "a number");
+	return sluice_policy_set_max_open_files(((struct run *)target)->policy, n, err);
+}
+
+static int set_exec_shell(void *target, const char *value, struct sluice_error *err)
+{
+	(void)err;
+	((struct run *)target)->exec_shell = value;
+	return 0;
+}
+
+static int set_deny_syscall(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_deny_syscall(((struct run *)target)->policy, value, err);
+}
+
+static int set_allow_syscall(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_allow_syscall(((struct run *)target)->policy, value, err);
+}
+
+static int set_degraded(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_allow_degraded(((struct run *)target)->policy, value, err);
+}
+
+static int set_disable(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_disable(((struct run *)target)->policy, value, err);
+}
+
+static int set_dispatch(void *target, const char *value, struct sluice_error *err)
+{
+	static const struct {
+		const char *word;
+		enum sluice_dispatch mode;
+	} modes[] = {
+		{ "adaptive", SLUICE_DISPATCH_ADAPTIVE },
+		{ "pool", SLUICE_DISPATCH_POOL },
+		{ "inline", SLUICE_DISPATCH_INLINE },
+	};
+
+	for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
+		if (!strcmp(value, modes[i].word))
+			return sluice_policy_set_dispatch(((struct run *)target)->policy,
+							  modes[i].mode);
+	}
+	fail(err, -EINVAL, "%s: no such mode", value);
+	return fail_hint(err, -EINVAL, "one of adaptive, pool, inline");
+}
+
+static int set_workers(void *target, const char *value, struct sluice_error *err)
+{
+	unsigned min, max;
+	int e = parse_pair(value, WORKERS_LIMIT, &min, &max);
+
+	if (e == 0)
+		e = sluice_policy_set_workers(((struct run *)target)->policy, min, max);
+	if (e < 0) {
+		fail(err, e, "%s: not MIN:MAX", value);
+		return fail_hint(err, e, "0 <= MIN <= MAX, 1 <= MAX <= %d, e.g. 0:4",
+				 WORKERS_LIMIT);
+	}
+	return 0;
+}
+
+static int set_quiet(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	((struct run *)target)->quiet = true;
+	return 0;
+}
+
+#define FEATURES \
+	"fs-refer, fs-truncate, net-tcp, fs-ioctl-dev, signal-scope or abstract-unix-socket-scope"
+
+static const struct option_entry entries[] = {
+	{ "fs-read", 'r', true, false, "PATH", "see above",
+	  "grant reading, listing and executing of PATH and all below it", set_read },
+	{ "fs-write", 'w', true, false, "PATH", "see above",
+	  "grant reading and writing of PATH and all below it", set_write },
+	{ "no-default-devices", 0, false, false, NULL, "granted",
+	  "don't grant /dev/{null,zero,full,random,urandom,tty,ptmx,pts}", set_no_devices },
+	{ "cwd", 0, false, false, "DIR", "the caller's",
+	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
+	{ "clean-env", 0, false, false, NULL, "off",
+	  "start CMD with no environment but PATH and what --env sets", set_clean_env },
+	{ "env", 0, true, false, "KEY=VALUE", "the caller's environment",
+	  "set a variable in CMD's environment", set_env },
+	{ "name", 0, false, false, "NAME", "sandbox-PID-N",
+	  "name of the sandbox, and what uname shows as host name", set_name },
+	{ "timeout", 't', false, false, "TIME", "0, none",
+	  "kill the whole tree after so many seconds (or 500ms, 2m, 1h); exit status 124",
+	  set_timeout },
+	{ "max-open-files", 0, false, false, "N", "the caller's",
+	  "limit of open descriptors per process", set_open_files },
+	{ "exec-shell", 'e', false, false, "STRING", "none",
+	  "run `/bin/sh -c STRING` instead of CMD", set_exec_shell },
+	{ "extra-deny-syscall", 0, true, false, "CALL", "none",
+	  "refuse a system call, or a group such as @keyring", set_deny_syscall },
+	{ "extra-allow-syscall", 0, true, false, "CALL", "none",
+	  "take a system call or a group off the list of those refused", set_allow_syscall },
+	{ "allow-degraded", 0, true, false, "FEATURE", "none",
+	  "run also where the kernel lacks FEATURE: " FEATURES, set_degraded },
+	{ "disable", 0, true, false, "FEATURE", "none",
+	  "don't use FEATURE even where the kernel has it", set_disable },
+	{ "dispatch", 0, false, false, "MODE", "adaptive",
+	  "where handlers run: adaptive (prompt ones at once, the others in a pool), pool, inline",
+	  set_dispatch },
+	{ "workers", 0, false, false, "MIN:MAX", "0:max(4, 2 x CPUs)", "threads of the pool",
+	  set_workers },
+	{ "quiet", 0, false, false, NULL, "off", "no hints and no notes, errors only", set_quiet },
+};
+
+const struct option_table run_options = { "run", entries, sizeof(entries) / sizeof(entries[0]) };
+
+int run_init(struct run *r, struct sluice_error *err)
+{
+	*r = (struct run){ .status_fd = -1, .trace_fd = -1, .stats_fd = -1 };
+	r->policy = sluice_policy_new();
+	return r->policy ? 0 : fail_errno(err, -ENOMEM, "policy");
+}
+
+void run_fini(struct run *r)
+{
+	sluice_policy_unref(r->policy);
+	free(r->plugins);
+}
