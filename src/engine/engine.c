@@ -198,6 +198,7 @@ struct look {
 	struct chain_handler *handler;
 	uint64_t deadline_ns, since_ns;
 	struct chain *chain;
+	uint64_t notif_id;
 };
 
 /* A consistent look at what @r runs. Returns false when it runs nothing (or has just changed). */
@@ -211,7 +212,8 @@ static bool runner_look(struct runner *r, struct look *ret)
 	ret->handler = atomic_load(&r->handler);
 	ret->deadline_ns = atomic_load(&r->deadline_ns);
 	ret->since_ns = atomic_load(&r->since_ns);
-	ret->chain = ret->req->chain;
+	ret->chain = atomic_load(&r->chain);
+	ret->notif_id = atomic_load(&r->notif_id);
 	return atomic_load(&r->seq) == ret->seq;
 }
 
@@ -243,7 +245,7 @@ static void runner_free_fifo(struct engine *e, struct runner *r)
 
 	if (fd < 0 || !runner_look(r, &l))
 		return;
-	if (!atomic_load(&e->stopping) && notif_id_valid(e->listener, l.req->notif.id) == 0)
+	if (!atomic_load(&e->stopping) && notif_id_valid(e->listener, l.notif_id) == 0)
 		return;
 	if (!atomic_compare_exchange_strong(&r->fifo, &fd, FIFO_IN_USE))
 		return;

@@ -63,6 +63,8 @@ struct runner {
 
 	_Atomic uint64_t seq;
 	_Atomic(struct sluice_request *) current;
+	_Atomic(struct chain *) chain;
+	_Atomic uint64_t notif_id;
 	_Atomic uint64_t ticket;
 	_Atomic uint64_t since_ns;		 /* when it began */
 	_Atomic(struct chain_handler *) handler; /* NULL: the engine itself acts */

@@ -356,6 +356,8 @@ static void runner_enter(struct runner *r, struct sluice_request *req, uint64_t 
 {
 	atomic_fetch_add_explicit(&r->seq, 1, memory_order_acq_rel);
 	atomic_store_explicit(&r->current, req, memory_order_relaxed);
+	atomic_store_explicit(&r->chain, req->chain, memory_order_relaxed);
+	atomic_store_explicit(&r->notif_id, req->notif.id, memory_order_relaxed);
 	atomic_store_explicit(&r->since_ns, req->received_ns, memory_order_relaxed);
 	/* full fence: seq is published before the look at control_parked; pairs with control_park */
 	atomic_store(&r->ticket, ticket);

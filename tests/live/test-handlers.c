@@ -473,7 +473,8 @@ static void *later_answer(void *arg)
 	struct later *l = arg;
 
 	l->result = sluice_deferral_answer(&l->d, l->verdict);
-	l->second = sluice_deferral_answer(&l->d, sluice_value(1));
+	if (l->in_handler) /* elsewhere the sandbox may have been freed by now */
+		l->second = sluice_deferral_answer(&l->d, sluice_value(1));
 	return NULL;
 }
 
@@ -620,7 +621,7 @@ int main(int argc, char **argv)
 	};
 
 	if (argc > 2 && !strcmp(argv[1], "--inside"))
-		return inside(argv[2], argc > 3 ? argv[3] : NULL);
+		_exit(inside(argv[2], argc > 3 ? argv[3] : NULL));
 	if (readlink("/proc/self/exe", self_path, sizeof(self_path) - 1) < 0)
 		return 1;
 	return cmocka_run_group_tests(tests, NULL, NULL);
