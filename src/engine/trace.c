@@ -15,6 +15,9 @@
 #include "util/quote.h"
 
 #define EVENT_BYTES 1536
+/* Quoted; longer ones are cut, so that an event always fits. */
+#define PATH_BYTES 1024
+#define NAME_BYTES 128
 
 static const char *verdict_word(uint32_t kind)
 {
@@ -40,12 +43,14 @@ static void trace_write(struct engine *e, const char *text, size_t size)
 	(void)n; /* a trace that can't be written must not fail the run */
 }
 
+typedef size_t (*quote_fn)(const void *bytes, size_t n, char *buf, size_t size);
+
 /* The path if a handler decoded it; tracing itself never looks at the task. */
-static void path_text(const struct sluice_request *req, char *buf, size_t size)
+static void path_text(const struct sluice_request *req, quote_fn quote, char *buf, size_t size)
 {
 	buf[0] = '\0';
 	if (req->decoded[0].done && req->decoded[0].result >= 0)
-		quote_bytes(req->buffers.path[0], (size_t)req->decoded[0].result, buf, size);
+		quote(req->buffers.path[0], (size_t)req->decoded[0].result, buf, size);
 }
 
 void trace_begin(struct engine *e)
@@ -68,10 +73,12 @@ void trace_end(struct engine *e)
 void trace_request(struct engine *e, const struct sluice_request *req)
 {
 	const struct sluice_outcome *o = &req->outcome;
-	char text[EVENT_BYTES], path[1024];
+	quote_fn quote = e->config.trace_chrome ? quote_json : quote_bytes;
+	char text[EVENT_BYTES], path[PATH_BYTES], by[NAME_BYTES];
 	int n;
 
-	path_text(req, path, sizeof(path));
+	path_text(req, quote, path, sizeof(path));
+	quote(o->by, strlen(o->by), by, sizeof(by));
 	if (e->config.trace_chrome)
 		n = snprintf(
 			text, sizeof(text),
@@ -79,13 +86,13 @@ void trace_request(struct engine *e, const struct sluice_request *req)
 			"\"args\":{\"verdict\":\"%s\",\"result\":%lld,\"by\":\"%s\",\"path\":\"%s\"}},\n",
 			req->notif.data.nr, (double)req->received_ns / 1e3,
 			(double)o->elapsed_ns / 1e3, (int)req->task.tid, verdict_word(o->kind),
-			(long long)o->result, o->by, path);
+			(long long)o->result, by, path);
 	else
 		n = snprintf(text, sizeof(text),
 			     "%d syscall-%d %s%s%s = %lld (%s by %s, %.1f us)\n",
 			     (int)req->task.tid, req->notif.data.nr, path[0] ? "\"" : "", path,
-			     path[0] ? "\"" : "", (long long)o->result, verdict_word(o->kind),
-			     o->by, (double)o->elapsed_ns / 1e3);
+			     path[0] ? "\"" : "", (long long)o->result, verdict_word(o->kind), by,
+			     (double)o->elapsed_ns / 1e3);
 	if (n > 0)
 		trace_write(e, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
