@@ -40,7 +40,7 @@ int poller_add(struct poller *p, int fd, uint32_t events);
 /* Watch it for other events from now on. */
 int poller_modify(struct poller *p, unsigned slot, uint32_t events);
 int poller_remove(struct poller *p, unsigned slot);
-/* Wait at most @timeout_us microseconds (-1: for ever). Returns how many events, 0 on time-out, or -errno. */
+/* Wait at most @timeout_us microseconds (-1: for ever). Returns how many events, 0 on time-out or interruption, or -errno. */
 int poller_wait(struct poller *p, int64_t timeout_us, struct poller_event *ret, size_t max);
 
 #endif

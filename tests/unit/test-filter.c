@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The compiled seccomp program, run call by call through an interpreter and compared with the policy that it was compiled from.
+ */
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "confine/calls.h"
+#include "confine/confinement.h"
+#include "confine/filter.h"
+#include "policy/policy.h"
+
+#include "../support/cmocka.h"
+
+#if defined(__x86_64__)
+#define ARCH_HERE AUDIT_ARCH_X86_64
+#define X32_BIT 0x40000000
+#else
+#define ARCH_HERE AUDIT_ARCH_AARCH64
+#endif
+#define ALLOW SECCOMP_RET_ALLOW
+#define NOTIFY SECCOMP_RET_USER_NOTIF
+#define REFUSE(error) (SECCOMP_RET_ERRNO | (error))
+#define HIGH (UINT64_C(1) << 40) /* above what the kernel takes of a 32-bit argument */
+
+/* ---- the interpreter: what the kernel accepts of seccomp programs, as far as they use it ---- */
+
+struct machine {
+	uint32_t a;
+	bool looked_at_arguments;
+};
+
+static uint32_t load(struct machine *m, const struct seccomp_data *data, uint32_t at)
+{
+	uint32_t word;
+
+	assert_true(at % 4 == 0 && at + 4 <= sizeof(*data));
+	if (at >= offsetof(struct seccomp_data, args))
+		m->looked_at_arguments = true;
+	memcpy(&word, (const char *)data + at, sizeof(word));
+	return word;
+}
+
+static bool taken(const struct sock_filter *f, uint32_t a)
+{
+	switch (BPF_OP(f->code)) {
+	case BPF_JEQ:
+		return a == f->k;
+	case BPF_JGT:
+		return a > f->k;
+	case BPF_JGE:
+		return a >= f->k;
+	case BPF_JSET:
+		return a & f->k;
+	default:
+		fail_msg("jump %#x", f->code);
+		return false;
+	}
+}
+
+static uint32_t run(const struct sock_fprog *prog, const struct seccomp_data *data,
+		    struct machine *m)
+{
+	memset(m, 0, sizeof(*m));
+	for (size_t pc = 0; pc < prog->len; pc++) {
+		const struct sock_filter *f = &prog->filter[pc];
+
+		switch (BPF_CLASS(f->code)) {
+		case BPF_LD:
+			assert_int_equal(f->code, BPF_LD | BPF_W | BPF_ABS);
+			m->a = load(m, data, f->k);
+			break;
+		case BPF_ALU:
+			assert_int_equal(f->code, BPF_ALU | BPF_AND | BPF_K);
+			m->a &= f->k;
+			break;
+		case BPF_JMP:
+			if (BPF_OP(f->code) == BPF_JA)
+				pc += f->k;
+			else
+				pc += taken(f, m->a) ? f->jt : f->jf;
+			break;
+		case BPF_RET:
+			assert_int_equal(f->code, BPF_RET | BPF_K);
+			return f->k;
+		default:
+			fail_msg("instruction %#x", f->code);
+		}
+	}
+	fail_msg("the program ran off its end");
+	return 0;
+}
+
+/* ---- compiled policies ---- */
+
+static void compile(const struct sluice_policy *p, const int *notify, size_t n,
+		    struct sock_fprog *ret)
+{
+	struct call_deny deny[CALL_MAX];
+	struct sluice_error err = { 0 };
+
+	assert_int_equal(calls_deny_list(p, deny, &err), 0);
+	if (filter_compile(deny, notify, n, ret, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static uint32_t ask(const struct sock_fprog *prog, int nr, unsigned arg, uint64_t value)
+{
+	struct seccomp_data data = { .nr = nr, .arch = ARCH_HERE };
+	struct machine m;
+
+	data.args[arg] = value;
+	return run(prog, &data, &m);
+}
+
+static void test_every_call_as_the_policy_says(void **state)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+	struct sock_fprog prog;
+	int denied = 0;
+
+	(void)state;
+	assert_int_equal(sluice_policy_deny_syscall(p, "getcwd", NULL), 0);
+	assert_int_equal(sluice_policy_allow_syscall(p, "ptrace", NULL), 0);
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	compile(p, NULL, 0, &prog);
+	for (int nr = 0; nr < CALL_MAX; nr++) {
+		uint32_t wanted = deny[nr].error ? REFUSE((uint32_t)deny[nr].error) : ALLOW;
+
+		if (deny[nr].conditional)
+			continue;
+		denied += wanted != ALLOW;
+		if (ask(&prog, nr, 0, 0) != wanted || ask(&prog, nr, 0, ~0ULL) != wanted)
+			fail_msg("call %d: %#x, not %#x", nr, ask(&prog, nr, 0, 0), wanted);
+	}
+	assert_true(denied > 30);
+	assert_int_equal(ask(&prog, SYS_getcwd, 0, 0), REFUSE(EPERM));
+	assert_int_equal(ask(&prog, SYS_ptrace, 0, 0), ALLOW);
+	assert_int_equal(ask(&prog, SYS_clone3, 0, 0), REFUSE(ENOSYS));
+	free(prog.filter);
+	sluice_policy_unref(p);
+}
+
+static void test_conditions_on_arguments(void **state)
+{
+	static const struct {
+		int nr;
+		unsigned arg;
+		uint64_t value;
+		uint32_t wanted;
+	} cases[] = {
+		{ SYS_socket, 0, AF_UNIX, ALLOW },
+		{ SYS_socket, 0, AF_UNIX | HIGH, ALLOW }, /* the kernel sees AF_UNIX too */
+		{ SYS_socket, 0, AF_INET, REFUSE(EACCES) },
+		{ SYS_socket, 0, AF_INET6, REFUSE(EACCES) },
+		{ SYS_socket, 0, AF_INET | HIGH, REFUSE(EACCES) },
+		{ SYS_socket, 0, AF_NETLINK, REFUSE(EACCES) },
+		{ SYS_socket, 0, AF_PACKET, REFUSE(EACCES) },
+		{ SYS_socket, 0, AF_VSOCK, REFUSE(EACCES) },
+		{ SYS_socket, 0, AF_ALG, REFUSE(EACCES) },
+		{ SYS_socketpair, 0, AF_UNIX, ALLOW },
+		{ SYS_socketpair, 0, AF_INET, REFUSE(EACCES) },
+		{ SYS_clone, 0, 17 /* SIGCHLD */, ALLOW },
+		{ SYS_clone, 0, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND | CLONE_FILES, ALLOW },
+		{ SYS_clone, 0, CLONE_NEWUSER | 17, REFUSE(EPERM) },
+		{ SYS_clone, 0, CLONE_NEWNS | CLONE_VM, REFUSE(EPERM) },
+		{ SYS_clone, 0, CLONE_NEWNET | HIGH, REFUSE(EPERM) },
+		{ SYS_clone, 0, CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS, REFUSE(EPERM) },
+		{ SYS_clone, 0, CLONE_NEWCGROUP, REFUSE(EPERM) },
+		{ SYS_unshare, 0, CLONE_FS, ALLOW },
+		{ SYS_unshare, 0, CLONE_NEWUSER, REFUSE(EPERM) },
+		{ SYS_unshare, 0, 0x80 /* CLONE_NEWTIME */, REFUSE(EPERM) },
+		{ SYS_ioctl, 1, TCGETS, ALLOW },
+		{ SYS_ioctl, 1, TIOCSTI, REFUSE(EPERM) },
+		{ SYS_ioctl, 1, TIOCSTI | HIGH, REFUSE(EPERM) },
+		{ SYS_ioctl, 1, 0x541c /* TIOCLINUX */, REFUSE(EPERM) },
+		{ SYS_personality, 0, 0xffffffff, ALLOW },
+		{ SYS_personality, 0, 0, ALLOW },
+		{ SYS_personality, 0, 0x0040000 /* ADDR_NO_RANDOMIZE */, ALLOW },
+		{ SYS_personality, 0, 0x0400000 /* READ_IMPLIES_EXEC */, REFUSE(EPERM) },
+		{ SYS_sendto, 3, MSG_NOSIGNAL, ALLOW },
+		{ SYS_sendto, 3, 0x20000000 /* MSG_FASTOPEN */, REFUSE(EOPNOTSUPP) },
+		{ SYS_sendmsg, 2, 0x20000000 | MSG_DONTWAIT, REFUSE(EOPNOTSUPP) },
+		{ SYS_sendmmsg, 3, 0x20000000, REFUSE(EOPNOTSUPP) },
+		{ SYS_sendmmsg, 3, 0, ALLOW },
+	};
+	struct sluice_policy *p = sluice_policy_new();
+	const int notify[] = { SYS_sendto,  SYS_ioctl, SYS_socket, SYS_socketpair,
+			       SYS_sendmsg, SYS_clone, SYS_unshare };
+	struct sock_fprog plain, trapping;
+
+	(void)state;
+	compile(p, NULL, 0, &plain);
+	compile(p, notify, N_OF(notify), &trapping);
+	for (size_t i = 0; i < N_OF(cases); i++) {
+		uint32_t got = ask(&plain, cases[i].nr, cases[i].arg, cases[i].value);
+		uint32_t trapped = ask(&trapping, cases[i].nr, cases[i].arg, cases[i].value);
+		uint32_t wanted = cases[i].wanted;
+
+		if (got != wanted)
+			fail_msg("case %zu: %#x, not %#x", i, got, wanted);
+		/* what is refused stays refused when a handler wants the call */
+		for (size_t k = 0; k < N_OF(notify); k++) {
+			if (wanted == ALLOW && notify[k] == cases[i].nr)
+				wanted = NOTIFY;
+		}
+		if (trapped != wanted)
+			fail_msg("case %zu, trapped: %#x, not %#x", i, trapped, wanted);
+	}
+	free(plain.filter);
+	free(trapping.filter);
+	sluice_policy_unref(p);
+}
+
+static void test_conditions_go_when_a_policy_allows_the_call(void **state)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	struct sock_fprog prog;
+
+	(void)state;
+	assert_int_equal(sluice_policy_allow_syscall(p, "socket", NULL), 0);
+	assert_int_equal(sluice_policy_allow_syscall(p, "@namespace", NULL), 0);
+	compile(p, NULL, 0, &prog);
+	assert_int_equal(ask(&prog, SYS_socket, 0, AF_INET), ALLOW);
+	assert_int_equal(ask(&prog, SYS_socketpair, 0, AF_INET), REFUSE(EACCES));
+	assert_int_equal(ask(&prog, SYS_clone, 0, CLONE_NEWUSER), ALLOW);
+	assert_int_equal(ask(&prog, SYS_chroot, 0, 0), ALLOW);
+	free(prog.filter);
+	sluice_policy_unref(p);
+}
+
+static void test_notify_traps_its_calls_and_no_other(void **state)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+	const int notify[] = { SYS_openat, SYS_uname, SYS_getpriority };
+	struct sock_fprog none, some;
+
+	(void)state;
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	compile(p, NULL, 0, &none);
+	compile(p, notify, N_OF(notify), &some);
+	for (int nr = 0; nr < CALL_MAX; nr++) {
+		uint32_t before = ask(&none, nr, 0, 0), after = ask(&some, nr, 0, 0);
+		bool wanted = nr == SYS_openat || nr == SYS_uname || nr == SYS_getpriority;
+
+		assert_true(before != NOTIFY);
+		assert_int_equal(after, wanted ? NOTIFY : before);
+	}
+	free(none.filter);
+	free(some.filter);
+	sluice_policy_unref(p);
+}
+
+/* A number that is both in the notify set and refused keeps its refusal. */
+static void test_a_refusal_is_stronger_than_a_trap(void **state)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	const int notify[] = { SYS_ptrace };
+	struct sock_fprog prog;
+
+	(void)state;
+	compile(p, notify, 1, &prog);
+	assert_int_equal(ask(&prog, SYS_ptrace, 0, 0), REFUSE(EPERM));
+	free(prog.filter);
+	sluice_policy_unref(p);
+}
+
+static void test_numbers_that_no_kernel_we_know_has(void **state)
+{
+	static const uint32_t numbers[] = { CALL_MAX, CALL_MAX + 1, 512,       1000,
+					    10000,    0x7fffffff,   0xffffffff };
+	struct sluice_policy *p = sluice_policy_new();
+	const int notify[] = { SYS_uname };
+	struct sock_fprog prog;
+
+	(void)state;
+	compile(p, notify, 1, &prog);
+	for (size_t i = 0; i < N_OF(numbers); i++)
+		assert_int_equal(ask(&prog, (int)numbers[i], 0, 0), REFUSE(ENOSYS));
+	free(prog.filter);
+	sluice_policy_unref(p);
+}
+
+static void test_other_abis(void **state)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	const int notify[] = { SYS_uname };
+	struct seccomp_data data;
+	struct sock_fprog prog;
+	struct machine m;
+
+	(void)state;
+	compile(p, notify, 1, &prog);
+	for (int nr = 0; nr < CALL_MAX; nr++) {
+#ifdef X32_BIT
+		assert_int_equal(ask(&prog, nr | X32_BIT, 0, 0), REFUSE(ENOSYS));
+#endif
+		data = (struct seccomp_data){ .nr = nr, .arch = AUDIT_ARCH_I386 };
+		assert_int_equal(run(&prog, &data, &m), REFUSE(ENOSYS));
+		data.arch = AUDIT_ARCH_ARM;
+		assert_int_equal(run(&prog, &data, &m), REFUSE(ENOSYS));
+	}
+	free(prog.filter);
+	sluice_policy_unref(p);
+}
+
+/* The kernel remembers numbers that are always allowed, as long as nothing but number and architecture was looked at. */
+static void test_arguments_are_left_alone_without_a_condition(void **state)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+	const int notify[] = { SYS_uname };
+	struct sock_fprog prog;
+	int looked = 0;
+
+	(void)state;
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	compile(p, notify, 1, &prog);
+	for (int nr = 0; nr < CALL_MAX; nr++) {
+		struct seccomp_data data = { .nr = nr, .arch = ARCH_HERE };
+		struct machine m;
+
+		run(&prog, &data, &m);
+		looked += m.looked_at_arguments;
+		if (!deny[nr].conditional)
+			assert_false(m.looked_at_arguments);
+	}
+	assert_true(looked >= 8); /* the interpreter does notice */
+	free(prog.filter);
+	sluice_policy_unref(p);
+}
+
+static void test_same_input_same_bytes(void **state)
+{
+	struct sluice_policy *a = sluice_policy_new(), *b = sluice_policy_new();
+	const int notify[] = { SYS_openat, SYS_uname }, one[] = { SYS_uname };
+	struct sock_fprog x, y, z;
+
+	(void)state;
+	compile(a, notify, 2, &x);
+	compile(b, notify, 2, &y);
+	compile(b, one, 1, &z);
+	assert_int_equal(x.len, y.len);
+	assert_memory_equal(x.filter, y.filter, x.len * sizeof(*x.filter));
+	assert_true(z.len != x.len || memcmp(z.filter, x.filter, x.len * sizeof(*x.filter)) != 0);
+	free(x.filter);
+	free(y.filter);
+	free(z.filter);
+	sluice_policy_unref(a);
+	sluice_policy_unref(b);
+}
+
+/* Every jump of the linked program stays inside, and all calls trapped at once still fit. */
+static void test_the_largest_program_fits(void **state)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+	struct sock_fprog prog;
+	int notify[CALL_MAX];
+	size_t n = 0;
+
+	(void)state;
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	for (int nr = 0; nr < CALL_MAX; nr++) {
+		if (syscall_name(nr))
+			notify[n++] = nr;
+	}
+	compile(p, notify, n, &prog);
+	assert_true(prog.len <= BPF_MAXINSNS);
+	for (size_t i = 0; i < n; i++) {
+		if (!deny[notify[i]].error)
+			assert_int_equal(ask(&prog, notify[i], 0, 0), NOTIFY);
+	}
+	free(prog.filter);
+	sluice_policy_unref(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_call_as_the_policy_says),
+		cmocka_unit_test(test_conditions_on_arguments),
+		cmocka_unit_test(test_conditions_go_when_a_policy_allows_the_call),
+		cmocka_unit_test(test_notify_traps_its_calls_and_no_other),
+		cmocka_unit_test(test_a_refusal_is_stronger_than_a_trap),
+		cmocka_unit_test(test_numbers_that_no_kernel_we_know_has),
+		cmocka_unit_test(test_other_abis),
+		cmocka_unit_test(test_arguments_are_left_alone_without_a_condition),
+		cmocka_unit_test(test_same_input_same_bytes),
+		cmocka_unit_test(test_the_largest_program_fits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
