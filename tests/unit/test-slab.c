@@ -57,17 +57,17 @@ static void test_a_ticket_of_an_earlier_life_claims_nothing(void **state)
 	uint64_t first = request_ticket(req), second;
 
 	(void)state;
-	assert_true(request_claim(req, first));
-	assert_false(request_claim(req, first)); /* once */
-	assert_true(request_claim_send(req, first));
-	assert_false(request_claim_send(req, first));
+	assert_true(request_claim(req, first, 0, CLAIM_DECIDED));
+	assert_false(request_claim(req, first, 0, CLAIM_DECIDED)); /* once */
+	assert_true(request_claim(req, first, CLAIM_DECIDED, CLAIM_BITS));
+	assert_false(request_claim(req, first, CLAIM_DECIDED, CLAIM_BITS));
 	slab_give(s, req);
 	assert_ptr_equal(slab_take(s), req);
 	second = request_ticket(req);
 	assert_true(second > first);
-	assert_false(request_claim(req, first));
-	assert_false(request_claim_send(req, first));
-	assert_true(request_claim(req, second));
+	assert_false(request_claim(req, first, 0, CLAIM_BITS));
+	assert_false(request_claim(req, first, CLAIM_DECIDED, CLAIM_BITS));
+	assert_true(request_claim(req, second, 0, CLAIM_BITS));
 	slab_free(s);
 }
 
