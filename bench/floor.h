@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the library is measured against: guests under hand-written supervisors that do nothing but answer, and guests without any.
+ *
+ * A supervisor here is one thread, one listener, no dispatch, no accounting, no deadline. Its filter traps AREA_NR_PROMPT alone.
+ */
+#ifndef SLUICE_BENCH_FLOOR_H
+#define SLUICE_BENCH_FLOOR_H
+
+#include "area.h"
+
+enum floor_kind {
+	FLOOR_RAW = 0, /* RECV, SEND: the floor of all ratios */
+	FLOOR_PINNED,  /* the same, guest and supervisor on one CPU */
+	FLOOR_URING,   /* io_uring multishot poll, then RECV and SEND while there is something */
+	FLOOR_BATCH,   /* RECV all that is there, then SEND all answers */
+	FLOOR_EMPTY,   /* a filter that allows everything, no supervisor */
+	FLOOR_BARE,    /* no filter */
+	FLOOR_KINDS
+};
+
+struct floor;
+
+/* Start a guest of @clients client threads under @kind. Returns 0 and *ret, or -errno. */
+int floor_start(enum floor_kind kind, uint32_t clients, struct floor **ret);
+struct area *floor_area(struct floor *f);
+/* Ends guest and supervisor. NULL is fine. */
+void floor_stop(struct floor *f);
+
+/* In the guest, before area_guest: put the filter of @kind on and send its listener (if it has one) to @channel. 0 or -errno. */
+int floor_confine(enum floor_kind kind, int channel);
+
+#endif
