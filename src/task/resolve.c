@@ -5,17 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
+#include "task/procfs.h"
+
 #define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
-#define PROC_ROOT_INO 1
 
 static int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
@@ -30,13 +29,6 @@ static int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mod
 		fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
 	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
-}
-
-static bool on_procfs(int fd)
-{
-	struct statfs fs;
-
-	return fstatfs(fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
 }
 
 /* ---- the walk by hand ---- */
@@ -107,100 +99,178 @@ static int walk_push(struct walk *w, const char *target)
 	return 0;
 }
 
-/* "self" and "thread-self" of a procfs root, as the task sees them. Returns 1 with the text in @target, else 0. */
-static int walk_self(struct walk *w, const char *name, char target[64])
-{
-	struct stat st;
-	pid_t tgid;
+/* What a step returns beside a descriptor of the end or the errno for the task; no errno of the kernel is as large. */
+#define WALK_ON (-5000)	   /* the next component */
+#define WALK_AGAIN (-5001) /* the same one: it was changed while it was looked at */
 
-	if (strcmp(name, "self") != 0 && strcmp(name, "thread-self") != 0)
-		return 0;
-	if (!on_procfs(w->at) || fstat(w->at, &st) < 0 || st.st_ino != PROC_ROOT_INO)
-		return 0;
-	tgid = task_lookup_process(w->task);
-	if (tgid < 0)
-		return tgid;
-	if (name[0] == 's')
-		snprintf(target, 64, "%d", (int)tgid);
-	else
-		snprintf(target, 64, "%d/task/%d", (int)tgid, (int)w->task->tid);
-	return 1;
+/* One component of the path, while it is walked. */
+struct step {
+	char name[NAME_MAX + 1];
+	bool last, dir; /* nothing follows it; a slash does */
+	int link;	/* O_PATH descriptor of it, a symbolic link not followed */
+};
+
+static int walk_on(int r)
+{
+	return r < 0 ? r : WALK_ON;
 }
 
-static int walk_open_last(struct walk *w, const char *name, bool dir)
+/* Go into a component that is no link, or open it if it is the last. The kernel would follow a link as us, so that is not left to it. */
+static int walk_enter(struct walk *w, const struct step *s)
 {
-	const struct resolve_open *how = w->how;
-	char with_slash[NAME_MAX + 2];
+	char name[NAME_MAX + 2];
+	int r;
 
-	/* magic links included: the kernel follows the one that the task named */
-	snprintf(with_slash, sizeof(with_slash), "%s%s", name, dir ? "/" : "");
-	return sys_openat2(w->at, with_slash, how->flags, how->mode, 0);
+	snprintf(name, sizeof(name), "%s%s", s->name, s->dir ? "/" : "");
+	if (s->last)
+		r = sys_openat2(w->at, name, w->how->flags, w->how->mode, RESOLVE_NO_SYMLINKS);
+	else
+		r = walk_on(walk_to(
+			w, sys_openat2(w->at, name, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS)));
+	return r == -ELOOP ? WALK_AGAIN : r;
+}
+
+/* "self" and "thread-self" of a procfs root name the task. */
+static int walk_self(struct walk *w, const struct step *s)
+{
+	char target[64];
+	pid_t pid;
+
+	if (!procfs_counts_as_we(w->at))
+		return -EACCES;
+	pid = task_lookup_process(w->task);
+	if (pid < 0)
+		return pid;
+	if (s->name[0] == 's')
+		snprintf(target, sizeof(target), "%d", (int)pid);
+	else
+		snprintf(target, sizeof(target), "%d/task/%d", (int)pid, (int)w->task->tid);
+	return walk_on(walk_push(w, target));
+}
+
+/* Go on with a link's text. */
+static int walk_text(struct walk *w, const struct step *s)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(s->link, "", target, sizeof(target) - 1);
+
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	return walk_on(walk_push(w, target));
+}
+
+/* Open what @fd (O_PATH) names. */
+static int reopen(int fd, const struct step *s, const struct resolve_open *how)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d%s", fd, s->dir ? "/" : "");
+	return sys_openat2(AT_FDCWD, path, how->flags, how->mode, 0);
 }
 
 /*
- * One component. Returns a descriptor of the end result, -EAGAIN to go on, or the errno for the task.
+ * A magic link in a process's directory. The kernel follows it once, to a descriptor by which nothing was opened yet; what is on
+ * procfs itself is walked to by name instead, so that it is looked at like any other way there.
  */
-static int walk_step(struct walk *w, const char *name, bool last, bool dir)
+static int walk_magic(struct walk *w, const struct step *s)
 {
-	char target[PATH_MAX];
-	struct stat st;
-	ssize_t n;
-	int link, r = walk_self(w, name, target);
+	int r, fd = sys_openat2(w->at, s->name, O_PATH, 0, 0);
 
-	if (r != 0)
-		return r < 0 ? r : (r = walk_push(w, target)) < 0 ? r : -EAGAIN;
-	if (!strcmp(name, "..") || !strcmp(name, ".")) {
-		if (last)
-			return walk_open_last(w, name, dir);
-		r = walk_to(w, sys_openat2(w->at, name, O_PATH | O_DIRECTORY, 0, 0));
-		return r < 0 ? r : -EAGAIN;
+	if (fd < 0)
+		return fd;
+	if (procfs_has(fd) && !procfs_is_root(fd)) {
+		close(fd);
+		return walk_text(w, s);
 	}
-	link = sys_openat2(w->at, name, O_PATH | O_NOFOLLOW, 0, 0);
-	if (link < 0) /* also a name to create */
-		return last && link == -ENOENT ? walk_open_last(w, name, dir) : link;
-	if (fstat(link, &st) < 0 || !S_ISLNK(st.st_mode) || on_procfs(link)) {
-		close(link);
-		if (last)
-			return walk_open_last(w, name, dir);
-		r = walk_to(w, sys_openat2(w->at, name, O_PATH | O_DIRECTORY, 0, 0));
-		return r < 0 ? r : -EAGAIN;
+	if (!s->last)
+		return walk_on(walk_to(w, fd));
+	r = reopen(fd, s, w->how);
+	close(fd);
+	return r;
+}
+
+static bool means_the_link(const struct step *s, uint64_t flags)
+{
+	return s->last && !s->dir && (flags & O_NOFOLLOW || (flags & O_CREAT && flags & O_EXCL));
+}
+
+static int walk_link(struct walk *w, const struct step *s)
+{
+	int place;
+
+	if (means_the_link(s, w->how->flags))
+		return sys_openat2(w->at, s->name, w->how->flags, w->how->mode,
+				   RESOLVE_NO_MAGICLINKS);
+	if (!procfs_has(s->link))
+		return walk_text(w, s);
+	place = procfs_place(w->at);
+	if (place < 0)
+		return place;
+	if (place == PROCFS_PROCESS)
+		return walk_magic(w, s);
+	if (place == PROCFS_ROOT && (!strcmp(s->name, "self") || !strcmp(s->name, "thread-self")))
+		return walk_self(w, s);
+	return walk_text(w, s);
+}
+
+/* A file that is no link. The listing of a directory on procfs is not bounded here: what it holds is, when it is opened. */
+static int walk_file(struct walk *w, const struct step *s, mode_t mode)
+{
+	int place = PROCFS_GENERAL;
+
+	if (s->last && !S_ISDIR(mode) && procfs_has(s->link))
+		place = procfs_place(w->at);
+	return place < 0 ? place : walk_enter(w, s);
+}
+
+static int walk_step(struct walk *w, struct step *s)
+{
+	struct stat st;
+	int r;
+
+	if (!strcmp(s->name, "..") || !strcmp(s->name, "."))
+		return walk_enter(w, s);
+	s->link = sys_openat2(w->at, s->name, O_PATH | O_NOFOLLOW, 0, 0);
+	if (s->link < 0) /* also a name to create */
+		return s->last && s->link == -ENOENT ? walk_enter(w, s) : s->link;
+	if (fstat(s->link, &st) < 0)
+		r = -errno;
+	else
+		r = S_ISLNK(st.st_mode) ? walk_link(w, s) : walk_file(w, s, st.st_mode);
+	close(s->link);
+	return r;
+}
+
+/* All of the path. A component that is exchanged each time we look counts as a link each time. */
+static int walk_components(struct walk *w)
+{
+	struct step s;
+	int r;
+
+	for (;;) {
+		r = walk_next(w, s.name, &s.last, &s.dir);
+		if (r < 0)
+			return r;
+		if (r == 0) /* only slashes: the directory itself */
+			return sys_openat2(w->at, ".", w->how->flags, w->how->mode, 0);
+		do
+			r = walk_step(w, &s);
+		while (r == WALK_AGAIN && ++w->links <= SYMLINKS_MAX);
+		if (r != WALK_ON)
+			return r == WALK_AGAIN ? -ELOOP : r;
 	}
-	if (last && !dir && (w->how->flags & (O_NOFOLLOW | O_EXCL))) {
-		close(link);
-		return walk_open_last(w, name, dir);
-	}
-	n = readlinkat(link, "", target, sizeof(target) - 1);
-	r = n < 0 ? -errno : 0;
-	close(link);
-	if (r < 0)
-		return r;
-	target[n] = '\0';
-	r = walk_push(w, target);
-	return r < 0 ? r : -EAGAIN;
 }
 
 static int walk_open(const struct task *t, const struct resolve_open *how)
 {
 	struct walk w = { .task = t, .how = how, .at = -1 };
-	char name[NAME_MAX + 1];
-	bool last = false, dir = false;
 	int r;
 
 	snprintf(w.rest, sizeof(w.rest), "%s", how->path);
 	r = walk_start(&w);
-	while (r == 0) {
-		r = walk_next(&w, name, &last, &dir);
-		if (r == 0) { /* only slashes: the directory itself */
-			r = walk_open_last(&w, ".", false);
-			break;
-		}
-		if (r > 0)
-			r = walk_step(&w, name, last, dir);
-		if (r == -EAGAIN)
-			r = 0;
-		else
-			break;
-	}
+	if (r == 0)
+		r = walk_components(&w);
 	if (w.at >= 0)
 		close(w.at);
 	return r;
@@ -219,24 +289,45 @@ static int resolve_base(const struct task *t, const struct resolve_open *how)
 	return task_open_dirfd(t, how->dirfd);
 }
 
+/*
+ * Could the kernel have found something else for us than for the task? What lies on procfs, and a magic link, which was refused; and a
+ * failure on the way through a link, which may be /proc/self.
+ */
+static bool may_differ(int base, const struct resolve_open *how, int fd)
+{
+	int again;
+
+	if (fd >= 0)
+		return procfs_has(fd);
+	if (how->resolve)
+		return false;
+	if (fd != -ENOENT && fd != -ENOTDIR && fd != -EACCES)
+		return fd == -ELOOP;
+	again = sys_openat2(base, how->path, O_PATH, 0, RESOLVE_NO_SYMLINKS);
+	if (again >= 0)
+		close(again);
+	return again == -ELOOP;
+}
+
 int resolve_open(const struct task *t, const struct resolve_open *how)
 {
 	int base = resolve_base(t, how);
+	bool differs;
 	int fd;
 
 	if (base < 0 && base != AT_FDCWD)
 		return base;
 	fd = sys_openat2(base, how->path, how->flags, how->mode,
 			 how->resolve | RESOLVE_NO_MAGICLINKS);
+	differs = may_differ(base, how, fd);
 	if (base >= 0)
 		close(base);
-	if (fd >= 0 ? on_procfs(fd) : fd == -ELOOP && !how->resolve) {
-		/* what lies there may be ours instead of the task's */
+	if (differs) {
 		if (fd >= 0)
 			close(fd);
 		fd = walk_open(t, how);
 	}
-	if (fd >= 0 && !how->proc_granted && on_procfs(fd)) {
+	if (fd >= 0 && !how->proc_granted && procfs_has(fd)) {
 		close(fd);
 		fd = -EACCES;
 	}
