@@ -81,13 +81,20 @@ struct sluice_request *handoff_pop(struct handoff *h)
 	return req;
 }
 
-/* Leave the parked state: either nobody has claimed this worker, or a claim is (or is about to be) there to consume. */
-static void handoff_unpark(struct handoff *h)
+/*
+ * Leave the parked state. A claim goes first, whoever it was meant for: were it left behind and `parked` lowered instead, a worker that still sleeps
+ * would be counted as one that was woken, and no push would wake it while the others find work. Returns whether there was one: then
+ * some push counts on this worker.
+ */
+static bool handoff_unpark(struct handoff *h)
 {
-	if (decrement_unless_zero(&h->parked))
-		return;
-	while (!decrement_unless_zero(&h->claims))
+	for (;;) {
+		if (decrement_unless_zero(&h->claims))
+			return true;
+		if (decrement_unless_zero(&h->parked))
+			return false;
 		sched_yield(); /* the claiming push is between its two steps */
+	}
 }
 
 int handoff_park(struct handoff *h, int64_t timeout_ms)
@@ -101,8 +108,7 @@ int handoff_park(struct handoff *h, int64_t timeout_ms)
 			return 0;
 		r = futex_wait(&h->claims, 0, timeout_ms);
 	}
-	handoff_unpark(h);
-	return r;
+	return handoff_unpark(h) ? 0 : r;
 }
 
 void handoff_close(struct handoff *h)
