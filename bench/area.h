@@ -42,10 +42,10 @@ enum area_op {
 
 struct area_client {
 	_Atomic uint32_t go; /* futex: raised by the bench to start a round */
-	uint64_t calls;
-	uint64_t wrong; /* of these, answered otherwise than they should */
+	uint64_t calls;	     /* samples, see AREA_GETPPID */
+	uint64_t wrong;	     /* of these, answered otherwise than they should */
 	uint32_t n_samples;
-	uint64_t begin_ns, end_ns;
+	double calls_s; /* calls that ended within the round, per second: what is still waiting at its end counts for nothing */
 	uint64_t cpu_ns;
 } __attribute__((aligned(64)));
 

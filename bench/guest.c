@@ -110,7 +110,7 @@ static void client_round(struct client *c)
 	uint32_t *samples = area_samples(a, a->active, c->index);
 	uint32_t n = 0, room = area_room(a->active);
 	uint64_t cpu = thread_cpu_ns(), begin = clock_now_ns(), end = begin + a->duration_ns;
-	uint64_t calls = 0, wrong = 0, now = begin;
+	uint64_t calls = 0, in_time = 0, wrong = 0, now = begin;
 
 	while (now < end && n < room) {
 		bool blocking, right;
@@ -124,12 +124,13 @@ static void client_round(struct client *c)
 		if (blocking && a->op == AREA_STUCK)
 			break; /* once is what is asked for */
 		now = clock_now_ns();
+		in_time += now < end;
 	}
-	mine->calls = a->op == AREA_GETPPID ? calls * AREA_BATCH : calls;
+	mine->calls = calls;
+	mine->calls_s =
+		now > begin ? (double)in_time * 1e9 / (double)((now < end ? now : end) - begin) : 0;
 	mine->wrong = wrong;
 	mine->n_samples = n;
-	mine->begin_ns = begin;
-	mine->end_ns = clock_now_ns();
 	mine->cpu_ns = thread_cpu_ns() - cpu;
 }
 

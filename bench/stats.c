@@ -49,7 +49,7 @@ static size_t gather(struct area *a)
 struct summary stats_round(struct area *a, uint64_t cpu_ns)
 {
 	const double unit = a->op == AREA_GETPPID ? AREA_BATCH : 1;
-	uint64_t begin = UINT64_MAX, end = 0, calls = 0;
+	uint64_t calls = 0;
 	size_t n = gather(a), n_prompt = 0;
 	const uint32_t *blocked;
 	struct summary s = { 0 };
@@ -57,9 +57,8 @@ struct summary stats_round(struct area *a, uint64_t cpu_ns)
 	for (uint32_t i = 0; i < a->active; i++) {
 		const struct area_client *c = &a->clients[i];
 
-		begin = c->begin_ns < begin ? c->begin_ns : begin;
-		end = c->end_ns > end ? c->end_ns : end;
 		calls += c->calls;
+		s.ops_s += c->calls_s * unit;
 		cpu_ns += c->cpu_ns;
 		s.wrong += (double)c->wrong;
 	}
@@ -77,8 +76,7 @@ struct summary stats_round(struct area *a, uint64_t cpu_ns)
 	s.blocked_p50_us = quantile_us(blocked, n - n_prompt, 0.5, unit);
 	for (size_t i = n_prompt; i > 0 && a->samples[i - 1] / 1000.0 > STATS_DELAYED_US; i--)
 		s.delayed++;
-	s.ops_s = end > begin ? (double)calls * 1e9 / (double)(end - begin) : 0;
-	s.cpu_us_per_call = calls ? (double)cpu_ns / 1000.0 / (double)calls : 0;
+	s.cpu_us_per_call = calls ? (double)cpu_ns / 1000.0 / unit / (double)calls : 0;
 	return s;
 }
 
