@@ -280,7 +280,7 @@ struct sluice_plan {
 	const void *data;
 	size_t size;
 };
-SLUICE_API void sluice_request_plan(const struct sluice_request *req, struct sluice_plan *ret);
+SLUICE_API void sluice_request_plan(struct sluice_request *req, struct sluice_plan *ret);
 
 /* ---- observers ---- */
 

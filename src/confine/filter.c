@@ -75,6 +75,21 @@ static const struct condition conditions[] = {
 	/* typing into a terminal that others read */
 	{ "ioctl", INT_MASK, TIOCSTI, 1, EPERM },
 	{ "ioctl", INT_MASK, TIOCLINUX, 1, EPERM },
+	/* attributes, versions, encryption, verity and subvolumes: changed through a descriptor for reading, past Landlock */
+	{ "ioctl", INT_MASK, 0x40086602 /* FS_IOC_SETFLAGS */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x40046602 /* FS_IOC32_SETFLAGS */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x40087602 /* FS_IOC_SETVERSION */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x40047602 /* FS_IOC32_SETVERSION */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x40086604 /* EXT4_IOC_SETVERSION */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x401c5820 /* FS_IOC_FSSETXATTR */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x800c6613 /* FS_IOC_SET_ENCRYPTION_POLICY */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x40806685 /* FS_IOC_ENABLE_VERITY */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x50009401 /* BTRFS_IOC_SNAP_CREATE */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x50009417 /* BTRFS_IOC_SNAP_CREATE_V2 */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x5000940e /* BTRFS_IOC_SUBVOL_CREATE */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x50009418 /* BTRFS_IOC_SUBVOL_CREATE_V2 */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x5000940f /* BTRFS_IOC_SNAP_DESTROY */, 1, EPERM },
+	{ "ioctl", INT_MASK, 0x5000943f /* BTRFS_IOC_SNAP_DESTROY_V2 */, 1, EPERM },
 	/* a connection made by a send, past a rule on connect */
 	{ "sendto", MSG_FASTOPEN, MSG_FASTOPEN, 3, EOPNOTSUPP },
 	{ "sendmsg", MSG_FASTOPEN, MSG_FASTOPEN, 2, EOPNOTSUPP },

@@ -49,11 +49,23 @@ struct chain {
 	struct histogram *latency; /* NULL unless asked for */
 };
 
+struct planner {
+	int nr;
+	sluice_handler_fn fn;
+	void *userdata;
+};
+
 struct dispatch {
 	struct chain *chains[DISPATCH_MAX_NR]; /* NULL: not trapped */
 	bool extras_begun;
 	unsigned n_extras;
+	struct planner *planners;
+	size_t n_planners;
+	struct dispatch_owned *owned; /* list */
 };
+
+/* Who plans call @nr for AS_SEEN, or NULL. */
+const struct planner *dispatch_planner(const struct dispatch *d, int nr);
 
 static inline struct chain *dispatch_chain(const struct dispatch *d, int nr)
 {

@@ -83,10 +83,12 @@ void deferral_expire(struct engine *e, uint64_t now_ns)
 		if (request_claim(req, request_ticket(req), 0, CLAIM_BITS))
 			serve_deny(e, req, h, h->deadline_errno);
 		req->denied_late = true;
-		if (last || !(req->chain->n_observers || e->config.trace_fd >= 0))
+		if (last || !(req->chain->n_observers || e->config.trace_fd >= 0)) {
+			request_plan_drop(req);
 			request_put(e, req);
-		else if (!handoff_push(e->handoff, req)) /* observers run on a runner */
+		} else if (!handoff_push(e->handoff, req)) { /* observers run on a runner */
 			runner_want_worker(e, true);
+		}
 	}
 }
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "engine/dispatch.h"
 
 #include <errno.h>
@@ -11,6 +12,12 @@
 
 #define HANDLER_FLAGS (SLUICE_MAY_BLOCK | SLUICE_OBSERVER | SLUICE_INSIST)
 #define DEADLINE_MAX_MS 3600000u
+
+struct dispatch_owned {
+	struct dispatch_owned *next;
+	void *data;
+	void (*fn)(void *data);
+};
 
 struct dispatch *dispatch_new(void)
 {
@@ -38,7 +45,48 @@ struct dispatch *dispatch_free(struct dispatch *d)
 		free(c->latency);
 		free(c);
 	}
+	free(d->planners);
+	while (d->owned) {
+		struct dispatch_owned *o = d->owned;
+
+		d->owned = o->next;
+		o->fn(o->data);
+		free(o);
+	}
 	free(d);
+	return NULL;
+}
+
+int dispatch_own(struct dispatch *d, void *data, void (*fn)(void *data))
+{
+	struct dispatch_owned *o = malloc(sizeof(*o));
+
+	if (!o) {
+		fn(data);
+		return -ENOMEM;
+	}
+	*o = (struct dispatch_owned){ d->owned, data, fn };
+	d->owned = o;
+	return 0;
+}
+
+int dispatch_add_planner(struct dispatch *d, int nr, sluice_handler_fn fn, void *userdata)
+{
+	struct planner *grown = reallocarray(d->planners, d->n_planners + 1, sizeof(*grown));
+
+	if (!grown)
+		return -ENOMEM;
+	d->planners = grown;
+	grown[d->n_planners++] = (struct planner){ nr, fn, userdata };
+	return 0;
+}
+
+const struct planner *dispatch_planner(const struct dispatch *d, int nr)
+{
+	for (size_t i = 0; i < d->n_planners; i++) {
+		if (d->planners[i].nr == nr)
+			return &d->planners[i];
+	}
 	return NULL;
 }
 

@@ -29,6 +29,14 @@ struct dispatch *dispatch_free(struct dispatch *d);
  */
 int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builtin);
 
+/*
+ * Call @fn when an extra answers AS_SEEN to call @nr and no built-in has made a plan: it makes one and returns CONTINUE, or an errno. Traps
+ * nothing. -ENOMEM.
+ */
+int dispatch_add_planner(struct dispatch *d, int nr, sluice_handler_fn fn, void *userdata);
+/* Free @data with @fn when the table is freed: what built-ins keep for their handlers. On failure (-ENOMEM) it is freed at once. */
+int dispatch_own(struct dispatch *d, void *data, void (*fn)(void *data));
+
 /* The numbers that have a chain, sorted; at most @max are written. Returns how many there are. */
 size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max);
 

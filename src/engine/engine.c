@@ -114,6 +114,7 @@ static void engine_drain(struct engine *e)
 	struct sluice_request *req;
 
 	while (e->handoff && (req = handoff_pop(e->handoff))) {
+		request_plan_drop(req);
 		if (req->deferred && !req->denied_late && req->given.kind == SLUICE_INJECT_FD &&
 		    req->given.fd >= 0)
 			close(req->given.fd);

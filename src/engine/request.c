@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "engine/engine_internal.h"
 #include "task/family.h"
@@ -38,6 +40,7 @@ void request_begin(struct sluice_request *req, struct engine *e, struct chain *c
 	/* the receiver uses one request again and again: each call is a life of its own */
 	atomic_store_explicit(&req->claim, request_ticket(req) + CLAIM_STEP, memory_order_relaxed);
 	memset(&req->plan, 0, sizeof(req->plan));
+	req->plan_fds[0] = req->plan_fds[1] = -1;
 	req->decoded[0].done = false;
 	req->decoded[1].done = false;
 	atomic_fetch_add_explicit(&chain->count, 1, memory_order_relaxed);
@@ -220,8 +223,26 @@ ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_stor
 	return r < 0 ? r : len;
 }
 
-void sluice_request_plan(const struct sluice_request *req, struct sluice_plan *ret)
+/* Where the file behind @fd lies, or NULL. */
+static const char *host_path(int fd, char buf[PATH_MAX])
 {
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = fd < 0 ? -1 : readlink(link, buf, PATH_MAX - 1);
+	if (n < 0)
+		return NULL;
+	buf[n] = '\0';
+	return buf;
+}
+
+void sluice_request_plan(struct sluice_request *req, struct sluice_plan *ret)
+{
+	if (req->plan.kind == SLUICE_PLAN_ACT && !req->plan.host_path) {
+		req->plan.host_path = host_path(req->plan_fds[0], req->buffers.host_path[0]);
+		req->plan.host_path2 = host_path(req->plan_fds[1], req->buffers.host_path[1]);
+	}
 	*ret = req->plan;
 }
 
@@ -246,4 +267,46 @@ int request_plan_reply(struct sluice_request *req, const char *builtin, int64_t 
 		.size = size,
 	};
 	return 0;
+}
+
+int request_plan_act(struct sluice_request *req, const struct request_plan *plan)
+{
+	request_plan_drop(req);
+	req->plan_fds[0] = plan->fds[0];
+	req->plan_fds[1] = plan->fds[1];
+	if (plan->size > REQUEST_PLAN_BYTES)
+		return -E2BIG;
+	if (plan->size)
+		memcpy(req->buffers.plan_bytes, plan->data, plan->size);
+	req->act = plan->act;
+	req->plan = (struct sluice_plan){
+		.kind = SLUICE_PLAN_ACT,
+		.layer = plan->layer,
+		.builtin = plan->builtin,
+	};
+	return 0;
+}
+
+void request_plan_drop(struct sluice_request *req)
+{
+	for (int i = 0; i < 2; i++) {
+		if (req->plan_fds[i] >= 0)
+			close(req->plan_fds[i]);
+		req->plan_fds[i] = -1;
+	}
+}
+
+int request_plan_fd(const struct sluice_request *req, unsigned which)
+{
+	return req->plan_fds[which];
+}
+
+const struct task *request_task(const struct sluice_request *req)
+{
+	return &req->task;
+}
+
+bool request_proc_granted(const struct sluice_request *req)
+{
+	return req->engine->config.proc_granted;
 }

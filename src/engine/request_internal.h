@@ -95,11 +95,14 @@ struct sluice_request {
 	struct sluice_verdict given;
 
 	struct sluice_plan plan;
+	request_act_fn act; /* of a plan of kind ACT */
+	int plan_fds[2];    /* owned; -1 */
 	struct sluice_outcome outcome;
 	struct decoded_path decoded[2];
 	struct request_buffers {
 		char path[2][PATH_MAX];
-		unsigned char plan_bytes[REQUEST_PLAN_BYTES];
+		char host_path[2][PATH_MAX]; /* of the plan's descriptors, once somebody asks */
+		_Alignas(8) unsigned char plan_bytes[REQUEST_PLAN_BYTES];
 	} buffers;
 };
 
@@ -119,6 +122,9 @@ uint32_t slab_index(const struct slab *s, const struct sluice_request *req);
 /* Make @req ready for the notification that was just received into it. */
 void request_begin(struct sluice_request *req, struct engine *e, struct chain *chain,
 		   uint64_t now_ns);
+
+/* Close what the plan keeps. Whoever ends the request's life. */
+void request_plan_drop(struct sluice_request *req);
 
 static inline uint64_t request_ticket(struct sluice_request *req)
 {

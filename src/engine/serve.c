@@ -50,14 +50,34 @@ static struct act act_fd(int fd, uint32_t flags)
 	return (struct act){ .fd = fd, .fd_flags = flags & O_CLOEXEC };
 }
 
-static struct act act_plan(const struct sluice_request *req)
+static struct act act_value(int64_t value)
+{
+	struct act a = { .reply = { .value = value }, .fd = -1 };
+
+	return value < 0 && value >= -ERRNO_MAX ? act_errno(EPERM) : a;
+}
+
+static struct act act_builtin(struct sluice_request *req)
+{
+	struct request_act done = req->act(req, req->buffers.plan_bytes);
+
+	if (done.fd >= 0)
+		return act_fd(done.fd, done.fd_flags);
+	return done.value < 0 ? act_errno((int)-done.value) : act_value(done.value);
+}
+
+static struct act act_plan(struct sluice_request *req)
 {
 	struct act a = { .fd = -1 };
 
-	if (req->plan.kind == SLUICE_PLAN_REPLY) {
+	switch (req->plan.kind) {
+	case SLUICE_PLAN_ACT:
+		return act_builtin(req);
+	case SLUICE_PLAN_REPLY:
 		a.reply.value = req->plan.value;
 		a.write_plan = req->plan.size > 0;
-	} else {
+		break;
+	default:
 		a.reply.go_on = true;
 	}
 	return a;
@@ -102,15 +122,24 @@ static int bytes_fd(const void *data, size_t size)
 
 static struct act act_as_seen(struct runner *r, struct sluice_request *req)
 {
+	const struct planner *planner;
+	struct sluice_verdict v;
 	uint32_t flags = 0;
 	int fd;
 
 	if (req->plan.kind != SLUICE_PLAN_KERNEL)
 		return act_plan(req);
-	if (!req->chain->family || req->chain->family->family != FAMILY_OPEN)
+	if (req->chain->family && req->chain->family->family == FAMILY_OPEN) {
+		fd = as_seen_open(r, req, &flags);
+		return act_fd(fd, flags);
+	}
+	planner = dispatch_planner(req->engine->dispatch, req->chain->nr);
+	if (!planner)
 		return act_errno(EOPNOTSUPP);
-	fd = as_seen_open(r, req, &flags);
-	return act_fd(fd, flags);
+	v = planner->fn(req, planner->userdata);
+	if (v.kind == SLUICE_CONTINUE && req->plan.kind != SLUICE_PLAN_KERNEL)
+		return act_plan(req);
+	return act_errno(v.kind == SLUICE_ERRNO ? v.error : EPERM);
 }
 
 static struct act act_kill(struct sluice_request *req, int sig)
@@ -121,13 +150,6 @@ static struct act act_kill(struct sluice_request *req, int sig)
 	if (notif_id_valid(req->engine->listener, req->notif.id) == 0)
 		kill(req->task.tid, sig);
 	return act_errno(EPERM);
-}
-
-static struct act act_value(int64_t value)
-{
-	struct act a = { .reply = { .value = value }, .fd = -1 };
-
-	return value < 0 && value >= -ERRNO_MAX ? act_errno(EPERM) : a;
 }
 
 static struct act act_of(struct runner *r, struct sluice_request *req,
@@ -283,12 +305,25 @@ static void answer(struct runner *r, struct sluice_request *req, uint64_t ticket
 	serve_send(e, req);
 }
 
+/* Does it lead to an act beyond an answer? */
+static bool verdict_takes_time(const struct sluice_request *req, const struct sluice_verdict *v)
+{
+	switch (v->kind) {
+	case SLUICE_CONTINUE:
+		return req->plan.kind == SLUICE_PLAN_ACT;
+	case SLUICE_ERRNO:
+	case SLUICE_VALUE:
+		return false;
+	default:
+		return true;
+	}
+}
+
 static void finish(struct runner *r, struct sluice_request *req, uint64_t ticket,
 		   const struct sluice_verdict *v, const char *by)
 {
 	const uint32_t acted = CLAIM_DECIDED | CLAIM_ACTED;
-	bool takes_time =
-		v->kind != SLUICE_CONTINUE && v->kind != SLUICE_ERRNO && v->kind != SLUICE_VALUE;
+	bool takes_time = verdict_takes_time(req, v);
 	struct act a;
 
 	if (!request_claim(req, ticket, 0, takes_time ? CLAIM_DECIDED : acted)) {
@@ -403,6 +438,7 @@ bool serve(struct runner *r, struct sluice_request *req)
 	runner_enter(r, req, ticket);
 	if (req->denied_late) {
 		tell_denied(r, req);
+		request_plan_drop(req);
 		runner_leave(r);
 		request_put(e, req);
 		return true;
@@ -423,6 +459,7 @@ bool serve(struct runner *r, struct sluice_request *req)
 		v = sluice_errno(EPERM);
 	}
 	finish(r, req, ticket, &v, by ? by->name : by_engine);
+	request_plan_drop(req);
 	runner_leave(r);
 	if (!req->took_deferral)
 		return false;

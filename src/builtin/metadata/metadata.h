@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Mode, owner, times and extended attributes of files.
+ *
+ * Landlock bounds what is opened, made and removed, and not these: an owner may change them on any file that it can name, or has open for reading.
+ * So each call that changes one is looked at here, by every spelling: the file is found once, must lie below a write grant, and is then changed
+ * by the descriptor that was found. Below a write grant on "/" nothing is trapped.
+ */
+#ifndef SLUICE_BUILTIN_METADATA_METADATA_H
+#define SLUICE_BUILTIN_METADATA_METADATA_H
+
+struct dispatch;
+struct sluice_policy;
+
+int builtin_metadata_register(struct dispatch *d, const struct sluice_policy *p);
+
+#endif
