@@ -107,7 +107,7 @@ enum sluice_dispatch {
 	SLUICE_DISPATCH_INLINE = 3,
 };
 SLUICE_API int sluice_policy_set_dispatch(struct sluice_policy *p, enum sluice_dispatch mode);
-/* Threads of the pool, 0 <= min <= max, 1 <= max <= 256. Default 0 and max(4, 2 x CPUs). */
+/* Threads of the pool, 0 <= min <= max, 1 <= max <= 256. Default 0 and max(8, 4 x CPUs), in pool mode max(4, 2 x CPUs). */
 SLUICE_API int sluice_policy_set_workers(struct sluice_policy *p, unsigned min, unsigned max);
 
 SLUICE_END_DECLS

@@ -204,7 +204,7 @@ static const struct option_entry entries[] = {
 	{ "dispatch", 0, false, false, "MODE", "adaptive",
 	  "where handlers run: adaptive (prompt ones at once, the others in a pool), pool, inline",
 	  set_dispatch },
-	{ "workers", 0, false, false, "MIN:MAX", "0:max(4, 2 x CPUs)", "threads of the pool",
+	{ "workers", 0, false, false, "MIN:MAX", "0:max(8, 4 x CPUs)", "threads of the pool",
 	  set_workers },
 	{ "quiet", 0, false, false, NULL, "off", "no hints and no notes, errors only", set_quiet },
 };
