@@ -99,7 +99,7 @@ static const struct {
 
 /* Refused only for some arguments: see filter.c. */
 static const char conditional_names[] = "clone unshare ioctl personality socket socketpair sendto "
-					"sendmsg sendmmsg";
+					"sendmsg sendmmsg prlimit64";
 /* Not there, as on a kernel that was built without them: programs have a way to do without. */
 static const char absent_names[] = "clone3 memfd_secret";
 

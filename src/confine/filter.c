@@ -188,6 +188,20 @@ static const struct allow_list *allow_list_of(int nr)
 	return NULL;
 }
 
+/*
+ * prlimit64 of another process. Landlock has no hook there, and the kernel lets a task set the limits of every process of its user, those of the
+ * supervisor too: RLIMIT_CPU 1 would end it. Compared in full, so that a 0 with other high bits is refused as well.
+ */
+static int refuse_others_limits(scmp_filter_ctx ctx, const struct call_deny *deny)
+{
+	int nr = syscall_number("prlimit64");
+
+	if (!deny[nr].conditional)
+		return 0;
+	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 2, SCMP_CMP(0, SCMP_CMP_NE, 0),
+				SCMP_CMP(2, SCMP_CMP_NE, 0));
+}
+
 static int deny_part(const struct call_deny *deny, struct part *part)
 {
 	scmp_filter_ctx ctx;
@@ -199,6 +213,8 @@ static int deny_part(const struct call_deny *deny, struct part *part)
 		if (deny[nr].error && !deny[nr].conditional)
 			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)deny[nr].error), nr, 0);
 	}
+	if (r == 0)
+		r = refuse_others_limits(ctx, deny);
 	for (size_t i = 0; r == 0 && i < N_OF(conditions); i++) {
 		const struct condition *c = &conditions[i];
 		int nr = syscall_number(c->call);
