@@ -38,6 +38,12 @@ static void confinement_free(struct confinement *c)
 	free(c);
 }
 
+/* Refused always, or for those arguments that make one. */
+static bool namespaces_allowed(const struct call_deny *deny)
+{
+	return !deny[SYS_clone].error || !deny[SYS_unshare].error || !deny[SYS_setns].error;
+}
+
 static int compile(const struct sluice_policy *p, struct confinement *c, const int *notify,
 		   size_t n_notify, struct sluice_error *err)
 {
@@ -53,6 +59,7 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	c->generation = p->generation;
 	c->proc_memory = memory_reads_refused();
 	r = calls_deny_list(p, deny, err);
+	c->namespaces = r == 0 && namespaces_allowed(deny);
 	if (r == 0)
 		r = filter_compile(deny, notify, n_notify, &c->filter, err);
 	if (r == 0)

@@ -28,6 +28,7 @@ struct confinement {
 	struct sock_fprog filter; /* owned */
 	struct rules
 		rules;	  /* owned; ruleset_a for the engine's threads, ruleset_b for the command */
+	bool namespaces;  /* the command may enter others */
 	bool proc_memory; /* process_vm_readv is refused here: the engine reads /proc/TID/mem */
 };
 

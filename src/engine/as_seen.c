@@ -3,22 +3,23 @@
  * AS_SEEN for the open family: the open is made here, with the path that the handler saw, and the descriptor is injected.
  *
  * Whose rights: those of the runner's Landlock domain, which are the policy's; the task's umask and mode; its working directory
- * and descriptors. A FIFO's open may have to wait for its other end: it is first opened without blocking to learn what it is, and then
- * waited for in this runner, which is left out of the pool's count meanwhile; the control thread frees it when the task goes.
+ * and descriptors. A FIFO's open may have to wait for its other end: that is done in this runner, which is left out of the pool's count meanwhile.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
 #include "task/resolve.h"
 
+#define FIFO_LOOK_MS_MAX 16
 #define FIFO_WAITS_MAX 48u /* below RUNNERS_SPARE, so that takeovers stay possible */
 
 /* What open(2) and openat(2) honour; they ignore other bits, openat2 refuses them. */
@@ -48,6 +49,8 @@ static int as_seen_how(struct sluice_request *req, struct resolve_open *how)
 	how->mode = args.mode;
 	how->resolve = args.resolve;
 	how->proc_granted = req->engine->config.proc_granted;
+	how->proc_writable = req->engine->config.proc_writable;
+	how->check_credentials = req->engine->config.check_credentials;
 	if (!args.openat2) {
 		how->flags &= OPEN_FLAGS_KNOWN;
 		if (how->flags & O_PATH)
@@ -60,50 +63,110 @@ static int as_seen_how(struct sluice_request *req, struct resolve_open *how)
 			return r;
 		how->mode &= ~(uint64_t)r;
 	}
-	/* a descriptor of O_PATH can't be injected: the nearest that can is one for reading */
+	/* a descriptor of O_PATH can't be injected: the nearest that can is one for reading, which must not wait either */
 	if (how->flags & O_PATH)
-		how->flags = (how->flags & ~(uint64_t)O_PATH) | O_RDONLY;
+		how->flags = (how->flags & ~(uint64_t)O_PATH) | O_RDONLY | O_NONBLOCK;
 	return 0;
 }
 
-/* Take the descriptor back; the control thread holds FIFO_IN_USE in its place while it uses it. */
-static void fifo_release(struct runner *r, int fd)
+/*
+ * Waiting for the other end of a FIFO. A blocking open could be ended by nobody (opening the other end may not be granted), so it is asked for again
+ * and again, without blocking, until the task or the engine goes.
+ */
+static bool fifo_given_up(struct runner *r, const struct task *t)
 {
-	int expected = fd;
-
-	while (!atomic_compare_exchange_weak(&r->fifo, &expected, -1)) {
-		expected = fd;
-		sched_yield();
-	}
+	return atomic_load(&r->engine->stopping) || task_check(t) < 0;
 }
 
-/* Open what @fd (O_PATH, of a FIFO) names, and wait for the other end as long as the task does. */
-static int fifo_wait(struct runner *r, int fd, uint64_t flags)
+static int fifo_begin(struct runner *r)
 {
-	struct engine *e = r->engine;
-	char path[32];
-	int got;
-
-	if (atomic_fetch_add(&e->n_blocked, 1) >= FIFO_WAITS_MAX) {
-		atomic_fetch_sub(&e->n_blocked, 1);
+	if (atomic_fetch_add(&r->engine->n_blocked, 1) >= FIFO_WAITS_MAX) {
+		atomic_fetch_sub(&r->engine->n_blocked, 1);
 		return -EAGAIN;
 	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	atomic_store(&r->fifo, fd);
-	/* once the control thread could see it: it frees what waits when the engine stops */
-	if (atomic_load(&e->stopping)) {
-		got = -EINTR;
-	} else {
-		got = open(path, (int)(flags & ~(uint64_t)O_NOFOLLOW) | O_CLOEXEC | O_NOCTTY);
-		if (got < 0)
-			got = -errno;
+	atomic_store(&r->waits_for_fifo, true);
+	return 0;
+}
+
+static void fifo_end(struct runner *r)
+{
+	atomic_store(&r->waits_for_fifo, false);
+	atomic_fetch_sub(&r->engine->n_blocked, 1);
+}
+
+/* Longer from time to time. */
+static int fifo_next_ms(int ms)
+{
+	return ms < FIFO_LOOK_MS_MAX ? 2 * ms : ms;
+}
+
+/*
+ * Has a writer opened the FIFO since @fd was? One that wrote or is gone shows in poll; a silent one makes tee, which takes nothing out, say
+ * EAGAIN where it would say end of file.
+ */
+static bool fifo_has_writer(int fd, int scratch, int wait_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	ssize_t n;
+
+	if (poll(&p, 1, wait_ms) > 0)
+		return true;
+	n = tee(fd, scratch, 1, SPLICE_F_NONBLOCK);
+	return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+/* @fd is open for reading: it is what the task gets, once there is a writer. The writer sees a reader from now on, as it would natively. */
+static int fifo_await_writer(struct runner *r, const struct task *t, int fd)
+{
+	int scratch[2], ms = 1, got;
+
+	if (pipe2(scratch, O_CLOEXEC | O_NONBLOCK) < 0)
+		return -errno;
+	got = fifo_begin(r);
+	if (got == 0) {
+		while (!fifo_has_writer(fd, scratch[1], ms) && got == 0) {
+			if (fifo_given_up(r, t))
+				got = -EINTR;
+			ms = fifo_next_ms(ms);
+		}
+		fifo_end(r);
 	}
-	fifo_release(r, fd);
-	atomic_fetch_sub(&e->n_blocked, 1);
+	close(scratch[0]);
+	close(scratch[1]);
 	return got;
 }
 
-static int fifo_open(struct runner *r, const struct resolve_open *how, const struct task *t)
+/* @fd (O_PATH) names the FIFO. Returns a descriptor for writing once there is a reader. */
+static int fifo_await_reader(struct runner *r, const struct task *t, int fd, uint64_t flags)
+{
+	char path[32];
+	int ms = 1, got = fifo_begin(r);
+
+	if (got < 0)
+		return got;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	flags &= ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW);
+	for (;;) {
+		struct timespec pause = { .tv_nsec = ms * 1000000L };
+
+		got = open(path, (int)flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+		if (got >= 0 || errno != ENXIO)
+			break;
+		if (fifo_given_up(r, t)) {
+			errno = EINTR;
+			break;
+		}
+		nanosleep(&pause, NULL);
+		ms = fifo_next_ms(ms);
+	}
+	got = got < 0 ? -errno : got;
+	fifo_end(r);
+	return got;
+}
+
+static int fifo_open_for_writing(struct runner *r, const struct resolve_open *how,
+				 const struct task *t)
 {
 	struct resolve_open path_how = *how;
 	struct stat st;
@@ -117,7 +180,7 @@ static int fifo_open(struct runner *r, const struct resolve_open *how, const str
 	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
 		got = -ENXIO; /* a device that said so itself */
 	else
-		got = fifo_wait(r, fd, how->flags & ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC));
+		got = fifo_await_reader(r, t, fd, how->flags);
 	close(fd);
 	return got;
 }
@@ -128,12 +191,28 @@ static bool tty_of_another_session(const struct stat *st, pid_t tid)
 	return S_ISCHR(st->st_mode) && st->st_rdev == makedev(5, 0) && getsid(tid) != getsid(0);
 }
 
+/* What only shows in the file that was opened. Returns 0 or the errno for the task. */
+static int opened(struct runner *r, struct sluice_request *req, int fd, uint64_t flags)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (tty_of_another_session(&st, req->task.tid))
+		return -ENXIO;
+	if (flags & O_NONBLOCK)
+		return 0;
+	if (S_ISFIFO(st.st_mode) && (flags & O_ACCMODE) == O_RDONLY)
+		return fifo_await_writer(r, &req->task, fd);
+	return 0;
+}
+
 int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_flags)
 {
 	struct resolve_open how = { 0 }, first;
-	struct stat st;
 	ssize_t n = sluice_request_path(req, 0, &how.path);
 	int fd = n < 0 ? (int)n : as_seen_how(req, &how);
+	int error;
 
 	if (fd < 0)
 		return fd;
@@ -141,21 +220,16 @@ int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_fla
 	first = how;
 	first.flags |= O_NONBLOCK;
 	fd = resolve_open(&req->task, &first);
-	if (how.flags & O_NONBLOCK)
+	if (fd == -ENXIO && (how.flags & (O_ACCMODE | O_NONBLOCK)) == O_WRONLY)
+		fd = fifo_open_for_writing(r, &how, &req->task);
+	if (fd < 0)
 		return fd;
-	if (fd == -ENXIO && (how.flags & O_ACCMODE) == O_WRONLY)
-		return fifo_open(r, &how, &req->task);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return fd;
-	if (S_ISFIFO(st.st_mode) && (how.flags & O_ACCMODE) == O_RDONLY) {
+	error = opened(r, req, fd, how.flags);
+	if (error < 0) {
 		close(fd);
-		return fifo_open(r, &how, &req->task);
+		return error;
 	}
-	if (tty_of_another_session(&st, req->task.tid)) {
-		close(fd);
-		return -ENXIO;
-	}
-	fcntl(fd, F_SETFL,
-	      (int)(how.flags & ~(uint64_t)O_NONBLOCK)); /* ours alone until it is injected */
+	if (!(how.flags & O_NONBLOCK)) /* ours alone until it is injected */
+		fcntl(fd, F_SETFL, (int)how.flags);
 	return fd;
 }

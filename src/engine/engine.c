@@ -4,7 +4,7 @@
  *
  * The control thread sleeps in the poller. It is parked while nothing is on its way; whoever starts something then rings it (runner_enter,
  * deferral_park, the hand-over), and it ticks until it has seen no progress for a while: each tick it looks for a receiver
- * that is stuck in a call (takeover), for deadlines, and for FIFO waits whose task has gone.
+ * that is stuck in a call (takeover) and for deadlines.
  */
 #define _GNU_SOURCE
 #include "engine/engine.h"
@@ -231,30 +231,11 @@ static void runner_overdue(struct engine *e, struct runner *r, const struct look
 				atomic_fetch_add(&l->handler->late, 1);
 			serve_send(e, req);
 		}
-	} else if (atomic_load(&r->fifo) == -1 && /* an open of a FIFO waits as long as it likes */
+	} else if (!atomic_load(
+			   &r->waits_for_fifo) && /* an open of a FIFO waits as long as it likes */
 		   request_claim(req, l->ticket, CLAIM_DECIDED, CLAIM_BITS)) {
 		serve_deny(e, req, NULL, ETIMEDOUT);
 	}
-}
-
-/* Let a runner go that waits in an open of a FIFO for a task that is gone (or for an engine that stops). */
-static void runner_free_fifo(struct engine *e, struct runner *r)
-{
-	int fd = atomic_load(&r->fifo), other;
-	struct look l;
-	char path[32];
-
-	if (fd < 0 || !runner_look(r, &l))
-		return;
-	if (!atomic_load(&e->stopping) && notif_id_valid(e->listener, l.notif_id) == 0)
-		return;
-	if (!atomic_compare_exchange_strong(&r->fifo, &fd, FIFO_IN_USE))
-		return;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	other = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-	if (other >= 0)
-		close(other);
-	atomic_store(&r->fifo, fd);
 }
 
 /* The receiver has been in one call for too long: somebody else takes the role. */
@@ -337,7 +318,6 @@ static bool runner_tick(struct engine *e, struct runner *r, uint64_t now_ns)
 {
 	struct look l;
 
-	runner_free_fifo(e, r);
 	if (!runner_look(r, &l))
 		return false;
 	if (l.deadline_ns && now_ns > l.deadline_ns)
@@ -496,7 +476,7 @@ static void engine_loop(struct engine *e)
 }
 
 /*
- * All runners leave: the receiver because the filter has no task left, workers because the ring is closed, FIFO waits because they are freed. One whose
+ * All runners leave: the receiver because the filter has no task left, workers because the ring is closed, FIFO waits because they look. One whose
  * handler does not return is left to engine_join.
  */
 static void engine_wind_up(struct engine *e)
@@ -506,13 +486,8 @@ static void engine_wind_up(struct engine *e)
 
 	if (e->handoff)
 		handoff_close(e->handoff);
-	while ((live = atomic_load(&e->n_live)) && engine_now_ns() < until) {
-		uint32_t n = atomic_load(&e->n_runners);
-
-		for (uint32_t i = 0; i < n; i++)
-			runner_free_fifo(e, e->runners[i]);
+	while ((live = atomic_load(&e->n_live)) && engine_now_ns() < until)
 		futex_wait(&e->n_live, live, 1);
-	}
 }
 
 int engine_serve(struct engine *e, int listener)

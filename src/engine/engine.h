@@ -32,11 +32,13 @@ struct engine_config {
 	struct dispatch *dispatch; /* consumed by engine_new in every case */
 	enum sluice_dispatch mode;
 	unsigned workers_min, workers_max;
-	bool histograms;   /* keep latencies per call */
-	int trace_fd;	   /* -1: none; borrowed */
-	bool trace_chrome; /* else lines of text */
-	bool proc_memory;  /* read task memory through /proc/PID/mem */
-	bool proc_granted; /* the policy grants /proc for reading */
+	bool histograms;    /* keep latencies per call */
+	int trace_fd;	    /* -1: none; borrowed */
+	bool trace_chrome;  /* else lines of text */
+	bool proc_memory;   /* read task memory through /proc/PID/mem */
+	bool proc_granted;  /* the policy grants /proc for reading */
+	bool proc_writable; /* and for writing */
+	bool check_credentials; /* a task's may come to differ from ours: compare them before each act */
 };
 
 int engine_new(const struct engine_config *config, struct engine **ret);

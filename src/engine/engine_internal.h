@@ -40,9 +40,6 @@
 /* How long the end of a sandbox waits for handlers that still run. */
 #define WIND_UP_MS 1000u
 
-/* In runner->fifo while the control thread frees the one that waits. */
-#define FIFO_IN_USE (-2)
-
 enum runner_role {
 	RUNNER_FREE = 0,
 	RUNNER_RECEIVER,
@@ -69,8 +66,7 @@ struct runner {
 	_Atomic uint64_t since_ns;		 /* when it began */
 	_Atomic(struct chain_handler *) handler; /* NULL: the engine itself acts */
 	_Atomic uint64_t deadline_ns;		 /* 0: none */
-	_Atomic int
-		fifo; /* O_PATH descriptor of a FIFO whose open this runner waits in, -1, or FIFO_IN_USE */
+	_Atomic bool waits_for_fifo;		 /* as long as its task does: no deadline */
 };
 
 struct engine_source {

@@ -221,7 +221,7 @@ static struct runner *runner_slot_locked(struct engine *e)
 	if (!r)
 		return NULL;
 	r->engine = e;
-	atomic_init(&r->fifo, -1);
+	atomic_init(&r->waits_for_fifo, false);
 	e->runners[n] = r;
 	atomic_store(&e->n_runners, n + 1); /* publishes the pointer to the control thread's look */
 	return r;

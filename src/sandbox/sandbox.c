@@ -17,6 +17,7 @@
 #include "engine/dispatch.h"
 #include "policy/policy.h"
 #include "sys/pidfd.h"
+#include "task/credentials.h"
 #include "util/fail.h"
 
 /* The control thread calls no handler; its stack holds a few buffers of a page. */
@@ -41,12 +42,12 @@ static int options_copy(const struct sluice_spawn_options *in, struct sluice_spa
 	return 0;
 }
 
-static bool grants_proc(const struct sluice_policy *p)
+static bool grants_proc(const struct sluice_policy *p, bool write)
 {
 	for (size_t i = 0; i < p->n_grants; i++) {
 		const struct policy_grant *g = &p->grants[i];
 
-		if ((g->access == POLICY_READ || g->access == POLICY_WRITE) &&
+		if ((g->access == POLICY_WRITE || (g->access == POLICY_READ && !write)) &&
 		    (!strcmp(g->path, "/") || !strcmp(g->path, "/proc") ||
 		     !strcmp(g->path, "/proc/")))
 			return true;
@@ -81,7 +82,8 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		.histograms = o->stats,
 		.trace_fd = o->trace ? o->trace_fd : -1,
 		.trace_chrome = o->trace == 2,
-		.proc_granted = grants_proc(p),
+		.proc_granted = grants_proc(p, false),
+		.proc_writable = grants_proc(p, true),
 	};
 	int numbers[DISPATCH_MAX_NR];
 	size_t n = dispatch_numbers(dispatch, numbers, DISPATCH_MAX_NR);
@@ -92,6 +94,7 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		return r;
 	}
 	config.proc_memory = s->confinement->proc_memory;
+	config.check_credentials = s->confinement->namespaces || !credentials_are_fixed();
 	r = engine_new(&config, &s->engine);
 	return r < 0 ? fail_errno(err, r, "engine") : 0;
 }

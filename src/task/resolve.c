@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "task/credentials.h"
 #include "task/procfs.h"
 
 #define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
@@ -309,12 +310,28 @@ static bool may_differ(int base, const struct resolve_open *how, int fd)
 	return again == -ELOOP;
 }
 
+static bool writes(uint64_t flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+}
+
+/* Our own domain grants more of /proc than the policy may. */
+static bool proc_refused(const struct resolve_open *how, int fd)
+{
+	bool granted = writes(how->flags) ? how->proc_writable : how->proc_granted;
+
+	return !granted && procfs_has(fd);
+}
+
 int resolve_open(const struct task *t, const struct resolve_open *how)
 {
-	int base = resolve_base(t, how);
+	int fd = how->check_credentials ? credentials_compare(t) : 0;
 	bool differs;
-	int fd;
+	int base;
 
+	if (fd < 0)
+		return fd;
+	base = resolve_base(t, how);
 	if (base < 0 && base != AT_FDCWD)
 		return base;
 	fd = sys_openat2(base, how->path, how->flags, how->mode,
@@ -327,7 +344,7 @@ int resolve_open(const struct task *t, const struct resolve_open *how)
 			close(fd);
 		fd = walk_open(t, how);
 	}
-	if (fd >= 0 && !how->proc_granted && procfs_has(fd)) {
+	if (fd >= 0 && proc_refused(how, fd)) {
 		close(fd);
 		fd = -EACCES;
 	}

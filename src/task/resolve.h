@@ -21,6 +21,8 @@ struct resolve_open {
 	uint64_t mode;	  /* umask applied already */
 	uint64_t resolve; /* RESOLVE_* */
 	bool proc_granted; /* the policy lets the task read /proc; else anything on procfs is EACCES */
+	bool proc_writable;	/* and write it */
+	bool check_credentials; /* the task's may differ from ours: then the open is EACCES */
 };
 
 /* Returns a descriptor (CLOEXEC, O_NOCTTY, the caller's) or the errno that the task's own open would have given. */

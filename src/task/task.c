@@ -29,6 +29,9 @@ static int task_memory_error(ssize_t n)
 	case -EPERM:
 	case -EACCES:
 		return -EACCES;
+	case -EMFILE: /* our own limit, not the task's */
+	case -ENFILE:
+		return -ENFILE;
 	default:
 		return -EFAULT;
 	}
@@ -118,7 +121,16 @@ ssize_t task_read_string(const struct task *t, uint64_t addr, char *buf, size_t 
 
 static int task_proc_error(int error)
 {
-	return error == ENOENT || error == ESRCH ? -ESRCH : error == EPERM ? -EACCES : -error;
+	switch (error) {
+	case ENOENT:
+		return -ESRCH;
+	case EPERM:
+		return -EACCES;
+	case EMFILE: /* our own limit, not the task's */
+		return -ENFILE;
+	default:
+		return -error;
+	}
 }
 
 static int task_proc_open(const struct task *t, const char *name, int flags)
@@ -153,16 +165,23 @@ static ssize_t task_proc_read(const struct task *t, const char *name, char *buf,
 	return n < 0 ? n : (ssize_t)done;
 }
 
+ssize_t task_status(const struct task *t, char *buf, size_t size)
+{
+	ssize_t n = task_proc_read(t, "status", buf, size - 1);
+
+	buf[n > 0 ? n : 0] = '\0';
+	return n;
+}
+
 /* The number after @key at the start of a line of /proc/TID/status, in @base. */
 static long task_status_number(const struct task *t, const char *key, int base)
 {
 	char text[4096];
-	ssize_t n = task_proc_read(t, "status", text, sizeof(text) - 1);
+	ssize_t n = task_status(t, text, sizeof(text));
 	char *at;
 
 	if (n < 0)
 		return n;
-	text[n] = '\0';
 	at = strstr(text, key);
 	return at ? strtol(at + strlen(key), NULL, base) : -EIO;
 }

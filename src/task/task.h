@@ -21,7 +21,7 @@ struct task {
 	bool by_proc; /* read memory through /proc/TID/mem */
 };
 
-/* Exactly @size bytes or an error: -EFAULT, -ESRCH, -EACCES. @buf is zeroed on failure. */
+/* Exactly @size bytes or an error: -EFAULT, -ESRCH, -EACCES, -ENFILE (we have no descriptor left to look with). @buf is zeroed on failure. */
 int task_read(const struct task *t, uint64_t addr, void *buf, size_t size);
 int task_write(const struct task *t, uint64_t addr, const void *buf, size_t size);
 /* A NUL-terminated string of less than @size bytes. Returns its length; -EFAULT, -ENAMETOOLONG, -ESRCH, -EACCES. */
@@ -34,6 +34,8 @@ pid_t task_lookup_process(const struct task *t);
 /* Target of a /proc/TID link ("exe", "cwd", "root", "fd/3"), NUL-terminated. Returns its length or -ENAMETOOLONG, ... */
 ssize_t task_readlink(const struct task *t, const char *name, char *buf, size_t size);
 ssize_t task_cmdline(const struct task *t, char *buf, size_t size);
+/* The start of /proc/TID/status, NUL-terminated. Returns its length. */
+ssize_t task_status(const struct task *t, char *buf, size_t size);
 /* umask of the task, or a negative errno. Reads /proc: microseconds. */
 int task_umask(const struct task *t);
 
