@@ -58,7 +58,7 @@ static int wait_count(_Atomic uint32_t *word, uint32_t wanted, uint64_t until_ns
 	}
 }
 
-int area_round(struct area *a, uint32_t active)
+void area_begin(struct area *a, uint32_t active)
 {
 	a->active = active;
 	atomic_store(&a->ended, 0);
@@ -66,7 +66,17 @@ int area_round(struct area *a, uint32_t active)
 		atomic_fetch_add(&a->clients[i].go, 1);
 		syscall(SYS_futex, &a->clients[i].go, FUTEX_WAKE, 1, NULL, NULL, 0);
 	}
-	return wait_count(&a->ended, active, clock_now_ns() + a->duration_ns + ROUND_GRACE_NS);
+}
+
+int area_wait_end(struct area *a)
+{
+	return wait_count(&a->ended, a->active, clock_now_ns() + a->duration_ns + ROUND_GRACE_NS);
+}
+
+int area_round(struct area *a, uint32_t active)
+{
+	area_begin(a, active);
+	return area_wait_end(a);
 }
 
 int area_wait_ready(struct area *a, uint32_t n)

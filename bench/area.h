@@ -81,6 +81,9 @@ void area_free(struct area *a, int fd);
  * the guest or its supervisor is gone.
  */
 int area_round(struct area *a, uint32_t active);
+/* The same in two steps: start, and wait for the end. */
+void area_begin(struct area *a, uint32_t active);
+int area_wait_end(struct area *a);
 /* Wait until @n client threads exist. 0 or -ETIMEDOUT. */
 int area_wait_ready(struct area *a, uint32_t n);
 

@@ -93,7 +93,8 @@ static int send_fd(int channel, int fd)
 	return sendmsg(channel, &msg, MSG_NOSIGNAL) == 1 ? 0 : -errno;
 }
 
-int floor_confine(enum floor_kind kind, int channel)
+/* Put the filter of @kind on and send its listener (if it has one) to @channel. 0 or -errno. */
+static int confine(enum floor_kind kind, int channel)
 {
 	struct sock_filter trap[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -118,6 +119,20 @@ int floor_confine(enum floor_kind kind, int channel)
 	channel = send_fd(channel, r);
 	close(r);
 	return channel;
+}
+
+void floor_be_guest(int argc, char *argv[])
+{
+	if (argc < 5 || strcmp(argv[1], "--guest"))
+		return;
+	if (argc > 6) {
+		int channel = atoi(argv[6]);
+
+		if (confine(atoi(argv[5]), channel) < 0)
+			exit(1);
+		close(channel);
+	}
+	exit(area_guest(atoi(argv[2]), (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4])));
 }
 
 /* ---- supervisors ---- */

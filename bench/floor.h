@@ -27,7 +27,10 @@ struct area *floor_area(struct floor *f);
 /* Ends guest and supervisor. NULL is fine. */
 void floor_stop(struct floor *f);
 
-/* In the guest, before area_guest: put the filter of @kind on and send its listener (if it has one) to @channel. 0 or -errno. */
-int floor_confine(enum floor_kind kind, int channel);
+/*
+ * First statement of a bench's main: `--guest AREA FIRST COUNT [KIND CHANNEL]` is how it starts itself as a guest (see subject.c for the form without
+ * KIND). Returns only where it is none.
+ */
+void floor_be_guest(int argc, char *argv[]);
 
 #endif

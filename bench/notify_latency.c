@@ -223,16 +223,6 @@ static int run_all(const struct options *o, const struct timing *t, struct rows 
 	return 0;
 }
 
-/* `--guest AREA FIRST COUNT [KIND CHANNEL]`: see subject.c and floor.c. */
-static int guest_main(int argc, char *argv[])
-{
-	if (argc > 6 && floor_confine(atoi(argv[5]), atoi(argv[6])) < 0)
-		return 1;
-	if (argc > 6)
-		close(atoi(argv[6]));
-	return area_guest(atoi(argv[2]), (uint32_t)atoi(argv[3]), (uint32_t)atoi(argv[4]));
-}
-
 /* A file of a few bytes that any sandbox may read. */
 static int make_file(char *path, size_t size)
 {
@@ -260,8 +250,7 @@ int main(int argc, char *argv[])
 	json_t *meta;
 	int r;
 
-	if (argc >= 5 && !strcmp(argv[1], "--guest"))
-		return guest_main(argc, argv);
+	floor_be_guest(argc, argv);
 	options_parse(&o, argc, argv, names, true);
 	if (make_file(path, sizeof(path)) < 0)
 		return report_failure("%s: can't make a small file", path);

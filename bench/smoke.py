@@ -18,6 +18,7 @@ BENCHES = {
          "p999_us", "max_us", "ops_s", "cpu_us_per_call", "floor_p50_us", "floor_ops_s", "ratio", "ops_ratio"},
         {("noop", "adaptive"), ("noop", "pool"), ("noop", "inline"), ("noop", "recv-send"), ("noop", "pinned")},
     ),
+    "idle": ([], {"name", "sandboxes"}, {("memory", ""), ("neighbour", "")}),
     "startup": ([], {"name", "p50_us", "p90_us", "max_us", "ratio"},
                 {("posix_spawn", ""), ("library_cold", ""), ("library_warm", "")}),
 }
