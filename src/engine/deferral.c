@@ -123,11 +123,14 @@ int sluice_deferral_answer(const struct sluice_deferral *d, struct sluice_verdic
 	struct engine *e = d->engine;
 	struct sluice_request *req = slab_at(e->slab, (uint32_t)(d->token >> TOKEN_SHIFT));
 	uint64_t old;
+	int r;
 
 	if (!deferral_begin(req, d->token & ((1ULL << TOKEN_SHIFT) - 1))) {
 		verdict_close(&verdict);
 		return -EALREADY;
 	}
+	/* a task that has died waits no more; its request goes the usual way all the same */
+	r = notif_id_valid(e->listener, req->notif.id) < 0 ? -ENOENT : 0;
 	req->given = verdict;
 	old = atomic_fetch_or(&req->defer_state, DEFER_GIVEN);
 	if (old & DEFER_EXPIRED) {
@@ -139,7 +142,7 @@ int sluice_deferral_answer(const struct sluice_deferral *d, struct sluice_verdic
 	if (old & DEFER_RETURNED && !handoff_push(e->handoff, req))
 		runner_want_worker(e, false);
 	give_back(e, req);
-	return 0;
+	return r;
 }
 
 bool deferral_answered(const struct sluice_request *req)
