@@ -178,7 +178,8 @@ int launch_failure(uint32_t stage, int error, struct sluice_error *err)
 }
 
 /* Wait for the listener. */
-static int await_listener(struct launch *l, struct sluice_error *err)
+static int await_listener(struct launch *l, const struct launch_spec *spec,
+			  struct sluice_error *err)
 {
 	struct launch_event ev;
 	int fds[2] = { -1, -1 };
@@ -187,7 +188,8 @@ static int await_listener(struct launch *l, struct sluice_error *err)
 	if (r < 0)
 		return fail_errno(err, r, "start of the command: its init process ended early");
 	if (ev.kind == LAUNCH_FAILED && ev.stage == LAUNCH_STAGE_CWD)
-		return fail_errno(err, -ev.error, "working directory");
+		return fail_errno(err, -ev.error, "working directory: %s",
+				  spec->cwd ? spec->cwd : ".");
 	if (ev.kind == LAUNCH_FAILED)
 		return launch_failure(ev.stage, ev.error, err);
 	if (ev.kind != LAUNCH_LISTENER || fds[0] < 0)
@@ -212,7 +214,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, struct sluice
 	l->channel = channel[0];
 	r = start_init(l, spec, channel[1]);
 	close(channel[1]);
-	r = r < 0 ? launch_failure(LAUNCH_STAGE_FORK, -r, err) : await_listener(l, err);
+	r = r < 0 ? launch_failure(LAUNCH_STAGE_FORK, -r, err) : await_listener(l, spec, err);
 	if (r < 0)
 		launch_fini(l);
 	return r;
