@@ -63,8 +63,11 @@ static int role_neighbour(const char *arg)
 /* A tree with a daemon in it, all of which hold a copy of descriptor @arg; then one call. */
 static int role_tree(const char *arg)
 {
-	int fd = atoi(arg);
+	int fd = atoi(arg), here[2];
+	char c;
 
+	if (pipe(here) < 0)
+		return 200;
 	for (int i = 0; i < 3; i++) {
 		pid_t pid = fork();
 
@@ -75,18 +78,23 @@ static int role_tree(const char *arg)
 				_exit(0);
 			signal(SIGTERM, SIG_IGN);
 			signal(SIGHUP, SIG_IGN);
-			if (write(fd, "r", 1) < 0)
+			if (write(fd, "r", 1) < 0 || write(here[1], "r", 1) < 0)
 				_exit(1);
 			for (;;)
 				pause();
 		}
 	}
+	/* all are there */
+	for (int i = 0; i < 3; i++) {
+		if (read(here[0], &c, 1) != 1)
+			return 201;
+	}
 	if (write(fd, "r", 1) < 0)
-		return 201;
+		return 202;
 	syscall(SYS_getpriority, 0, 0);
 	for (;;)
 		pause();
-	return 202;
+	return 203;
 }
 
 static const struct guest_role roles[] = {
