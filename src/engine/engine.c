@@ -108,12 +108,19 @@ struct engine *engine_ref(struct engine *e)
 	return e;
 }
 
-/* Verdicts that were given but never carried out may own descriptors. */
-static void engine_drain(struct engine *e)
+/*
+ * What no worker has taken. Verdicts that were given but never carried out may own descriptors; of a call that was denied past its deadline
+ * the observers have still to hear, on @teller (NULL: nobody can be left).
+ */
+static void engine_drain(struct engine *e, struct runner *teller)
 {
 	struct sluice_request *req;
 
 	while (e->handoff && (req = handoff_pop(e->handoff))) {
+		if (req->denied_late && teller) {
+			serve(teller, req);
+			continue;
+		}
 		request_plan_drop(req);
 		if (req->deferred && !req->denied_late && req->given.kind == SLUICE_INJECT_FD &&
 		    req->given.fd >= 0)
@@ -127,7 +134,7 @@ struct engine *engine_unref(struct engine *e)
 
 	if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
 		return NULL;
-	engine_drain(e);
+	engine_drain(e, NULL);
 	n = atomic_load(&e->n_runners);
 	for (uint32_t i = 0; i < n; i++)
 		free(e->runners[i]);
@@ -510,7 +517,10 @@ void engine_run(struct engine *e)
 
 void engine_join(struct engine *e)
 {
+	struct runner teller = { .engine = e };
+
 	runners_join(e);
+	engine_drain(e, &teller);
 	if (e->slab)
 		deferral_expire(e, UINT64_MAX);
 	trace_end(e);
