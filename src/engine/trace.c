@@ -19,6 +19,10 @@
 #define PATH_BYTES 1024
 #define NAME_BYTES 128
 
+/* Microseconds by whole numbers: the embedder's locale may write a comma into a %f. */
+#define US "%llu.%03llu"
+#define US_OF(ns) (unsigned long long)(ns) / 1000, (unsigned long long)(ns) % 1000
+
 static const char *verdict_word(uint32_t kind)
 {
 	static const char *const words[] = {
@@ -82,17 +86,17 @@ void trace_request(struct engine *e, const struct sluice_request *req)
 	if (e->config.trace_chrome)
 		n = snprintf(
 			text, sizeof(text),
-			"{\"name\":\"syscall-%d\",\"ph\":\"X\",\"ts\":%.3f,\"dur\":%.3f,\"pid\":1,\"tid\":%d,"
+			"{\"name\":\"syscall-%d\",\"ph\":\"X\",\"ts\":" US ",\"dur\":" US
+			",\"pid\":1,\"tid\":%d,"
 			"\"args\":{\"verdict\":\"%s\",\"result\":%lld,\"by\":\"%s\",\"path\":\"%s\"}},\n",
-			req->notif.data.nr, (double)req->received_ns / 1e3,
-			(double)o->elapsed_ns / 1e3, (int)req->task.tid, verdict_word(o->kind),
-			(long long)o->result, by, path);
+			req->notif.data.nr, US_OF(req->received_ns), US_OF(o->elapsed_ns),
+			(int)req->task.tid, verdict_word(o->kind), (long long)o->result, by, path);
 	else
 		n = snprintf(text, sizeof(text),
-			     "%d syscall-%d %s%s%s = %lld (%s by %s, %.1f us)\n",
+			     "%d syscall-%d %s%s%s = %lld (%s by %s, " US " us)\n",
 			     (int)req->task.tid, req->notif.data.nr, path[0] ? "\"" : "", path,
 			     path[0] ? "\"" : "", (long long)o->result, verdict_word(o->kind), by,
-			     (double)o->elapsed_ns / 1e3);
+			     US_OF(o->elapsed_ns));
 	if (n > 0)
 		trace_write(e, text, (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1);
 }
