@@ -2,7 +2,7 @@
 /*
  * What the library is measured against: guests under hand-written supervisors that do nothing but answer, and guests without any.
  *
- * A supervisor here is one thread, one listener, no dispatch, no accounting, no deadline. Its filter traps AREA_NR_PROMPT alone.
+ * A supervisor here is one thread, one listener, no dispatch, no accounting, no deadline. Its filter traps AREA_NR_PROMPT alone, or openat.
  */
 #ifndef SLUICE_BENCH_FLOOR_H
 #define SLUICE_BENCH_FLOOR_H
@@ -14,8 +14,9 @@ enum floor_kind {
 	FLOOR_PINNED,  /* the same, guest and supervisor on one CPU */
 	FLOOR_URING,   /* io_uring multishot poll, then RECV and SEND while there is something */
 	FLOOR_BATCH,   /* RECV all that is there, then SEND all answers */
-	FLOOR_EMPTY,   /* a filter that allows everything, no supervisor */
-	FLOOR_BARE,    /* no filter */
+	FLOOR_READ, /* traps openat: RECV, read the path, ID_VALID, SEND of EDOM: what a decoded path costs in the kernel alone */
+	FLOOR_EMPTY, /* a filter that allows everything, no supervisor */
+	FLOOR_BARE,  /* no filter */
 	FLOOR_KINDS
 };
 

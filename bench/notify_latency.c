@@ -25,7 +25,8 @@
 
 static const struct scenario scenarios[] = {
 	{ "noop", AREA_PROMPT, MODES_ALL, HAND_WRITTEN, ONE_CLIENT },
-	{ "path", AREA_REFUSED, MODES_ALL, 0, ONE_CLIENT, .file = SUBJECT_FILE_REFUSE },
+	{ "path", AREA_REFUSED, MODES_ALL, OTHER(FLOOR_READ), ONE_CLIENT,
+	  .file = SUBJECT_FILE_REFUSE },
 	{ "chain", AREA_PROMPT, MODES_ADAPTIVE, 0, 1, 1, .chain = 1 },
 	{ "chain", AREA_PROMPT, MODES_ADAPTIVE, 0, 1, 1, .chain = 2 },
 	{ "chain", AREA_PROMPT, MODES_ADAPTIVE, 0, 1, 1, .chain = 8 },

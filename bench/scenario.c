@@ -34,7 +34,8 @@ struct lanes {
 
 static const char *const floor_names[FLOOR_KINDS] = {
 	[FLOOR_RAW] = "recv-send", [FLOOR_PINNED] = "pinned", [FLOOR_URING] = "io_uring",
-	[FLOOR_BATCH] = "batched", [FLOOR_EMPTY] = "empty",   [FLOOR_BARE] = "bare",
+	[FLOOR_BATCH] = "batched", [FLOOR_READ] = "read",     [FLOOR_EMPTY] = "empty",
+	[FLOOR_BARE] = "bare",
 };
 
 static uint64_t process_cpu_ns(void)
@@ -136,8 +137,9 @@ static int add_floors(struct lanes *ls, const struct scenario *s, const char *pa
 			return -1;
 	}
 	for (enum floor_kind kind = FLOOR_PINNED; kind < FLOOR_KINDS; kind++) {
-		if (s->others & OTHER(kind) &&
-		    !add_floor(ls, s, kind, s->clients, AREA_PROMPT, path))
+		enum area_op op = kind == FLOOR_READ ? s->op : AREA_PROMPT;
+
+		if (s->others & OTHER(kind) && !add_floor(ls, s, kind, s->clients, op, path))
 			return -1;
 	}
 	return 0;
@@ -208,6 +210,12 @@ static int append_row(struct rows *rows, const struct row *row)
 	return 0;
 }
 
+/* Are there others that answer the same calls as the floor does? */
+static bool compares(const struct scenario *s)
+{
+	return s->others & ~OTHER(FLOOR_READ);
+}
+
 static int append_rows(struct rows *rows, const struct lanes *ls, const struct scenario *s)
 {
 	for (unsigned i = 0; i < ls->n; i++) {
@@ -215,7 +223,8 @@ static int append_rows(struct rows *rows, const struct lanes *ls, const struct s
 		struct row row = { .scenario = s, .mode = l->name, .sum = l->median };
 
 		/* the floor has a row only where it is compared with others of its kind */
-		if (l == ls->native || l == ls->bare || (!l->subject && !s->others) || l->shares)
+		if (l == ls->native || l == ls->bare || (l == ls->floor && !compares(s)) ||
+		    l->shares)
 			continue;
 		row.floor = ls->floor->median;
 		row.floor1 = ls->floor1->median;
