@@ -107,12 +107,13 @@ static json_t *row_json(const struct row *r)
 
 	add_summary(o, &r->sum);
 	json_object_update_new(
-		o, json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "floor_p50_us",
+		o, json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "floor_p50_us",
 			     r->floor.p50_us, "floor_p99_us", r->floor.p99_us, "floor_ops_s",
 			     r->floor.ops_s, "floor_cpu_us_per_call", r->floor.cpu_us_per_call,
-			     "floor1_p50_us", r->floor1.p50_us, "floor1_ops_s", r->floor1.ops_s,
-			     "ratio", over(r->sum.p50_us, r->floor.p50_us), "ops_ratio",
-			     over(r->sum.ops_s, r->floor.ops_s)));
+			     "floor_max_median_us", r->floor.max_median_us, "floor_delayed",
+			     r->floor.delayed, "floor1_p50_us", r->floor1.p50_us, "floor1_ops_s",
+			     r->floor1.ops_s, "ratio", over(r->sum.p50_us, r->floor.p50_us),
+			     "ops_ratio", over(r->sum.ops_s, r->floor.ops_s)));
 	if (s->native != FLOOR_RAW)
 		json_object_set_new(o, "native_p50_us", json_real(r->native.p50_us));
 	if (s->native == FLOOR_EMPTY)
@@ -189,6 +190,11 @@ static json_t *judge(const struct rows *rows)
 	reach(&t[3], adaptive, over(FIELD(adaptive, sum.ops_s), FIELD(in_line, sum.ops_s)));
 	reach(&t[4], adaptive, over(FIELD(adaptive, sum.ops_s), FIELD(pool, sum.ops_s)));
 	reach(&t[5], adaptive, over(FIELD(adaptive, sum.p99_us), FIELD(adaptive, floor1.p50_us)));
+	if (stuck)
+		printf("\nstuck: in rounds as long as those the floor's longest call took %.2f ms, %.0f of its calls "
+		       "more than %.0f ms\n",
+		       stuck->floor.max_median_us / 1000, stuck->floor.delayed,
+		       STATS_DELAYED_US / 1000);
 	reach(&t[6], stuck, FIELD(stuck, sum.max_median_us) / 1000);
 	reach(&t[7], stuck, FIELD(stuck, sum.delayed));
 	reach(&t[8], seen, open_ratio(seen));
