@@ -39,6 +39,8 @@ struct engine_config {
 	bool proc_granted;  /* the policy grants /proc for reading */
 	bool proc_writable; /* and for writing */
 	bool check_credentials; /* a task's may come to differ from ours: compare them before each act */
+	/* Name of a call for traces and statistics, or NULL; any thread. May be left out: then they show numbers. */
+	const char *(*call_name)(int nr);
 };
 
 int engine_new(const struct engine_config *config, struct engine **ret);

@@ -154,6 +154,9 @@ int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_fla
 
 /* trace.c */
 void trace_begin(struct engine *e);
+/* The name of call @nr, or "syscall-N" in @buf. */
+#define CALL_NAME_BYTES 24
+const char *trace_call_name(const struct engine *e, int nr, char buf[CALL_NAME_BYTES]);
 void trace_request(struct engine *e, const struct sluice_request *req);
 void trace_end(struct engine *e);
 

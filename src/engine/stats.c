@@ -12,11 +12,13 @@ static double to_us(uint64_t ns)
 	return (double)ns / 1e3;
 }
 
-static json_t *call_json(struct chain *c)
+static json_t *call_json(const struct engine *e, struct chain *c)
 {
+	char number[CALL_NAME_BYTES];
 	const struct histogram *h = c->latency;
 
-	return json_pack("{s:i, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "nr", c->nr, "count",
+	return json_pack("{s:i, s:s, s:I, s:I, s:I, s:f, s:f, s:f, s:f}", "nr", c->nr, "name",
+			 trace_call_name(e, c->nr, number), "count",
 			 (json_int_t)atomic_load(&c->count), "errno",
 			 (json_int_t)atomic_load(&c->failed), "dropped",
 			 (json_int_t)atomic_load(&c->dropped), "supervised_us",
@@ -38,9 +40,9 @@ static json_t *handler_json(const struct chain *c, struct chain_handler *h, bool
 			 "slow", (int)atomic_load(&h->demoted));
 }
 
-static void chain_json(struct chain *c, json_t *calls, json_t *handlers)
+static void chain_json(const struct engine *e, struct chain *c, json_t *calls, json_t *handlers)
 {
-	json_array_append_new(calls, call_json(c));
+	json_array_append_new(calls, call_json(e, c));
 	for (uint32_t i = 0; i < c->n_handlers; i++)
 		json_array_append_new(handlers, handler_json(c, &c->handlers[i], false));
 	for (uint32_t i = 0; i < c->n_observers; i++)
@@ -56,7 +58,7 @@ char *engine_stats_json(struct engine *e)
 	engine_counts(e, &n);
 	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
 		if (e->dispatch->chains[nr])
-			chain_json(e->dispatch->chains[nr], calls, handlers);
+			chain_json(e, e->dispatch->chains[nr], calls, handlers);
 	}
 	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o}", "name", e->name,
 			"notifications", (json_int_t)n.notifications, "denied",

@@ -74,11 +74,22 @@ void trace_end(struct engine *e)
 		trace_write(e, end, sizeof(end) - 1);
 }
 
+const char *trace_call_name(const struct engine *e, int nr, char buf[CALL_NAME_BYTES])
+{
+	const char *name = e->config.call_name ? e->config.call_name(nr) : NULL;
+
+	if (name)
+		return name;
+	snprintf(buf, CALL_NAME_BYTES, "syscall-%d", nr);
+	return buf;
+}
+
 void trace_request(struct engine *e, const struct sluice_request *req)
 {
 	const struct sluice_outcome *o = &req->outcome;
 	quote_fn quote = e->config.trace_chrome ? quote_json : quote_bytes;
-	char text[EVENT_BYTES], path[PATH_BYTES], by[NAME_BYTES];
+	char text[EVENT_BYTES], path[PATH_BYTES], by[NAME_BYTES], number[CALL_NAME_BYTES];
+	const char *call = trace_call_name(e, req->notif.data.nr, number);
 	int n;
 
 	path_text(req, quote, path, sizeof(path));
@@ -86,15 +97,15 @@ void trace_request(struct engine *e, const struct sluice_request *req)
 	if (e->config.trace_chrome)
 		n = snprintf(
 			text, sizeof(text),
-			"{\"name\":\"syscall-%d\",\"ph\":\"X\",\"ts\":" US ",\"dur\":" US
+			"{\"name\":\"%s\",\"ph\":\"X\",\"ts\":" US ",\"dur\":" US
 			",\"pid\":1,\"tid\":%d,"
 			"\"args\":{\"verdict\":\"%s\",\"result\":%lld,\"by\":\"%s\",\"path\":\"%s\"}},\n",
-			req->notif.data.nr, US_OF(req->received_ns), US_OF(o->elapsed_ns),
+			call, US_OF(req->received_ns), US_OF(o->elapsed_ns),
 			(int)req->task.tid, verdict_word(o->kind), (long long)o->result, by, path);
 	else
 		n = snprintf(text, sizeof(text),
-			     "%d syscall-%d %s%s%s = %lld (%s by %s, " US " us)\n",
-			     (int)req->task.tid, req->notif.data.nr, path[0] ? "\"" : "", path,
+			     "%d %s %s%s%s = %lld (%s by %s, " US " us)\n",
+			     (int)req->task.tid, call, path[0] ? "\"" : "", path,
 			     path[0] ? "\"" : "", (long long)o->result, verdict_word(o->kind), by,
 			     US_OF(o->elapsed_ns));
 	if (n > 0)
