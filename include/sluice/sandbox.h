@@ -92,7 +92,13 @@ struct sluice_spawn_options {
 	uint32_t stats; /* 1: keep latency histograms per call, for sluice_sandbox_stats_json */
 	struct sluice_supervisor
 		*supervisor; /* NULL: the sandbox stands alone; else a reference is taken */
-	uint64_t reserved[4];
+	/*
+	 * Used if stops is not 0: the number of the signal is written there, as 8 bytes, each time that one stops the command (job control). A pipe or an
+	 * eventfd that does not block; borrowed until _free.
+	 */
+	int stop_fd;
+	uint32_t stops;
+	uint64_t reserved[3];
 };
 
 /*

@@ -25,6 +25,7 @@
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1ul << 5) /* 6.0 */
 #endif
 #define KERNEL_SIGSET_BYTES 8
+#define LAST_SIGNAL 64
 #define CHANNEL_FD 0 /* where init keeps its end once the command has its own descriptors */
 #define CHILDREN_FD 1
 
@@ -111,6 +112,25 @@ static long exec_command(struct init_shared *s)
 	return refused ? -EACCES : r;
 }
 
+/*
+ * Signals may be delivered here before the exec, into memory that is the embedder's: they must not find its handlers. What is ignored stays ignored, as
+ * after any exec.
+ */
+static void drop_handlers(void)
+{
+	uint64_t action[4];
+
+	for (int sig = 1; sig <= LAST_SIGNAL; sig++) {
+		action[0] = 0;
+		raw_call(SYS_rt_sigaction, sig, 0, action, KERNEL_SIGSET_BYTES, 0);
+		if (action[0] <= (uint64_t)(uintptr_t)SIG_IGN)
+			continue;
+		for (int i = 0; i < 4; i++)
+			((volatile uint64_t *)action)[i] = 0;
+		raw_call(SYS_rt_sigaction, sig, action, 0, KERNEL_SIGSET_BYTES, 0);
+	}
+}
+
 static int command_main(void *arg)
 {
 	struct init_shared *s = arg;
@@ -124,6 +144,7 @@ static int command_main(void *arg)
 	raw_call(SYS_umask, spec->umask, 0, 0, 0, 0);
 	raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	raw_call(SYS_rt_sigaction, SIGCHLD, s->sigchld, 0, KERNEL_SIGSET_BYTES, 0);
+	drop_handlers();
 	r = raw_call(NR_LANDLOCK_RESTRICT_SELF, s->ruleset_b, 0, 0, 0, 0);
 	if (r < 0)
 		give_up(s, LAUNCH_STAGE_LANDLOCK, r);
@@ -228,6 +249,12 @@ static void reaped(struct init_shared *s, pid_t pid, int status)
 {
 	if (pid != s->command)
 		return;
+	if (WIFSTOPPED(status)) {
+		event_begin(s, LAUNCH_STOPPED);
+		s->event.status = status;
+		event_send(s, false);
+		return;
+	}
 	event_begin(s, LAUNCH_EXITED);
 	s->event.status = status;
 	copy_bytes(&s->event.usage, &s->usage, sizeof(s->usage));
@@ -242,8 +269,8 @@ static void reap_all(struct init_shared *s)
 	int status = 0;
 
 	for (;;) {
-		long pid = raw_call(SYS_wait4, -1, &status, __WALL | (s->killing ? 0 : WNOHANG),
-				    &s->usage, 0);
+		long pid = raw_call(SYS_wait4, -1, &status,
+				    __WALL | (s->killing ? 0 : WNOHANG | WUNTRACED), &s->usage, 0);
 		bool was_killing = s->killing;
 
 		if (pid == -ECHILD)

@@ -42,6 +42,7 @@ enum launch_event_kind {
 	LAUNCH_FAILED = 3, /* before or in exec: stage, error; nothing runs */
 	LAUNCH_EXITED =
 		4, /* the command ended: status, usage; the rest of the tree is being killed */
+	LAUNCH_STOPPED = 6, /* a signal stopped the command: status */
 	LAUNCH_EMPTY =
 		5, /* the whole tree is gone and reaped; init is about to end; usage of all of it */
 };

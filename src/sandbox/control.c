@@ -122,6 +122,14 @@ static void tree_gone(struct sluice_sandbox *s, const struct launch_event *ev)
 	pthread_mutex_unlock(&s->lock);
 }
 
+static void command_stopped(struct sluice_sandbox *s, const struct launch_event *ev)
+{
+	uint64_t signal = (uint64_t)WSTOPSIG(ev->status);
+
+	if (s->stop_fd >= 0 && write(s->stop_fd, &signal, sizeof(signal)) < 0)
+		return; /* full or closed: whoever reads there has not seen the last one yet, or does not want to */
+}
+
 static void on_launch_event(struct sluice_sandbox *s, const struct launch_event *ev)
 {
 	switch (ev->kind) {
@@ -136,6 +144,9 @@ static void on_launch_event(struct sluice_sandbox *s, const struct launch_event 
 		break;
 	case LAUNCH_EMPTY:
 		tree_gone(s, ev);
+		break;
+	case LAUNCH_STOPPED:
+		command_stopped(s, ev);
 		break;
 	default:
 		break;

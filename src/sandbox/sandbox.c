@@ -84,6 +84,7 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		.trace_chrome = o->trace == 2,
 		.proc_granted = grants_proc(p, false),
 		.proc_writable = grants_proc(p, true),
+		.call_name = syscall_name,
 	};
 	int numbers[DISPATCH_MAX_NR];
 	size_t n = dispatch_numbers(dispatch, numbers, DISPATCH_MAX_NR);
@@ -110,6 +111,7 @@ static int sandbox_init(struct sluice_sandbox *s, struct sluice_policy *p)
 	pthread_condattr_destroy(&attr);
 	for (int i = 0; i < 3; i++)
 		s->stdio.child[i] = s->stdio.ours[i] = -1;
+	s->stop_fd = -1;
 	s->policy = sluice_policy_ref(p);
 	if (p->name)
 		snprintf(s->name, sizeof(s->name), "%s", p->name);
@@ -129,6 +131,8 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");
+	if (o->stops)
+		s->stop_fd = o->stop_fd;
 	r = command_init(&s->command, p, argv, err);
 	if (r < 0)
 		return r;

@@ -50,6 +50,7 @@ struct sluice_sandbox {
 	struct command command;
 	struct stdio_plan stdio;
 	uint64_t sigmask; /* of the command */
+	int stop_fd;	  /* borrowed; -1: nobody asked for stops */
 	bool thread_started;
 	pthread_t thread; /* control thread; joined by free */
 	int end_fd;	  /* eventfd; readable once ENDED */
