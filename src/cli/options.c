@@ -100,7 +100,11 @@ static int apply(const struct parse *p, const struct option_entry *e, const char
 
 	if (r >= 0)
 		return 0;
-	fail(p->err, r, "--%s: %s", e->name, inner.text[0] ? inner.text : "can't be used");
+	/* text that fills its buffer ends with the reason, which must not be cut */
+	if (strlen(inner.text) + strlen(e->name) + 5 > sizeof(inner.text))
+		fail(p->err, r, "%s", inner.text);
+	else
+		fail(p->err, r, "--%s: %s", e->name, inner.text[0] ? inner.text : "can't be used");
 	return inner.hint[0] ? fail_hint(p->err, r, "%s", inner.hint) : r;
 }
 

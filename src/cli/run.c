@@ -15,7 +15,12 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/signals.h"
 #include "util/fail.h"
+
+/* Of struct sluice_spawn_options. */
+#define TRACE_LINES 1
+#define TRACE_CHROME 2
 
 /* What to execute: the words after the flags, or -e's. */
 static int choose_command(const struct run *r, char *const *words, const char *shell[4],
@@ -41,24 +46,140 @@ static int choose_command(const struct run *r, char *const *words, const char *s
 	return 0;
 }
 
+/* ---- what we were told to open ---- */
+
+/*
+ * The descriptor of --status-fd as one of our own: the command must not be able to write there. One of the standard three stays open for
+ * the command all the same, since it is its standard descriptor too.
+ */
+static int open_status(struct run *r, struct sluice_error *err)
+{
+	int fd = r->status_number;
+
+	if (fd < 0)
+		return 0;
+	r->status_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (r->status_fd < 0) {
+		int e = fail_errno(err, -errno, "--status-fd: %d", fd);
+
+		return e == -EBADF ? fail_hint(err, e, "open it in the shell: %d>FILE", fd) : e;
+	}
+	if (fd > STDERR_FILENO)
+		close(fd);
+	return 0;
+}
+
+static int open_output(const char *flag, const char *file, int *ret, struct sluice_error *err)
+{
+	int fd = file ? open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0666)
+		      : STDERR_FILENO;
+
+	/* not one of the standard three, if those are closed */
+	if (fd >= 0 && fd <= STDERR_FILENO) {
+		int low = fd;
+
+		fd = fcntl(low, F_DUPFD_CLOEXEC, 3);
+		if (file)
+			close(low);
+	}
+	if (fd < 0)
+		return fail_errno(err, -errno, "%s: %s", flag, file ? file : "stderr");
+	*ret = fd;
+	return 0;
+}
+
+static int open_all(struct run *r, struct sluice_error *err)
+{
+	int e = 0;
+
+	if (r->trace)
+		e = open_output("--trace", strcmp(r->trace, "-") != 0 ? r->trace : NULL,
+				&r->trace_fd, err);
+	if (e == 0 && r->stats)
+		e = open_output("--stats", r->stats_file, &r->stats_fd, err);
+	for (size_t i = 0; e == 0 && i < r->n_plugin_specs; i++) {
+		struct sluice_error inner = { 0 };
+
+		e = plugins_load(&r->plugins, r->plugin_specs[i], &inner);
+		if (e < 0) {
+			fail(err, e, "--plugin: %s", inner.text);
+			if (inner.hint[0])
+				fail_hint(err, e, "%s", inner.hint);
+		}
+	}
+	if (e == 0 && !r->grants)
+		e = sluice_policy_allow_system(r->policy, err);
+	return e;
+}
+
+/* ---- the run ---- */
+
+static void say_end(const struct run *r, struct sluice_sandbox *s, const char *command,
+		    const struct sluice_result *result)
+{
+	const char *name = sluice_sandbox_name(s);
+
+	if (r->quiet)
+		return;
+	if (result->end == SLUICE_ENDED_TIMEOUT)
+		fprintf(stderr, "sluice: timeout: %s: not done within %s: killed\n", command,
+			r->timeout);
+	if (result->end == SLUICE_ENDED_FAULT)
+		fprintf(stderr, "sluice: %s: its init process was killed, and so was the rest\n",
+			name);
+	if (r->verbose)
+		fprintf(stderr,
+			"sluice: %s: %s, exit status %d, after %.3f s, %llu calls supervised, "
+			"%llu denied\n",
+			name, report_end(result), result->exit_code, (double)result->wall_ns / 1e9,
+			(unsigned long long)result->notifications,
+			(unsigned long long)result->denied);
+}
+
+/* From its start to its end; returns the exit status. Reports that can't be written are told, and change nothing. */
+static int follow(struct run *r, struct signals *g, struct sluice_sandbox *s, const char *command)
+{
+	struct sluice_error err = { 0 };
+	struct sluice_result result = { 0 };
+
+	if (r->verbose)
+		fprintf(stderr, "sluice: %s: %s: process %d\n", sluice_sandbox_name(s), command,
+			(int)sluice_sandbox_pid(s));
+	signals_follow(g, s);
+	sluice_sandbox_wait(s, -1, &result);
+	say_end(r, s, command, &result);
+	if (r->stats && report_stats(r, s, &result, &err) < 0)
+		cli_print_error(&err, !r->quiet);
+	report_status(r, sluice_sandbox_name(s), &result);
+	return result.exit_code;
+}
+
 static int execute(struct run *r, const char *const *argv, struct sluice_error *err)
 {
 	struct sluice_spawn_options o = { .size = sizeof(o) };
 	struct sluice_sandbox *s = NULL;
-	struct sluice_result result;
-	int e;
+	struct signals g;
+	int e = open_all(r, err);
 
-	if (!r->grants) {
-		e = sluice_policy_allow_system(r->policy, err);
-		if (e < 0)
-			return e;
-	}
-	e = sluice_spawn(r->policy, argv, &o, &s, err);
 	if (e < 0)
 		return e;
-	sluice_sandbox_wait(s, -1, &result);
+	e = signals_init(&g, err);
+	if (e < 0)
+		return e;
+	o.extras = r->plugins.handlers;
+	o.n_extras = r->plugins.n_handlers;
+	o.trace_fd = r->trace_fd;
+	if (r->trace)
+		o.trace = strcmp(r->trace, "-") != 0 ? TRACE_CHROME : TRACE_LINES;
+	o.stats = r->stats;
+	o.stops = 1;
+	o.stop_fd = g.stops[1];
+	e = sluice_spawn(r->policy, argv, &o, &s, err);
+	if (e == 0)
+		e = follow(r, &g, s, argv[0]);
+	signals_fini(&g);
 	sluice_sandbox_free(s);
-	return result.exit_code;
+	return e;
 }
 
 /* The status of a start that failed with @e. */
@@ -67,6 +188,18 @@ static int failure_status(int e, const struct sluice_error *err)
 	if (strncmp(err->text, "exec:", 5) != 0)
 		return CLI_FAILURE;
 	return e == -ENOENT ? CLI_NOT_FOUND : CLI_NOT_EXECUTABLE;
+}
+
+/* Flags, status descriptor, command: in this order, so that whatever fails is told on the descriptor if it can be. */
+static int prepare(struct run *r, int argc, char *argv[], const char *shell[4],
+		   const char *const **ret_command, struct sluice_error *err)
+{
+	int rest = options_parse(&run_options, argc, argv, r, err);
+	int e = open_status(r, rest < 0 ? NULL : err);
+
+	if (rest < 0 || e < 0)
+		return rest < 0 ? rest : e;
+	return choose_command(r, argv + rest, shell, ret_command, err);
 }
 
 int cli_run(int argc, char *argv[])
@@ -78,14 +211,13 @@ int cli_run(int argc, char *argv[])
 	int e = run_init(&r, &err);
 
 	if (e == 0)
-		e = options_parse(&run_options, argc, argv, &r, &err);
-	if (e >= 0)
-		e = choose_command(&r, argv + e, shell, &command, &err);
-	if (e == 0)
+		e = prepare(&r, argc, argv, shell, &command, &err);
+	if (e == 0 && command)
 		e = execute(&r, command, &err);
 	if (e < 0) {
 		cli_print_error(&err, !r.quiet);
 		e = failure_status(e, &err);
+		report_failure(&r, e, &err);
 	}
 	run_fini(&r);
 	return e;
@@ -108,6 +240,10 @@ void cli_run_help(void)
 	      stdout);
 	options_help(&run_options, stdout);
 	fputs("\n"
+	      "Signals: SIGTERM, SIGINT and SIGHUP go to CMD; a second one, or 5 seconds, kills\n"
+	      "the whole tree. Others go to CMD as they come. What a terminal sends reaches CMD\n"
+	      "anyway. When CMD stops (Ctrl-Z), so does sluice.\n"
+	      "\n"
 	      "Exit status: CMD's; 128+N when signal N ended it; 124 timeout; 125 sluice itself\n"
 	      "failed; 126 CMD could not be executed; 127 CMD was not found.\n",
 	      stdout);

@@ -6,28 +6,30 @@
 #define SLUICE_CLI_RUN_H
 
 #include <stdbool.h>
-#include <stdint.h>
-#include <sys/types.h>
 
 #include <sluice/sluice.h>
 
 #include "cli/options.h"
+#include "cli/plugins.h"
 
-/* What the flags asked for; descriptors are -1 where there is none. */
+/* What the flags asked for. Strings are borrowed from argv; descriptors are -1 where there is none. */
 struct run {
 	struct sluice_policy *policy;
-	bool grants;		/* -r or -w was given */
-	const char *exec_shell; /* borrowed from argv, as the other strings */
-	const char *trace;	/* FILE, "-", or NULL */
+	bool grants; /* -r or -w was given */
+	const char *exec_shell;
+	const char *name;
+	const char *timeout;
+	const char *trace; /* FILE, or "-": stderr */
 	bool stats;
-	const char *stats_file; /* NULL: text to stderr */
-	const char *timeout;	/* as it was written */
-	const char **plugins;	/* FILE[:ARGS] */
-	size_t n_plugins;
-	const char *name; /* as given, or NULL */
-	int status_fd;
-	int trace_fd, stats_fd;
+	const char *stats_file; /* NULL: text on stderr */
+	const char **plugin_specs;
+	size_t n_plugin_specs;
+	int status_number; /* as given */
 	bool quiet, verbose;
+
+	/* opened by run.c; CLOEXEC */
+	struct plugins plugins;
+	int status_fd, trace_fd, stats_fd;
 };
 
 /* run_options.c */
@@ -35,11 +37,14 @@ extern const struct option_table run_options;
 int run_init(struct run *r, struct sluice_error *err);
 void run_fini(struct run *r);
 
-/* report.c: what is said at the end. @s may be NULL with @error: nothing ran. */
-void report_status(const struct run *r, const char *name, const struct sluice_result *result,
-		   const struct sluice_error *error);
-/* How a sandbox ended as one word. */
+/*
+ * report.c: to --status-fd, where there is one: how it ended, or that and why nothing ran. A reader that is gone is no failure.
+ */
+void report_status(const struct run *r, const char *name, const struct sluice_result *result);
+void report_failure(const struct run *r, int status, const struct sluice_error *err);
+/* How it ended in one word. */
 const char *report_end(const struct sluice_result *result);
+/* What supervision cost, to stats_fd. */
 int report_stats(const struct run *r, struct sluice_sandbox *s, const struct sluice_result *result,
 		 struct sluice_error *err);
 

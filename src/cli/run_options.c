@@ -11,6 +11,7 @@
 #include "util/parse.h"
 
 #define WORKERS_LIMIT 256
+#define FD_LIMIT (1u << 30)
 
 static int number_failed(struct sluice_error *err, int r, const char *value, const char *what)
 {
@@ -160,11 +161,66 @@ static int set_workers(void *target, const char *value, struct sluice_error *err
 	return 0;
 }
 
+static int set_trace(void *target, const char *value, struct sluice_error *err)
+{
+	if (!*value)
+		return fail(err, -EINVAL, "empty file name");
+	((struct run *)target)->trace = value;
+	return 0;
+}
+
+static int set_stats(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+
+	if (value && !*value)
+		return fail(err, -EINVAL, "empty file name");
+	r->stats = true;
+	r->stats_file = value && strcmp(value, "-") != 0 ? value : NULL;
+	return 0;
+}
+
+static int set_plugin(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+	const char **more;
+
+	if (!*value || *value == ':') {
+		fail(err, -EINVAL, "%s: no file name", value);
+		return fail_hint(err, -EINVAL, "write FILE.so, or FILE.so:ARGS");
+	}
+	more = reallocarray(r->plugin_specs, r->n_plugin_specs + 1, sizeof(*more));
+	if (!more)
+		return fail_errno(err, -ENOMEM, "%s", value);
+	r->plugin_specs = more;
+	r->plugin_specs[r->n_plugin_specs++] = value;
+	return 0;
+}
+
+static int set_status_fd(void *target, const char *value, struct sluice_error *err)
+{
+	unsigned fd;
+	int e = parse_uint(value, FD_LIMIT, &fd);
+
+	if (e < 0)
+		return number_failed(err, e, value, "the number of a descriptor");
+	((struct run *)target)->status_number = (int)fd;
+	return 0;
+}
+
 static int set_quiet(void *target, const char *value, struct sluice_error *err)
 {
 	(void)value;
 	(void)err;
 	((struct run *)target)->quiet = true;
+	return 0;
+}
+
+static int set_verbose(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	((struct run *)target)->verbose = true;
 	return 0;
 }
 
@@ -206,20 +262,39 @@ static const struct option_entry entries[] = {
 	  set_dispatch },
 	{ "workers", 0, false, false, "MIN:MAX", "0:max(8, 4 x CPUs)", "threads of the pool",
 	  set_workers },
+	{ "trace", 0, false, false, "FILE", "none",
+	  "write every trapped call and its verdict: a Chrome trace, or lines on stderr where FILE is -",
+	  set_trace },
+	{ "stats", 0, false, true, "FILE", "off",
+	  "say what supervision cost, call by call: text on stderr or in FILE, JSON where its name ends in .json",
+	  set_stats },
+	{ "plugin", 0, true, false, "FILE.so[:ARGS]", "none",
+	  "load system call handlers from a shared object; ARGS go to it as they are", set_plugin },
+	{ "status-fd", 0, false, false, "FD", "none",
+	  "write how it ended as one line of JSON to this descriptor, which CMD does not inherit",
+	  set_status_fd },
 	{ "quiet", 0, false, false, NULL, "off", "no hints and no notes, errors only", set_quiet },
+	{ "verbose", 0, false, false, NULL, "off", "say on stderr what is started and how it ended",
+	  set_verbose },
 };
 
 const struct option_table run_options = { "run", entries, sizeof(entries) / sizeof(entries[0]) };
 
 int run_init(struct run *r, struct sluice_error *err)
 {
-	*r = (struct run){ .status_fd = -1, .trace_fd = -1, .stats_fd = -1 };
+	*r = (struct run){
+		.status_number = -1,
+		.status_fd = -1,
+		.trace_fd = -1,
+		.stats_fd = -1,
+	};
 	r->policy = sluice_policy_new();
 	return r->policy ? 0 : fail_errno(err, -ENOMEM, "policy");
 }
 
 void run_fini(struct run *r)
 {
+	plugins_fini(&r->plugins);
 	sluice_policy_unref(r->policy);
-	free(r->plugins);
+	free(r->plugin_specs);
 }

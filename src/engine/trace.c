@@ -100,11 +100,10 @@ void trace_request(struct engine *e, const struct sluice_request *req)
 			"{\"name\":\"%s\",\"ph\":\"X\",\"ts\":" US ",\"dur\":" US
 			",\"pid\":1,\"tid\":%d,"
 			"\"args\":{\"verdict\":\"%s\",\"result\":%lld,\"by\":\"%s\",\"path\":\"%s\"}},\n",
-			call, US_OF(req->received_ns), US_OF(o->elapsed_ns),
-			(int)req->task.tid, verdict_word(o->kind), (long long)o->result, by, path);
+			call, US_OF(req->received_ns), US_OF(o->elapsed_ns), (int)req->task.tid,
+			verdict_word(o->kind), (long long)o->result, by, path);
 	else
-		n = snprintf(text, sizeof(text),
-			     "%d %s %s%s%s = %lld (%s by %s, " US " us)\n",
+		n = snprintf(text, sizeof(text), "%d %s %s%s%s = %lld (%s by %s, " US " us)\n",
 			     (int)req->task.tid, call, path[0] ? "\"" : "", path,
 			     path[0] ? "\"" : "", (long long)o->result, verdict_word(o->kind), by,
 			     US_OF(o->elapsed_ns));

@@ -1,0 +1,890 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The sluice command from outside: exit statuses, flags, messages, signals, job control, reports, plugins.
+
+test-cli.py [--as-nobody] SLUICE LIBRARY PLUGIN_DIR... [-- CASE...]
+
+Runs as whoever calls it; --as-nobody copies what is needed and goes on as an ordinary user. Prints a line for each case as cmocka does.
+"""
+import errno
+import fcntl
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import threading
+import time
+import traceback
+
+WAIT = 20  # seconds until something that should come is missed
+NOBODY = 65534
+SLUICE = LIBRARY = None
+PLUGINS = {}
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Done:
+    def __init__(self, status, out, err):
+        self.status, self.out, self.err = status, out, err
+
+    def __repr__(self):
+        return f"status {self.status}\nstdout {self.out!r}\nstderr {self.err!r}"
+
+
+def check(condition, seen=""):
+    if not condition:
+        raise AssertionError(str(seen))
+
+
+def bare(*argv, **more):
+    p = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=WAIT, text=True,
+                       **{"stdin": subprocess.DEVNULL, **more})
+    return Done(p.returncode, p.stdout, p.stderr)
+
+
+def sluice(*argv, **more):
+    return bare(SLUICE, *argv, **more)
+
+
+def run(*argv, **more):
+    return sluice("run", *argv, **more)
+
+
+def sh(script, *flags, **more):
+    return run(*flags, "--", "sh", "-c", script, **more)
+
+
+def start(*argv, **more):
+    return subprocess.Popen([SLUICE, "run", *argv], **{"text": True, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE,
+                                                        "stderr": subprocess.PIPE, **more})
+
+
+def wait_for(what, message):
+    """Poll @what (which has no event of its own to wait for) until it is true."""
+    end = time.monotonic() + WAIT
+    while not what():
+        check(time.monotonic() < end, message)
+        time.sleep(0.005)
+
+
+def state_of(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as f:
+            return f.read().rsplit(") ", 1)[1][0]
+    except OSError:
+        return None
+
+
+def gone(pid):
+    return state_of(pid) in (None, "Z", "X")
+
+
+def line_of(p):
+    line = p.stdout.readline()
+    check(line, "no line: " + (p.stderr.read() if p.poll() is not None else ""))
+    return line.strip()
+
+
+def error_is(done, status, text, hint=None):
+    """Exactly one line of error, and exactly the hint."""
+    lines = done.err.splitlines()
+    check(done.status == status and lines, done)
+    check(lines[0].startswith("sluice: ") and re.search(text, lines[0]), done)
+    check(len(lines) == (2 if hint else 1), done)
+    if hint:
+        check(lines[1].startswith("sluice: hint: ") and re.search(hint, lines[1]), done)
+
+
+# ---- exit statuses ----
+
+
+@case
+def exit_status_is_the_commands():
+    for n in (0, 1, 2, 42, 124, 125, 126, 127, 128, 200, 255):
+        check(sh(f"exit {n}").status == n, n)
+
+
+@case
+def a_signal_is_128_and_its_number():
+    for name in ("HUP", "INT", "QUIT", "ILL", "ABRT", "FPE", "KILL", "USR1", "SEGV", "PIPE", "ALRM", "TERM", "RTMAX"):
+        n = getattr(signal, "SIG" + name)
+        d = sh(f"ulimit -c 0; kill -{n} $$")
+        check(d.status == 128 + n and not d.err, (name, d))
+
+
+@case
+def statuses_of_a_failed_exec_are_those_of_env():
+    with tempfile.TemporaryDirectory(dir=".") as d:
+        plain, script = os.path.abspath(d) + "/plain", os.path.abspath(d) + "/script"
+        binary, text = os.path.abspath(d) + "/binary", os.path.abspath(d) + "/text"
+        for path, body, mode in ((plain, b"x", 0o644), (script, b"#!/no/such/interpreter\n", 0o755),
+                                 (binary, b"\x7fELF\x02junk" + b"\0" * 80, 0o755), (text, b"exit 5\n", 0o755)):
+            with open(path, "wb") as f:
+                f.write(body)
+            os.chmod(path, mode)
+        for argv in ([plain], [script], [d], [d + "/none"], ["no-such-program-at-all"], ["/dev/null"], [text]):
+            e, s = bare("env", *argv), run("--", *argv)
+            check(e.status == s.status, (argv, e, s))
+        error_is(run("--", "no-such-program"), 127, "exec: no-such-program: not found in PATH")
+        error_is(run("--", plain), 126, "exec: .*/plain: Permission denied", "granted for reading")
+        error_is(run("--", ""), 127, 'exec: "": No such file')
+
+
+@case
+def our_own_failures_are_125():
+    error_is(run(), 125, "run: no command", r"sluice run \[FLAGS\] -- CMD")
+    error_is(run("--"), 125, "run: no command", "CMD")
+    error_is(sluice("rum"), 125, "rum: no such command", "sluice run -- rum")
+    check(sluice().status == 125)
+    error_is(run("--cwd", "/no/such/directory", "--", "true"), 125, "working directory.*: No such file")
+
+
+# ---- flags ----
+
+
+@case
+def every_message_of_a_bad_flag():
+    bad = [
+        (["--nmae", "x"], "--nmae: no such flag", "did you mean --name"),
+        (["--net-allow", "x"], "--net-allow: no such flag", "sluice help run"),
+        (["-Z"], "-Z: no such flag", "sluice help run"),
+        (["--" + "y" * 300], "--y+: no such flag", "sluice help run"),
+        (["--name"], "--name: its value is missing", "write --name NAME"),
+        (["--name", "--"], "--name: its value is missing", "write --name NAME"),
+        (["--name", "--quiet"], "--name: its value is missing", "--name=NAME"),
+        (["-t"], "--timeout: its value is missing", "TIME"),
+        (["--quiet=yes"], "--quiet: takes no value, yes was given", None),
+        (["--name", "a b"], "--name: name: a b: has a byte", "letters, digits"),
+        (["--name="], "--name: name: empty", None),
+        (["--name", "n" * 65], "--name: name: n+: longer than 64", None),
+        (["--name", "a\nb\x1b[2J"], r"--name: name: a\\x0ab\\x1b\[2J: has a byte", "letters"),
+        (["-t", "soon"], "--timeout: soon: not a duration", "2m"),
+        (["-t-1"], "--timeout: -1: not a duration", "2m"),
+        (["-t", "99999999999999999999"], "--timeout: 9+: too large", None),
+        (["-t", "18446744073709551616d"], "--timeout: .*: too large", None),
+        (["--max-open-files", "0"], "--max-open-files: 0: ", None),
+        (["--max-open-files", "many"], "--max-open-files: many: not a number", None),
+        (["--max-open-files", "18446744073709551616"], "--max-open-files: .*: too large", None),
+        (["--max-open-files", "4294967296"], "--max-open-files: .*more than any kernel", "ulimit -Hn"),
+        (["--env", "NOVALUE"], "--env: environment: NOVALUE: no '='", "KEY=VALUE"),
+        (["--env", "=x"], "--env: environment: =x: empty key", None),
+        (["-r", ""], "--fs-read: read grant: empty path", None),
+        (["-w", "/" + "x" * 4096], "write grant: .*File name too long$", None),
+        (["--cwd", ""], "--cwd: working directory: empty", None),
+        (["--dispatch", "fast"], "--dispatch: fast: no such mode", "adaptive, pool, inline"),
+        (["--workers", "4"], "--workers: 4: not MIN:MAX", "0:4"),
+        (["--workers", "4:2"], "--workers: 4:2: not MIN:MAX", "MIN <= MAX"),
+        (["--workers", "0:0"], "--workers: 0:0", "1 <= MAX"),
+        (["--workers", "0:257"], "--workers: 0:257", "256"),
+        (["--extra-deny-syscall", "openx"], "system call: openx: no such call", "syscalls"),
+        (["--extra-deny-syscall", "@nothing"], "--extra-deny-syscall: .*@nothing", "@io_uring"),
+        (["--extra-allow-syscall", "clone3"], "--extra-allow-syscall: .*clone3: can't be allowed", "fall back to clone"),
+        (["--allow-degraded", "fs"], "--allow-degraded: feature: fs: not known", "fs-refer"),
+        (["--disable", "net"], "--disable: feature: net: not known", "net-tcp"),
+        (["--trace="], "--trace: empty file name", None),
+        (["--stats="], "--stats: empty file name", None),
+        (["--trace", "/no/such/dir/x"], "--trace: /no/such/dir/x: No such file", None),
+        (["--stats=/no/such/dir/x"], "--stats: /no/such/dir/x: No such file", None),
+        (["--status-fd", "x"], "--status-fd: x: not the number of a descriptor", None),
+        (["--status-fd", "99"], "--status-fd: 99: Bad file descriptor", "99>FILE"),
+        (["--plugin", ""], "--plugin: : no file name", "FILE.so"),
+        (["--plugin", ":x"], "--plugin: :x: no file name", "FILE.so"),
+        (["--plugin", "/no/such.so"], "--plugin: /no/such.so: cannot open shared object", None),
+        (["-r", "/no/such/tree"], "read grant: /no/such/tree: No such file", "create it first"),
+        (["-w", "/no/such/tree"], "write grant: /no/such/tree: No such file", "create it first"),
+        (["-e", "true"], "--exec-shell: touch: a command was given too", "drop one"),
+    ]
+    for flags, text, hint in bad:
+        marker = os.path.abspath("ran")
+        d = run(*flags, "--", "touch", marker)
+        if flags[-1] == "--":
+            d = run(*flags)
+        error_is(d, 125, text, hint)
+        check(not os.path.exists(marker), f"{flags}: the command ran")
+    d = run("--quiet", "--nmae", "x")
+    check(d.status == 125 and len(d.err.splitlines()) == 1, d)
+
+
+@case
+def spellings_of_flags():
+    for flags in (["--name=box"], ["--name", "box"], ["--name", "x", "--name=box"]):
+        check(run(*flags, "--", "uname", "-n").out == "box\n", flags)
+    for flags in (["-t5"], ["-t", "5"], ["--timeout=5s"], ["--timeout", "5000ms"], ["-t0"]):
+        check(run(*flags, "true").status == 0, flags)
+    check(run("echo", "--name", "x").out == "--name x\n", "flags of the command")
+    check(run("--", "--", "x").status == 127)
+    check(run("-e", "echo $0; exit 3").status == 3)
+    check(run("-eexit 4").status == 4)
+
+
+@case
+def help_shows_every_flag_and_default():
+    text = sluice("help", "run").out
+    for spelling in (("run", "--help"), ("run", "-h")):
+        check(sluice(*spelling).out == text, spelling)
+    entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
+    check(len(entries) == 22, entries)
+    for e in entries:
+        check("(default: " in " ".join(e.split()), e)
+    check(max(map(len, text.splitlines())) <= 88, "width")
+    top = sluice("--help")
+    check(top.status == 0 and " run " in top.out, top)
+    check(sluice("help").out == top.out)
+    check(re.fullmatch(r"sluice \d+\.\d+\.\d+ \(libsluice \d+\.\d+\.\d+\)\n", sluice("--version").out))
+    error_is(sluice("help", "rum"), 125, "rum: no such command", "lists them")
+
+
+@case
+def grants_are_what_the_flags_say():
+    with tempfile.TemporaryDirectory(dir=".") as d:
+        d = os.path.abspath(d)
+        os.mkdir(d + "/ro")
+        os.mkdir(d + "/rw")
+        script = f"(echo x >{d}/ro/x) && echo ro; (echo x >{d}/rw/x) && echo rw"
+        check(bare("sh", "-c", script).out == "ro\nrw\n", "bare")
+        check(sh(script).out == "ro\nrw\n", "the current directory is granted by default")
+        flags = ["-r", "/usr", "-r/bin", "-r/lib", "-r/etc"] + (["-r", "/lib64"] if os.path.exists("/lib64") else [])
+        check(sh(script, *flags, "-r", d, "-w", d + "/rw").out == "rw\n", "granted")
+        check(sh(f"cat {d}/rw/x", *flags).status == 1, "not granted")
+        check(sh(f"cat {d}/rw/x", *flags, f"--fs-read={d}").status == 0)
+        check(sh("echo x >/dev/null", *flags).status == 0, "default devices")
+        check(sh("echo x >/dev/null", *flags, "--no-default-devices").status != 0, "no default devices")
+
+
+@case
+def a_read_only_place_stays_so_by_default():
+    probe = "/usr/sluice-cli-test"
+    if os.geteuid() == 0:
+        check(bare("sh", "-c", f"touch {probe} && rm {probe}").status == 0, "bare")
+    d = sh(f"touch {probe}")
+    check(d.status == 1 and "Permission denied" in d.err, d)
+
+
+@case
+def environment_and_directory():
+    env = {"PATH": os.environ["PATH"], "A": "1", "B": "2"}
+    check("A=1\n" in run("env", env=env).out)
+    d = run("--env", "A=3", "--env=C=x=y", "--env", "B=", "env", env=env).out.splitlines()
+    check("A=3" in d and "C=x=y" in d and "B=" in d and "A=1" not in d, d)
+    d = run("--clean-env", "--env", "Z=9", "env", env=env).out.splitlines()
+    check(sorted(x.split("=")[0] for x in d) == ["PATH", "Z"], d)
+    check(run("--cwd", "/usr", "pwd").out == "/usr\n")
+    check(run("--cwd=/usr/lib", "--cwd", "..", "sh", "-c", "pwd -P", cwd="/usr/lib").out == "/usr\n", "last one, relative")
+    check(run("pwd").out.strip() == os.getcwd())
+
+
+@case
+def limit_of_open_files():
+    check(sh("ulimit -n", "--max-open-files", "64").out == "64\n")
+    check(sh("ulimit -n").out == bare("sh", "-c", "ulimit -n").out)
+
+
+@case
+def system_calls_denied_and_allowed():
+    script = "import os; os.sync(); print('synced')"
+    check(run("python3", "-c", script).out == "synced\n")
+    probe = "import ctypes, sys; l = ctypes.CDLL(None, use_errno=True); r = l.mkdir(b'made', 0o700); print(r, ctypes.get_errno())"
+    check(run("python3", "-c", probe).out == "0 0\n")
+    os.rmdir("made")
+    check(run("--extra-deny-syscall", "mkdir", "python3", "-c", probe).out == f"-1 {errno.EPERM}\n")
+    check(run("--extra-deny-syscall", "mkdir", "--extra-allow-syscall=mkdir", "python3", "-c", probe).out == "0 0\n")
+    os.rmdir("made")
+    probe = "import ctypes; l = ctypes.CDLL(None, use_errno=True); l.ptrace(99, 0, 0, 0); print(ctypes.get_errno())"
+    check(run("python3", "-c", probe).out == f"{errno.EPERM}\n")
+    if not os.environ.get("SLUICE_TEST_CONTAINER"):  # whose filter refuses it too
+        check(run("--extra-allow-syscall", "@ptrace", "python3", "-c", probe).out != f"{errno.EPERM}\n")
+
+
+@case
+def modes_of_dispatch():
+    for mode in ("adaptive", "pool", "inline"):
+        check(run("--dispatch", mode, "--workers=1:2", "--name", mode, "uname", "-n").out == mode + "\n", mode)
+    check(run("--disable", "net-tcp", "--allow-degraded=fs-refer", "true").status == 0)
+
+
+# ---- as exec does ----
+
+
+@case
+def descriptors_are_inherited():
+    r, w = os.pipe()
+    os.set_inheritable(w, True)
+    d = sh(f"echo through >&{w}", pass_fds=[w])
+    os.close(w)
+    with os.fdopen(r) as f:
+        check(f.read() == "through\n" and d.status == 0, d)
+    listing = "import os; print(sorted(int(x) for x in os.listdir('/proc/self/fd')))"
+    check(run("python3", "-c", listing).out == bare("python3", "-c", listing).out, "nothing of ours leaks in")
+    with open("kept", "w", encoding="utf-8") as kept:
+        flags = ["--trace", "t.json", "--stats=s.json", "--status-fd", str(kept.fileno())]
+        d = run(*flags, "python3", "-c", listing, pass_fds=[kept.fileno()])
+        check(d.out == bare("python3", "-c", listing).out, d)
+
+
+@case
+def closed_standard_descriptors_stay_closed():
+    listing = "ls -l /proc/self/fd | wc -l"
+    for closed in ("<&-", ">&-", "2>&-", "<&- 2>&-"):
+        script = f"exec 3>&1; \"$@\" sh -c 'for n in 0 1 2; do [ -e /proc/self/fd/$n ] && echo $n >&3; done' {closed}; :"
+        b = bare("sh", "-c", script, "sh", "env")
+        s = bare("sh", "-c", script, "sh", SLUICE, "run", "--trace=t.json", "--stats=s.json", "--")
+        check(b.out == s.out, (closed, b, s))
+    check(sh(listing).status == 0)
+
+
+@case
+def standard_input_and_pipelines():
+    d = run("cat", stdin=None, input="text\n")
+    check(d.out == "text\n", d)
+    d = bare("sh", "-c", f"printf '%s\\n' b a c | {SLUICE} run sort | {SLUICE} run -- sed s/a/A/")
+    check(d.out == "A\nb\nc\n", d)
+    d = bare("sh", "-c", f"{SLUICE} run -- yes | head -n 2; printf 'x y' | xargs -n1 {SLUICE} run echo")
+    check(d.out == "y\ny\nx\ny\n" and not d.err, d)
+
+
+@case
+def a_closed_pipe_ends_the_command_as_bare():
+    script = "set -o pipefail; %s yes | head -n 1 >/dev/null; echo ${PIPESTATUS[0]}"
+    check(bare("bash", "-c", script % "").out == bare("bash", "-c", script % f"{SLUICE} run --").out == "141\n")
+
+
+@case
+def umask_group_session_and_ignored_signals():
+    script = "umask; ps -o pgid=,sid=,tty= -p $$; grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status"
+    python = ("import os, signal, subprocess, sys; os.umask(0o27); signal.signal(signal.SIGHUP, signal.SIG_IGN); "
+              "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR2]); os.execvp(sys.argv[1], sys.argv[1:])")
+    b = bare("python3", "-c", python, "sh", "-c", script)
+    s = bare("python3", "-c", python, SLUICE, "run", "--", "sh", "-c", script)
+    check(b.out == s.out and "0027" in b.out, (b, s))
+
+
+@case
+def in_make_with_its_job_server():
+    with open("Makefile.test", "w", encoding="utf-8") as f:
+        f.write("all: a b c\na b c:\n\t@%s run -- sh -c 'echo $@'\n" % SLUICE +
+                "sub:\n\t+@%s run -- $(MAKE) -f Makefile.test all\n" % SLUICE)
+    d = bare("make", "-f", "Makefile.test", "-j2")
+    check(sorted(d.out.split()) == ["a", "b", "c"] and d.status == 0, d)
+    d = run("make", "-f", "Makefile.plain", "-j2")
+    check(d.status == 2, d)
+
+
+# ---- time and signals ----
+
+
+def daemons(script_end):
+    """A command that leaves double-forked daemons in sessions of their own, and prints their pids."""
+    return ["python3", "-c", """
+import os, signal, sys, time
+r, w = os.pipe()
+for i in range(3):
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            os.write(w, b"%d\\n" % os.getpid())
+            time.sleep(1000)
+        os._exit(0)
+pids = b""
+while pids.count(b"\\n") < 3:
+    pids += os.read(r, 100)
+print(pids.decode().replace("\\n", " "), os.getpid(), flush=True)
+""" + script_end]
+
+
+@case
+def a_timeout_kills_the_whole_tree():
+    p = start("-t", "1.5", "--", *daemons("time.sleep(1000)"))
+    pids = line_of(p).split()
+    check(len(pids) == 4 and not any(map(gone, pids)), pids)
+    check(p.wait(WAIT) == 124)
+    check(all(map(gone, pids)), pids)
+    err = p.stderr.read()
+    check(err == "sluice: timeout: python3: not done within 1.5: killed\n", err)
+    check(run("-t", "100ms", "--quiet", "sleep", "100").err == "")
+
+
+@case
+def what_the_command_leaves_is_killed():
+    p = start(*daemons("sys.exit(7)"))
+    pids = line_of(p).split()
+    check(p.wait(WAIT) == 7)
+    check(all(map(gone, pids)), pids)
+
+
+@case
+def signals_are_forwarded():
+    for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "CONT"):
+        p = start("--", "python3", "-c", f"""
+import signal, sys, os
+signal.signal(signal.SIG{name}, lambda n, f: (os.write(1, b"got %d\\n" % n), os._exit(9)))
+print("ready", flush=True)
+while True: signal.pause()""")
+        check(line_of(p) == "ready")
+        p.send_signal(getattr(signal, "SIG" + name))
+        check(p.wait(WAIT) == 9, name)
+        check(line_of(p) == f"got {getattr(signal, 'SIG' + name)}")
+
+
+@case
+def an_unhandled_signal_ends_command_and_us():
+    for name in ("TERM", "INT", "HUP", "USR1"):
+        p = start("--", "sh", "-c", "echo ready; exec sleep 1000")
+        check(line_of(p) == "ready")
+        p.send_signal(getattr(signal, "SIG" + name))
+        check(p.wait(WAIT) == 128 + getattr(signal, "SIG" + name), name)
+
+
+STUBBORN = ["python3", "-c", """
+import signal, os
+def note(n, f): os.write(1, b"got\\n")
+for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(s, note)
+os.write(1, b"ready %d\\n" % os.getpid())
+while True: signal.pause()"""]
+
+
+@case
+def a_second_signal_kills_the_tree():
+    p = start("--status-fd", "2", "--", *STUBBORN)
+    pid = line_of(p).split()[1]
+    p.send_signal(signal.SIGTERM)
+    check(line_of(p) == "got")
+    time.sleep(0.15)  # longer than what counts as the same wish
+    p.send_signal(signal.SIGINT)
+    check(p.wait(3) == 137, "before the grace period is over")
+    check(gone(pid))
+    check(json.loads(p.stderr.read())["end"] == "killed")
+
+
+@case
+def a_grace_period_kills_the_tree():
+    p = start("--", *STUBBORN)
+    line_of(p)
+    begin = time.monotonic()
+    p.send_signal(signal.SIGHUP)
+    check(p.wait(WAIT) == 137)
+    check(4.5 < time.monotonic() - begin < 12, time.monotonic() - begin)
+
+
+@case
+def the_same_signal_to_process_and_group_is_one():
+    p = start("--", *STUBBORN, start_new_session=True)
+    line_of(p)
+    os.kill(p.pid, signal.SIGTERM)
+    os.killpg(p.pid, signal.SIGTERM)
+    check(line_of(p) == "got")
+    time.sleep(0.3)
+    check(p.poll() is None, "was killed at once")
+    time.sleep(0.1)
+    p.send_signal(signal.SIGTERM)
+    check(p.wait(3) == 137)
+
+
+@case
+def under_timeout_of_coreutils():
+    check(bare("timeout", "0.5", SLUICE, "run", "sleep", "1000").status == 124)
+    check(bare("timeout", "-s", "INT", "--preserve-status", "0.5", SLUICE, "run", "--", "sleep", "1000").status == 130)
+
+
+@case
+def killed_outright_nothing_is_left():
+    p = start("--", *daemons("time.sleep(1000)"))
+    pids = line_of(p).split()
+    check(not any(map(gone, pids)), pids)
+    p.kill()
+    check(p.wait(WAIT) == -signal.SIGKILL)
+    wait_for(lambda: all(map(gone, pids)), "left behind")
+
+
+# ---- terminals ----
+
+
+class Terminal:
+    """A shell of the test's own on a pseudo terminal: a session leader that runs what it is told."""
+
+    def __init__(self, *argv):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execvp(argv[0], argv)
+        self.seen = ""
+
+    def expect(self, pattern):
+        end = time.monotonic() + WAIT
+        while True:
+            m = re.search(pattern, self.seen)
+            if m:
+                self.seen = self.seen[m.end():]
+                return m
+            left = end - time.monotonic()
+            check(left > 0 and select.select([self.fd], [], [], left)[0], f"no {pattern!r} in {self.seen!r}")
+            try:
+                text = os.read(self.fd, 4096).decode(errors="replace")
+            except OSError:
+                text = ""
+            check(text, f"closed, no {pattern!r} in {self.seen!r}")
+            self.seen += text
+
+    def send(self, text):
+        os.write(self.fd, text.encode())
+
+    def close(self):
+        os.close(self.fd)
+        end = time.monotonic() + WAIT
+        while os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+            if time.monotonic() > end:
+                os.kill(self.pid, signal.SIGKILL)
+            time.sleep(0.01)
+
+
+def bash():
+    t = Terminal("bash", "--norc", "--noprofile", "-i")
+    t.send("PS1='out''> '; PS2=; stty -echo\n")
+    t.expect("out> ")
+    return t
+
+
+@case
+def the_terminal_is_inherited():
+    t = bash()
+    t.send(f"{SLUICE} run -- sh -c 'tty; ps -o tpgid=,pgid= -p $$; stty size' ; tty\n")
+    name, front, group = t.expect(r"(/dev/pts/\d+)\s+(\d+)\s+(\d+)").groups()
+    check(front == group, (front, group))
+    t.expect(r"\d+ \d+\s+" + name)
+    t.close()
+
+
+@case
+def control_c_reaches_the_command_once_and_no_more():
+    t = bash()
+    program = ("import signal, time, sys\nn = 0\ndef note(s, f):\n    global n; n += 1; print('int', n, flush=True)\n"
+               "signal.signal(signal.SIGINT, note)\nprint('ready', flush=True)\nfor line in sys.stdin: print('line', n, flush=True)\n")
+    with open("ints.py", "w", encoding="utf-8") as f:
+        f.write(program)
+    t.send(f"{SLUICE} run -- python3 ints.py; echo status $?\n")
+    t.expect("ready")
+    for i in (1, 2, 3):
+        t.send("\x03")
+        t.expect(f"int {i}")
+        time.sleep(0.15)
+    t.send("x\n")
+    t.expect("line 3")
+    t.send("\x04")
+    t.expect("status 0")
+    t.expect("out> ")
+    t.send(f"{SLUICE} run -- sh -c 'echo ready; exec sleep 1000'\n")
+    t.expect("ready")
+    t.send("\x03")
+    t.expect("out> ")
+    t.send("echo status $?\n")
+    t.expect("status 130")
+    t.close()
+
+
+@case
+def a_shell_inside_has_job_control():
+    t = bash()
+    t.send(f"{SLUICE} run -- bash --norc --noprofile -i; echo status $?\n")
+    t.expect(r"bash[^\n]*[$#] ")
+    check("no job control" not in t.seen, t.seen)
+    t.send("PS1='in''> '\n")
+    t.expect("in> ")
+    t.send("stty -echo; cat\n")
+    t.send("one\n")  # comes back once cat has the terminal
+    t.expect("one\r\n")
+    t.send("\x1a")
+    t.expect(r"Stopped\s+cat")
+    t.expect("in> ")
+    t.send("fg\n")
+    t.send("two\n")
+    t.expect("two\r\n")
+    t.send("\x03")
+    t.expect("in> ")
+    t.send("exit 5\n")
+    t.expect(r"status 5")
+    t.expect("out> ")
+    t.close()
+
+
+@case
+def control_z_stops_and_fg_goes_on():
+    t = bash()
+    with open("stops.py", "w", encoding="utf-8") as f:
+        f.write("import signal, os, sys\nsignal.signal(signal.SIGCONT, lambda s, f: os.write(1, b'continued\\n'))\n"
+                "os.write(1, b'ready %d\\n' % os.getpid())\n"
+                "for line in sys.stdin: os.write(1, b'got ' + line.encode())\n")
+    t.send(f"{SLUICE} run -- python3 stops.py; echo status $?\n")
+    pid = t.expect(r"ready (\d+)").group(1)
+    t.send("\x1a")
+    t.expect(r"Stopped")
+    t.expect("out> ")
+    check(state_of(pid) == "T", state_of(pid))
+    t.send("fg\n")
+    t.expect("continued")
+    t.send("hello\n")
+    check("continued" not in t.expect("(?s)(.*)got hello").group(1), "continued twice")
+    t.send("\x04")
+    t.expect("out> ")
+    t.close()
+
+
+@case
+def a_command_that_stops_itself_stops_the_job():
+    t = bash()
+    t.send(f"{SLUICE} run -- sh -c 'echo here; kill -STOP $$; echo again; exit 3'\n")
+    t.expect("here")
+    t.expect("Stopped")
+    t.send("fg\n")
+    t.expect("again")
+    t.expect("out> ")
+    t.send("echo status $?\n")
+    t.expect("status 3")
+    t.send("true\n")
+    t.close()
+
+
+@case
+def a_dead_groups_terminal_is_given_back():
+    program = ("import os, signal; os.setpgid(0, 0); signal.signal(signal.SIGTTOU, signal.SIG_IGN); "
+               "os.tcsetpgrp(0, os.getpid()); os.kill(os.getpid(), 9)")
+    front = "import os; print('front', os.tcgetpgrp(0) == os.getpgrp())"
+    # the shell of a script has no job control and does not take the terminal back itself
+    t = Terminal("sh", "-c", f"{SLUICE} run -- python3 -c '{program.replace(chr(39), '')}'; python3 -c \"{front}\"")
+    t.expect("front True")
+    t.close()
+
+
+@case
+def a_hang_up_ends_a_session_leaders_command():
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(SLUICE, [SLUICE, "run", "--", "sh", "-c", "echo ready $$; exec sleep 1000"])
+    text = b""
+    while b"\n" not in text:
+        text += os.read(fd, 100)
+    command = re.search(rb"ready (\d+)", text).group(1).decode()
+    os.close(fd)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    check(status == 129, status)
+    check(gone(command))
+
+
+@case
+def forwarded_stop_without_a_terminal():
+    p = start("--", "sh", "-c", "echo ready; read x; echo $x", stdin=subprocess.PIPE,
+              process_group=0)  # the kernel stops nobody in an orphaned group
+    check(line_of(p) == "ready")
+    p.send_signal(signal.SIGTSTP)
+    wait_for(lambda: state_of(p.pid) == "T", "not stopped")
+    p.send_signal(signal.SIGCONT)
+    p.stdin.write("on\n")
+    p.stdin.flush()
+    check(line_of(p) == "on" and p.wait(WAIT) == 0)
+
+
+@case
+def stop_and_continue_inside_leaves_us_running():
+    d = sh("(sleep 0.2; kill -CONT $$) & kill -STOP $$; uname -n", "--name", "box")
+    check(d.out == "box\n", d)
+
+
+# ---- reports ----
+
+
+def with_status(*argv):
+    r, w = os.pipe()
+    d = run("--status-fd", str(w), *argv, pass_fds=[w])
+    os.close(w)
+    with os.fdopen(r) as f:
+        text = f.read()
+    check(text.endswith("\n") and text.count("\n") == 1, text)
+    return d, json.loads(text)
+
+
+@case
+def status_line_of_every_end():
+    d, s = with_status("--name", "box", "--", "sh", "-c", "uname; exit 4")
+    check(d.status == 4 and s["end"] == "exit" and s["exit_code"] == 4 and s["name"] == "box" and s["signal"] == 0, s)
+    check(s["notifications"] == 1 and s["denied"] == 0 and 0 < s["wall_ms"] < 20000 and s["max_rss_kib"] > 100, s)
+    _, s = with_status("--", "sh", "-c", "kill -9 $$")
+    check(s["end"] == "signal" and s["exit_code"] == 137 and s["signal"] == 9, s)
+    _, s = with_status("--quiet", "-t", "0.1", "sleep", "100")
+    check(s["end"] == "timeout" and s["exit_code"] == 124 and s["wall_ms"] >= 100, s)
+    for argv, status, text in ((["--", "/none"], 127, "exec: /none"), (["-r", "/none", "true"], 125, "read grant"),
+                               (["--name", "box"], 125, "no command"), (["--name", "box", "--nope"], 125, "no such flag"),
+                               (["--", "/dev/null"], 126, "exec")):
+        d, s = with_status(*argv)
+        check(d.status == status and s["end"] == "failed" and s["exit_code"] == status and text in s["error"], s)
+    d, s = with_status("--name", "box", "--", "/no/\x1b\"quote\\\n")
+    check(d.status == 127 and s["name"] == "box" and "quote" in s["error"], s)
+
+
+@case
+def status_descriptor_is_not_the_commands():
+    r, w = os.pipe()
+    d = sh(f"echo forged >&{w}", "--status-fd", str(w), pass_fds=[w])
+    os.close(w)
+    with os.fdopen(r) as f:
+        check("forged" not in f.read() and d.status != 0, d)
+    d = sh("echo out", "--status-fd", "1")
+    check(d.out.splitlines()[0] == "out" and json.loads(d.out.splitlines()[1])["end"] == "exit", d)
+
+
+@case
+def statistics():
+    d = sh("uname; uname; exit 6", "--stats")
+    check(d.status == 6 and d.out == "Linux\nLinux\n", d)
+    check(re.search(r"^sluice: \S+: 2 calls supervised, 0 denied, in [\d.]+ of [\d.]+ ms \([\d.]+ %\)$", d.err, re.M), d)
+    row = re.search(r"^uname +2 +0 +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)%$", d.err, re.M)
+    check(row and 0 < float(row.group(1)) <= float(row.group(2)) <= float(row.group(3)) * 1.13, d)
+    check(sh("uname", "--stats=s.json").err == "")
+    with open("s.json", encoding="utf-8") as f:
+        s = json.load(f)
+    check(s["run"]["end"] == "exit" and s["notifications"] == 1, s)
+    calls = {c["name"]: c for c in s["calls"]}
+    check(calls["uname"]["count"] == 1 and calls["uname"]["p50_us"] > 0 and calls["uname"]["supervised_us"] > 0, s)
+    check(s["handlers"][0]["name"] == "uname" and s["handlers"][0]["builtin"], s)
+    check(sh("uname", "--stats", "s.txt").err == "")
+    with open("s.txt", encoding="utf-8") as f:
+        check(re.search(r"^uname +1 ", f.read(), re.M))
+    d = run("--stats", "echo", "s.txt")
+    check(d.out == "s.txt\n" and "calls supervised" in d.err, d)
+
+
+@case
+def traces():
+    d = run("--trace", "-", "uname")
+    check(re.search(r"^\d+ uname .*= 0 \(continue by sluice, [\d.]+ us\)$", d.err, re.M), d)
+    check(sh("uname; uname", "--trace=t.json").err == "")
+    with open("t.json", encoding="utf-8") as f:
+        events = json.load(f)
+    calls = [e for e in events if e["ph"] == "X"]
+    check([e["name"] for e in calls] == ["uname", "uname"], events)
+    check(all(e["dur"] > 0 and e["ts"] > 0 and e["tid"] > 0 and e["args"]["verdict"] for e in calls), calls)
+    check(calls[0]["ts"] + calls[0]["dur"] <= calls[1]["ts"], calls)
+
+
+@case
+def verbose_says_start_and_end():
+    d = run("--verbose", "--name", "box", "true")
+    check(re.fullmatch(r"sluice: box: true: process \d+\n"
+                       r"sluice: box: exit, exit status 0, after [\d.]+ s, \d+ calls supervised, \d+ denied\n", d.err), d)
+
+
+# ---- plugins ----
+
+
+@case
+def a_plugin_counts_calls():
+    d = sh("uname; uname", "--plugin", PLUGINS["plugin_count"] + ":uname")
+    check("plugin_count: uname: 2 calls, 0 refused\n" in d.err and d.status == 0, d)
+    out = os.path.abspath("counts")
+    d = sh("cat /etc/passwd", "--plugin", f"{PLUGINS['plugin_count']}:{out}=openat", "-r/", "--plugin",
+           PLUGINS["bad_plugin"] + ":deny:uname")
+    check(d.status == 0 and not d.err, d)
+    with open(out, encoding="utf-8") as f:
+        m = re.fullmatch(r"plugin_count: openat: (\d+) calls, 0 refused\n", f.read())
+    check(m and int(m.group(1)) > 2)
+    shutil.copy(PLUGINS["plugin_count"], "here.so")
+    check("uname: 1 calls" in run("--plugin", "here.so:uname", "uname").err, "a name without a slash")
+
+
+@case
+def handlers_of_a_plugin_decide():
+    probe = "import os; print(os.mkdir('made'))"
+    check(run("python3", "-c", probe).status == 0)
+    os.rmdir("made")
+    d = run("--plugin", PLUGINS["bad_plugin"] + ":deny:mkdir", "python3", "-c", probe)
+    check(d.status == 1 and os.strerror(errno.EDOM) in d.err, d)
+
+
+@case
+def refused_plugins():
+    bad = PLUGINS["bad_plugin"]
+    for spec, text, hint in (
+            (PLUGINS["bad_abi"], "--plugin: .*bad_abi.so: plugin ABI 2, this sluice has 1", "this version's headers"),
+            (PLUGINS["bad_symbol"], "--plugin: .*: no plugin: sluice_plugin_init is not defined", "sluice/plugin.h"),
+            (LIBRARY, "no plugin: sluice_plugin_abi is not defined", "sluice/plugin.h"),
+            ("/etc/passwd", "--plugin: /etc/passwd: ", None),
+            ("/", "--plugin: /: ", None),
+            (bad + ":refuse", "--plugin: .*: refused: not today", "try tomorrow"),
+            (bad + ":silent", "--plugin: .*: refused: Permission denied", None),
+            (bad + ":positive", "sluice_plugin_init returned 7", None),
+            (bad + ":null", "1 handlers at NULL", None),
+            (bad + ":close", r"handler 1 \(bad\): close: programs never retry", "SLUICE_INSIST"),
+            (bad + ":nonsense", r"handler 1 \(bad\): system call number -22", None),
+            (bad + ":ptrace", r"handler 1 \(bad\): ptrace: the policy denies", "allow"),
+            (PLUGINS["plugin_count"], "refused: no call is named", "plugin_count.so:openat"),
+            (PLUGINS["plugin_count"] + ":openx", "refused: openx: no such system call", "plugin_count.so"),
+            (PLUGINS["plugin_count"] + ":/no/such/x=openat", "refused: /no/such/x: No such file", None)):
+        error_is(run("--plugin", spec, "touch", "ran"), 125, text, hint)
+        check(not os.path.exists("ran"), spec)
+
+
+# ---- the runner ----
+
+
+def as_nobody(argv):
+    """Copy everything to where an ordinary user can reach it and go on as that user."""
+    d = tempfile.mkdtemp(prefix="sluice-nobody.")
+    os.chmod(d, 0o755)
+    os.mkdir(d + "/tmp")
+    os.chown(d + "/tmp", NOBODY, NOBODY)
+    copied = [shutil.copy(a, d) for a in [__file__] + argv]
+    for path in copied:  # the name that the loader looks for
+        if ".so." in path:
+            os.symlink(path, path[:path.index(".so.") + 5])
+    env = {**os.environ, "TMPDIR": d + "/tmp", "HOME": d + "/tmp"}
+    status = subprocess.call(["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--inh-caps=-all",
+                              sys.executable, "-B", *copied], env=env, cwd=d + "/tmp")
+    shutil.rmtree(d)
+    return status
+
+
+def main(argv):
+    global SLUICE, LIBRARY
+    wanted = argv[argv.index("--") + 1:] if "--" in argv else []
+    argv = argv[:argv.index("--")] if "--" in argv else argv
+    if argv[0] == "--as-nobody":
+        argv = argv[1:]
+        if os.geteuid() == 0:
+            return as_nobody(argv)
+    argv = list(map(os.path.abspath, argv))
+    SLUICE, LIBRARY = argv[0], argv[1]
+    for path in argv[2:]:
+        PLUGINS[os.path.basename(path)[:-3]] = path
+    os.environ["PATH"] = "/usr/local/bin:/usr/bin:/bin"
+    os.environ["LC_ALL"] = "C"
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        os.environ.pop(name, None)
+    failed = 0
+    with tempfile.TemporaryDirectory(prefix="sluice-cli.") as work:
+        os.chdir(work)
+        for c in CASES:
+            if wanted and c.__name__ not in wanted:
+                continue
+            try:
+                c()
+                print(f"[       OK ] {c.__name__}", flush=True)
+            except Exception:
+                traceback.print_exc(file=sys.stdout)
+                print(f"[  FAILED  ] {c.__name__}", flush=True)
+                failed += 1
+        os.chdir("/")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
