@@ -2,7 +2,7 @@
 /*
  * Folders are layers and includes only go down:
  *
- *	util < sys < policy < task < engine, confine < builtin < sandbox          cli: util and the public headers only
+ *	util < sys < policy < task < tree < engine, confine < builtin < sandbox          cli: util and the public headers only
  *
  * engine and confine do not know each other, and no built-in knows another. libseccomp is included in confine/ only, liburing in engine/ only,
  * ck in engine/ and task/ only; a public header includes no internal one. Reads the #include lines of src/ and include/.
@@ -27,10 +27,11 @@ static const struct layer layers[] = {
 	{ "sys", " sys util " },
 	{ "policy", " policy sys util " },
 	{ "task", " task policy sys util " },
-	{ "engine", " engine task policy sys util " },
-	{ "confine", " confine task policy sys util " },
-	{ "builtin", " builtin engine confine task policy sys util " },
-	{ "sandbox", " sandbox builtin engine confine task policy sys util " },
+	{ "tree", " tree task policy sys util " },
+	{ "engine", " engine tree task policy sys util " },
+	{ "confine", " confine tree task policy sys util " },
+	{ "builtin", " builtin engine confine tree task policy sys util " },
+	{ "sandbox", " sandbox builtin engine confine tree task policy sys util " },
 	{ "cli", " cli util " },
 };
 

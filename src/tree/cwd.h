@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Virtual working directories.
+ *
+ * The kernel's own working directory of a task is of no use under a view. What stands in its place must be shared by the threads of a
+ * process, copied by fork at that very moment and kept over exec, without a trap on any of these. One thing that the kernel treats like that, and that
+ * can be set from outside, is a resource limit: RLIMIT_RTTIME bounds real-time tasks only, and above 2^62 microseconds it bounds nothing at all.
+ * So the soft limit of a process holds the number of its working directory in this table. (The task itself is refused that limit by the filter.)
+ *
+ * A process that was never moved has the number 0: the directory where the command started. A directory stays in the table as long as some
+ * process may have it; when the table is full, those that no process has are dropped.
+ * Any engine thread. A lock guards the table; it is held for a few instructions, but at a sweep.
+ */
+#ifndef SLUICE_TREE_CWD_H
+#define SLUICE_TREE_CWD_H
+
+#include <sys/types.h>
+
+struct cwd_table;
+
+/* @initial: O_PATH descriptor of the first directory (consumed). NULL: memory is short. */
+struct cwd_table *cwd_table_new(int initial);
+struct cwd_table *cwd_table_free(struct cwd_table *t);
+
+/* Descriptor (O_PATH, the caller's) of the working directory of process @pid. -ESRCH, -EMFILE ... */
+int cwd_get(struct cwd_table *t, pid_t pid);
+/* Move @pid to @fd (O_PATH, consumed). -ENFILE: too many directories are in use at a time. */
+int cwd_set(struct cwd_table *t, pid_t pid, int fd);
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tree that a sandbox sees: a root directory of the host and host files or directories mounted at virtual paths.
+ *
+ * Constant once it is made, so any thread may read it. A mount point need not exist in the tree below it: missing directories on the way to it are
+ * taken from an empty skeleton, so that the mount can be reached, and its parent can be listed.
+ *
+ * Which directory holds a mount point is known by the directory's identity (device, inode) and not by its text, so a mount is found by whatever path
+ * leads there, and stays where it is when a directory above it is renamed.
+ */
+#ifndef SLUICE_TREE_VIEW_H
+#define SLUICE_TREE_VIEW_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <sluice/error.h>
+
+struct view;
+
+struct view_mount {
+	char *at;   /* virtual path: absolute, no "..", no trailing slash but for "/" */
+	char *host; /* real path of what is mounted, as the kernel prints it */
+	int fd;	    /* O_PATH descriptor of it */
+	dev_t dev;  /* identity of it */
+	ino_t ino;
+	bool directory;
+	bool read_only;
+	bool skeleton; /* made up: not one of the caller's */
+	/* the directory that holds the mount point; unused for the root */
+	int in_fd;
+	dev_t in_dev;
+	ino_t in_ino;
+	const char *name; /* in that directory; points into at */
+	int in_mount;	  /* the mount that it belongs to; -1: this is the root */
+};
+
+struct view_spec {
+	const char *at;	  /* virtual path */
+	const char *host; /* host path, relative ones from the caller's working directory */
+	bool read_only;
+	bool optional; /* skipped in silence where @host does not exist */
+};
+
+/*
+ * Make a view of root @root with @mounts on it, in the order of their virtual paths' depth. @skeleton: an empty directory of ours (borrowed descriptor)
+ * where missing parents are made. -ENOENT, -ENOTDIR, -EACCES, -ENOMEM, -EINVAL (a virtual path that is not absolute or has "..", two mounts at one
+ * place); @err names the mount.
+ */
+int view_new(const struct view_spec *root, const struct view_spec *mounts, size_t n, int skeleton,
+	     struct view **ret, struct sluice_error *err);
+struct view *view_free(struct view *v);
+
+size_t view_count(const struct view *v);
+const struct view_mount *view_mount(const struct view *v, int index);
+
+/* The mount at entry @name of the directory with that identity, or -1. */
+int view_cross(const struct view *v, dev_t dev, ino_t ino, const char *name);
+/* Does the directory lie on the way to a mount point (so that a path below it may cross one)? */
+bool view_leads_to_mounts(const struct view *v, dev_t dev, ino_t ino);
+/* The mount that the file behind @fd belongs to, by where it lies; -1: to none. */
+int view_mount_of(const struct view *v, int fd);
+/*
+ * The virtual path of the file behind @fd, NUL-terminated. Returns its length; -ENOENT it was removed; -EXDEV it lies outside of the view;
+ * -ENAMETOOLONG.
+ */
+ssize_t view_path(const struct view *v, int fd, char *buf, size_t size);
+/*
+ * The mount that a path without "." and ".." and symbolic links leads into, and the rest of it (no leading slash, may be ""). @path is absolute.
+ */
+int view_split(const struct view *v, const char *path, const char **ret_rest);
+
+#endif

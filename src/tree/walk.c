@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "tree/walk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "task/procfs.h"
+#include "tree/view.h"
+
+#define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
+
+/* What a step returns beside 0 (the end) and an errno for the task; no errno of the kernel is as large. */
+#define WALK_ON (-5000)	   /* the next component */
+#define WALK_AGAIN (-5001) /* the same one: it was changed while it was looked at */
+
+struct walker {
+	const struct task *task;
+	const struct walk_from *from;
+	struct walk_end *end;
+	int at;			 /* O_PATH descriptor of the directory reached so far; owned */
+	struct stat at_st;	 /* of it; valid with a view */
+	int mount;		 /* of it; -1 not known or none */
+	unsigned links;		 /* symbolic links followed */
+	char rest[PATH_MAX * 2]; /* what is still to be walked */
+};
+
+/* One component of the path, while it is walked. */
+struct step {
+	char name[NAME_MAX + 1];
+	bool last, slash; /* nothing follows it; a slash does */
+	int fd;		  /* O_PATH descriptor of it, a symbolic link not followed; -1 */
+	struct stat st;	  /* of fd */
+};
+
+static int open_path(int dirfd, const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags | O_PATH | O_CLOEXEC, .resolve = resolve };
+	int fd;
+
+	do
+		fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
+	while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+static int dup_high(int fd)
+{
+	int r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+
+	return r < 0 ? -errno : r;
+}
+
+static int walk_on(int r)
+{
+	return r < 0 ? r : WALK_ON;
+}
+
+/* ---- where the walk is ---- */
+
+/* Go to directory @fd (consumed), which belongs to @mount. */
+static int walk_to(struct walker *w, int fd, int mount)
+{
+	if (fd < 0)
+		return fd;
+	if (w->at >= 0)
+		close(w->at);
+	w->at = fd;
+	w->mount = mount;
+	if (w->from->view && fstat(fd, &w->at_st) < 0)
+		return -errno;
+	return 0;
+}
+
+static int walk_to_root(struct walker *w)
+{
+	const struct view *v = w->from->view;
+
+	return v ? walk_to(w, dup_high(view_mount(v, 0)->fd), 0)
+		 : walk_to(w, open_path(AT_FDCWD, "/", O_DIRECTORY, 0), -1);
+}
+
+/* The mount of the directory reached, looked up where the walk began from a descriptor. */
+static int walk_mount(struct walker *w)
+{
+	if (w->mount < 0 && w->from->view)
+		w->mount = view_mount_of(w->from->view, w->at);
+	return w->mount;
+}
+
+/* The directory that the task starts a relative path from. */
+static int base_open(const struct task *t, const struct walk_from *from)
+{
+	if (from->dirfd == AT_FDCWD && from->cwd >= 0)
+		return dup_high(from->cwd);
+	return t ? task_open_dirfd(t, from->dirfd) : -EBADF;
+}
+
+/* Cut the first component off w->rest. Returns 1, or 0 when nothing but slashes is left. */
+static int walk_next(struct walker *w, struct step *s)
+{
+	char *at = w->rest + strspn(w->rest, "/");
+	size_t n = strcspn(at, "/"), slashes;
+
+	if (!n)
+		return 0;
+	if (n > NAME_MAX)
+		return -ENAMETOOLONG;
+	memcpy(s->name, at, n);
+	s->name[n] = '\0';
+	slashes = strspn(at + n, "/");
+	s->slash = slashes > 0;
+	s->last = at[n + slashes] == '\0';
+	memmove(w->rest, at + n, strlen(at + n) + 1);
+	return 1;
+}
+
+/* Go on with @target in front of what is left. */
+static int walk_push(struct walker *w, const char *target)
+{
+	size_t n = strlen(target), left = strlen(w->rest);
+
+	if (++w->links > SYMLINKS_MAX)
+		return -ELOOP;
+	if (!n)
+		return -ENOENT;
+	if (n + left + 1 > sizeof(w->rest))
+		return -ENAMETOOLONG;
+	memmove(w->rest + n, w->rest, left + 1);
+	memcpy(w->rest, target, n);
+	return w->rest[0] == '/' ? walk_to_root(w) : 0;
+}
+
+/* ---- the end ---- */
+
+/* The walk ends at @fd (consumed), which has no name. */
+static int end_without_name(struct walker *w, int fd, int mount)
+{
+	struct walk_end *e = w->end;
+
+	if (fd < 0)
+		return fd;
+	e->fd = fd;
+	e->mount = mount < 0 && w->from->view ? view_mount_of(w->from->view, fd) : mount;
+	return fstat(fd, &e->st) < 0 ? -errno : 0;
+}
+
+/* The walk ends at component @s, whose descriptor (or -1) is taken, in the directory reached. */
+static int end_at(struct walker *w, struct step *s)
+{
+	struct walk_end *e = w->end;
+
+	if (s->fd >= 0 && s->slash && !S_ISDIR(s->st.st_mode))
+		return -ENOTDIR;
+	e->fd = s->fd;
+	e->st = s->st;
+	s->fd = -1;
+	if (!(w->from->flags & WALK_NAME)) {
+		/* who asks whether a mount is read-only wants names too, or looks by the descriptor */
+		e->mount = w->mount;
+		return 0;
+	}
+	e->mount = walk_mount(w);
+	memcpy(e->name, s->name, sizeof(e->name));
+	e->slash = s->slash;
+	e->dir = w->at;
+	w->at = -1;
+	return 0;
+}
+
+/* ---- one component ---- */
+
+static int walk_up(struct walker *w, const struct step *s)
+{
+	const struct view *v = w->from->view;
+	const struct view_mount *m = v ? view_mount(v, walk_mount(w)) : NULL;
+	int fd, mount = w->mount;
+
+	if (v && !m)
+		return -EACCES; /* a directory from outside of the view has no way up */
+	if (m && w->at_st.st_ino == m->ino && w->at_st.st_dev == m->dev) {
+		fd = dup_high(m->in_mount < 0 ? m->fd : m->in_fd);
+		mount = m->in_mount < 0 ? mount : m->in_mount;
+	} else {
+		fd = open_path(w->at, "..", O_DIRECTORY, 0);
+	}
+	return s->last ? end_without_name(w, fd, mount) : walk_on(walk_to(w, fd, mount));
+}
+
+/* The component is a mount point. */
+static int walk_down(struct walker *w, const struct step *s, int mount)
+{
+	const struct view_mount *m = view_mount(w->from->view, mount);
+
+	if (!m->directory && (!s->last || s->slash))
+		return -ENOTDIR;
+	return s->last ? end_without_name(w, dup_high(m->fd), mount)
+		       : walk_on(walk_to(w, dup_high(m->fd), mount));
+}
+
+/* Go on with a link's text. */
+static int walk_text(struct walker *w, const struct step *s)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(s->fd, "", target, sizeof(target) - 1);
+
+	if (n < 0)
+		return -errno;
+	target[n] = '\0';
+	return walk_on(walk_push(w, target));
+}
+
+/* "self" and "thread-self" of a procfs root name the task. */
+static int walk_self(struct walker *w, const struct step *s)
+{
+	char target[64];
+	pid_t pid;
+
+	if (!w->task || !procfs_counts_as_we(w->at))
+		return -EACCES;
+	pid = task_lookup_process(w->task);
+	if (pid < 0)
+		return pid;
+	if (s->name[0] == 's')
+		snprintf(target, sizeof(target), "%d", (int)pid);
+	else
+		snprintf(target, sizeof(target), "%d/task/%d", (int)pid, (int)w->task->tid);
+	return walk_on(walk_push(w, target));
+}
+
+/*
+ * A magic link in a process's directory. The kernel follows it once, to a descriptor by which nothing was opened yet; what is on
+ * procfs itself is walked to by name instead, so that it is looked at like any other way there.
+ */
+static int walk_magic(struct walker *w, const struct step *s)
+{
+	int fd;
+
+	if (w->from->view && !strcmp(s->name, "root"))
+		fd = dup_high(view_mount(w->from->view, 0)->fd);
+	else
+		fd = open_path(w->at, s->name, 0, 0);
+	if (fd < 0)
+		return fd;
+	if (procfs_has(fd) && !procfs_is_root(fd)) {
+		close(fd);
+		return walk_text(w, s);
+	}
+	if (++w->links > SYMLINKS_MAX) {
+		close(fd);
+		return -ELOOP;
+	}
+	return s->last ? end_without_name(w, fd, -1) : walk_on(walk_to(w, fd, -1));
+}
+
+static int walk_link(struct walker *w, struct step *s)
+{
+	int place;
+
+	if (s->last && !s->slash && w->from->flags & WALK_NOFOLLOW)
+		return end_at(w, s);
+	if (w->from->resolve & RESOLVE_NO_SYMLINKS)
+		return -ELOOP;
+	if (!procfs_has(s->fd))
+		return walk_text(w, s);
+	place = procfs_place(w->at);
+	if (place < 0)
+		return place;
+	if (place == PROCFS_PROCESS)
+		return w->from->resolve & RESOLVE_NO_MAGICLINKS ? -ELOOP : walk_magic(w, s);
+	if (place == PROCFS_ROOT && (!strcmp(s->name, "self") || !strcmp(s->name, "thread-self")))
+		return walk_self(w, s);
+	return walk_text(w, s);
+}
+
+/* A file that is no link. What a directory on procfs holds is looked at when it is opened. */
+static int walk_file(struct walker *w, struct step *s)
+{
+	int place, fd;
+
+	if (S_ISDIR(s->st.st_mode)) {
+		if (s->last)
+			return end_at(w, s);
+		fd = s->fd;
+		s->fd = -1;
+		return walk_on(walk_to(w, fd, w->mount));
+	}
+	if (!s->last)
+		return -ENOTDIR;
+	place = procfs_has(s->fd) ? procfs_place(w->at) : PROCFS_GENERAL;
+	return place < 0 ? place : end_at(w, s);
+}
+
+static int walk_step(struct walker *w, struct step *s)
+{
+	const struct view *v = w->from->view;
+	int mount;
+
+	s->fd = -1;
+	if (!strcmp(s->name, "."))
+		return s->last ? end_without_name(w, dup_high(w->at), w->mount) : WALK_ON;
+	if (!strcmp(s->name, ".."))
+		return walk_up(w, s);
+	mount = v ? view_cross(v, w->at_st.st_dev, w->at_st.st_ino, s->name) : -1;
+	if (mount >= 0)
+		return walk_down(w, s, mount);
+	s->fd = open_path(w->at, s->name, O_NOFOLLOW, 0);
+	if (s->fd == -ENOENT && s->last && w->from->flags & WALK_NAME) {
+		s->fd = -1;
+		memset(&s->st, 0, sizeof(s->st));
+		return end_at(w, s);
+	}
+	if (s->fd < 0)
+		return s->fd;
+	if (fstat(s->fd, &s->st) < 0)
+		return -errno;
+	return S_ISLNK(s->st.st_mode) ? walk_link(w, s) : walk_file(w, s);
+}
+
+/* All of the path. */
+static int walk_components(struct walker *w)
+{
+	struct step s;
+	int r;
+
+	for (;;) {
+		r = walk_next(w, &s);
+		if (r < 0)
+			return r;
+		if (r == 0) /* only slashes: the directory itself */
+			return end_without_name(w, dup_high(w->at), w->mount);
+		r = walk_step(w, &s);
+		if (s.fd >= 0)
+			close(s.fd);
+		if (r != WALK_ON)
+			return r;
+	}
+}
+
+static int walk_slowly(const struct task *t, const struct walk_from *from, struct walk_end *end)
+{
+	struct walker w = { .task = t, .from = from, .end = end, .at = -1, .mount = -1 };
+	int r;
+
+	snprintf(w.rest, sizeof(w.rest), "%s", from->path);
+	if (w.rest[0] == '/')
+		r = walk_to_root(&w);
+	else
+		r = walk_to(&w, base_open(t, from), -1);
+	if (r == 0)
+		r = walk_components(&w);
+	if (w.at >= 0)
+		close(w.at);
+	return r;
+}
+
+/* ---- the common way ---- */
+
+/* Is @path free of what the kernel would take differently: "..", "." and doubled slashes count too, so that its text can be compared? */
+static bool is_plain(const char *path)
+{
+	for (const char *c = path; *c;) {
+		size_t n = strcspn(c, "/");
+
+		if (!n && c != path)
+			return false; /* a doubled or a final slash */
+		if ((n == 1 && c[0] == '.') || (n == 2 && c[0] == '.' && c[1] == '.'))
+			return false;
+		c += n;
+		c += *c == '/';
+		if (!*c && c[-1] == '/' && c != path + 1)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Let the kernel walk from @base when it can't meet anything but plain files there. Returns 1 when it could, 0 when not.
+ */
+static int kernel_walk(int base, const char *path, int mount, const struct walk_from *from,
+		       struct walk_end *end)
+{
+	int fd = open_path(base, path, from->flags & WALK_NOFOLLOW ? O_NOFOLLOW : 0,
+			   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+
+	if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES || fd == -ENAMETOOLONG)
+		return fd;
+	if (fd < 0)
+		return 0;
+	if (procfs_has(fd)) {
+		close(fd);
+		return 0;
+	}
+	end->fd = fd;
+	end->mount = mount;
+	return fstat(fd, &end->st) < 0 ? -errno : 1;
+}
+
+static int walk_quickly(const struct task *t, const struct walk_from *from, struct walk_end *end)
+{
+	const struct view *v = from->view;
+	const char *rest;
+	struct stat st;
+	int base, mount, r;
+
+	if (!v || from->flags & WALK_NAME || from->resolve || !from->path[0] ||
+	    !is_plain(from->path))
+		return 0;
+	if (from->path[0] == '/') {
+		mount = view_split(v, from->path, &rest);
+		if (!*rest)
+			return 0;
+		return kernel_walk(view_mount(v, mount)->fd, rest, mount, from, end);
+	}
+	base = base_open(t, from);
+	if (base < 0)
+		return base;
+	r = fstat(base, &st) < 0 ? -errno : 0;
+	if (r == 0 && !view_leads_to_mounts(v, st.st_dev, st.st_ino))
+		r = kernel_walk(base, from->path, -1, from, end);
+	close(base);
+	return r;
+}
+
+static int walk_empty(const struct task *t, const struct walk_from *from, struct walk_end *end)
+{
+	struct walker w = { .task = t, .from = from, .end = end, .at = -1, .mount = -1 };
+
+	return end_without_name(&w, base_open(t, from), -1);
+}
+
+int walk(const struct task *t, const struct walk_from *from, struct walk_end *ret)
+{
+	int r;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->fd = ret->dir = ret->mount = -1;
+	if (!from->path[0]) {
+		r = from->flags & WALK_EMPTY ? walk_empty(t, from, ret) : -ENOENT;
+	} else {
+		r = walk_quickly(t, from, ret);
+		if (r >= 0)
+			r = r ? 0 : walk_slowly(t, from, ret);
+	}
+	if (r == 0 && ret->fd >= 0 && !(from->flags & WALK_PROC) && procfs_has(ret->fd))
+		r = -EACCES;
+	if (r < 0)
+		walk_end_close(ret);
+	return r;
+}
+
+void walk_end_close(struct walk_end *e)
+{
+	if (e->fd >= 0)
+		close(e->fd);
+	if (e->dir >= 0)
+		close(e->dir);
+	e->fd = e->dir = -1;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a path of the stopped task to the file that it names, in the host's tree or in a view.
+ *
+ * Resolved once, to descriptors; everything is then done by these. A path that meets no symbolic link, no ".." and no mount point is left to the kernel in one
+ * call. Any other is walked component by component on O_PATH descriptors: what the kernel would do for us differs from what it
+ * does for the task at the root, at mount points, at /proc/self and at magic links. Any engine thread; nothing is kept.
+ */
+#ifndef SLUICE_TREE_WALK_H
+#define SLUICE_TREE_WALK_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "task/task.h"
+
+struct view;
+
+enum walk_flags {
+	WALK_NOFOLLOW = 1u << 0, /* a symbolic link at the end is meant itself */
+	WALK_NAME =
+		1u
+		<< 1, /* the directory and the name at the end are wanted too, also where nothing is there */
+	WALK_EMPTY = 1u << 2, /* an empty path names the base itself */
+	WALK_PROC = 1u << 3,  /* the policy lets the task read procfs; else all there is EACCES */
+};
+
+struct walk_from {
+	const struct view *view; /* NULL: the host's own tree */
+	int dirfd;		 /* the task's descriptor, or AT_FDCWD */
+	int cwd; /* O_PATH descriptor of its virtual working directory, borrowed; -1: the one that the kernel knows */
+	const char *path; /* private copy */
+	uint32_t flags;	  /* enum walk_flags */
+	uint64_t resolve; /* RESOLVE_* of openat2 */
+};
+
+/* What is at the end. Descriptors are O_PATH and the caller's: walk_end_close. */
+struct walk_end {
+	int fd;	 /* the file; -1: nothing is there, which only WALK_NAME allows */
+	int dir; /* with WALK_NAME: the directory that holds it, -1 where the end has no name (a root, "..", a magic link) */
+	char name[NAME_MAX + 1]; /* in that directory */
+	bool slash;		 /* a slash follows the name */
+	int mount; /* of the view, of what is at the end (or would be); -1: outside of it, or no view */
+	struct stat st; /* of fd */
+};
+
+/* Returns 0 or the errno that the task's own call would have given. */
+int walk(const struct task *t, const struct walk_from *from, struct walk_end *ret);
+void walk_end_close(struct walk_end *e);
+
+#endif
