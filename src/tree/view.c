@@ -432,8 +432,7 @@ static unsigned depth(const struct view_spec *s)
 
 static int by_depth(const void *a, const void *b)
 {
-	unsigned x = depth(*(const struct view_spec *const *)a);
-	unsigned y = depth(*(const struct view_spec *const *)b);
+	unsigned x = depth(a), y = depth(b);
 
 	return (x > y) - (x < y);
 }
@@ -441,17 +440,16 @@ static int by_depth(const void *a, const void *b)
 static int add_specs(struct view *v, const struct view_spec *mounts, size_t n,
 		     struct sluice_error *err)
 {
-	_cleanup_free_ const struct view_spec **order =
-		malloc((n + 1) * sizeof(const struct view_spec *));
+	_cleanup_free_ struct view_spec *order = calloc(n + 1, sizeof(*order));
 	int r = 0;
 
 	if (!order)
 		return fail_errno(err, -ENOMEM, "mounts");
-	for (size_t i = 0; i < n; i++)
-		order[i] = &mounts[i];
+	if (n)
+		memcpy(order, mounts, n * sizeof(*order));
 	qsort(order, n, sizeof(*order), by_depth);
 	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_spec(v, order[i], err);
+		r = add_spec(v, &order[i], err);
 	return r;
 }
 
