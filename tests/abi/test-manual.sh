@@ -84,8 +84,13 @@ links_lead_somewhere() {
 	return $bad
 }
 
+hazards_are_listed() {
+	tests/hazard/list.sh >"$dir/list"
+	grep -q hazard_A1_ "$dir/list" && diff "$dir/list" <(grep '^|' docs/hazards.md)
+}
+
 for name in headers_have_functions map_names_what_headers_declare pages_name_what_headers_declare \
-	pages_have_synopsis_and_errors pages_have_aliases flags_are_documented pages_are_clean links_lead_somewhere; do
+	pages_have_synopsis_and_errors pages_have_aliases flags_are_documented pages_are_clean links_lead_somewhere hazards_are_listed; do
 	check $name
 done
 exit $failed
