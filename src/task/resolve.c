@@ -176,8 +176,11 @@ static int reopen(int fd, const struct step *s, const struct resolve_open *how)
  */
 static int walk_magic(struct walk *w, const struct step *s)
 {
-	int r, fd = sys_openat2(w->at, s->name, O_PATH, 0, 0);
+	int r, fd;
 
+	if (w->how->resolve & RESOLVE_NO_MAGICLINKS)
+		return -ELOOP;
+	fd = sys_openat2(w->at, s->name, O_PATH, 0, 0);
 	if (fd < 0)
 		return fd;
 	if (procfs_has(fd) && !procfs_is_root(fd)) {
@@ -300,7 +303,7 @@ static bool may_differ(int base, const struct resolve_open *how, int fd)
 
 	if (fd >= 0)
 		return procfs_has(fd);
-	if (how->resolve)
+	if (how->resolve & ~(uint64_t)RESOLVE_NO_MAGICLINKS)
 		return false;
 	if (fd != -ENOENT && fd != -ENOTDIR && fd != -EACCES)
 		return fd == -ELOOP;
@@ -313,6 +316,12 @@ static bool may_differ(int base, const struct resolve_open *how, int fd)
 static bool writes(uint64_t flags)
 {
 	return (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+}
+
+/* Asked with a directory that nobody has, so nothing can be opened. */
+static bool flags_refused(const struct resolve_open *how)
+{
+	return sys_openat2(-1, "x", how->flags, how->mode, how->resolve) == -EINVAL;
 }
 
 /* Our own domain grants more of /proc than the policy may. */
@@ -332,8 +341,8 @@ int resolve_open(const struct task *t, const struct resolve_open *how)
 	if (fd < 0)
 		return fd;
 	base = resolve_base(t, how);
-	if (base < 0 && base != AT_FDCWD)
-		return base;
+	if (base < 0 && base != AT_FDCWD) /* flags that don't go together come first */
+		return flags_refused(how) ? -EINVAL : base;
 	fd = sys_openat2(base, how->path, how->flags, how->mode,
 			 how->resolve | RESOLVE_NO_MAGICLINKS);
 	differs = may_differ(base, how, fd);
