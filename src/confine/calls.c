@@ -99,7 +99,8 @@ static const struct {
 
 /* Refused only for some arguments: see filter.c. */
 static const char conditional_names[] = "clone unshare ioctl personality socket socketpair sendto "
-					"sendmsg sendmmsg prlimit64";
+					"sendmsg sendmmsg prlimit64 setpriority ioprio_set "
+					"sched_setscheduler sched_setparam sched_setattr";
 /* Not there, as on a kernel that was built without them: programs have a way to do without. */
 static const char absent_names[] = "clone3 memfd_secret";
 

@@ -24,6 +24,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -40,6 +41,7 @@
 #ifndef TIOCLINUX
 #define TIOCLINUX 0x541C
 #endif
+#define LINUX_IOPRIO_WHO_PROCESS 1
 #ifndef MSG_FASTOPEN
 #define MSG_FASTOPEN 0x20000000
 #endif
@@ -94,6 +96,26 @@ static const struct condition conditions[] = {
 	{ "sendto", MSG_FASTOPEN, MSG_FASTOPEN, 3, EOPNOTSUPP },
 	{ "sendmsg", MSG_FASTOPEN, MSG_FASTOPEN, 2, EOPNOTSUPP },
 	{ "sendmmsg", MSG_FASTOPEN, MSG_FASTOPEN, 3, EOPNOTSUPP },
+};
+
+/*
+ * Acts on other processes of the same user, for which Landlock has no hook: the supervisor's limits (RLIMIT_CPU 1 would end it) and its share of the
+ * processors. Refused when each of the first @n of @arg is something else than what stands for the caller itself. All 64 bits are compared: a 0
+ * with other high bits is refused too. (sched_setaffinity stays: threads are pinned by number.)
+ */
+static const struct of_others {
+	const char *call;
+	unsigned n, arg[2];
+	uint64_t own[2];
+} others[] = {
+	{ "prlimit64", 2, { 0, 2 }, { 0, 0 } },
+	{ "setpriority", 1, { 0 }, { PRIO_PROCESS } },
+	{ "setpriority", 1, { 1 }, { 0 } },
+	{ "ioprio_set", 1, { 0 }, { LINUX_IOPRIO_WHO_PROCESS } },
+	{ "ioprio_set", 1, { 1 }, { 0 } },
+	{ "sched_setscheduler", 1, { 0 }, { 0 } },
+	{ "sched_setparam", 1, { 0 }, { 0 } },
+	{ "sched_setattr", 1, { 0 }, { 0 } },
 };
 
 /* Allowed for these values of the first argument only. */
@@ -188,18 +210,20 @@ static const struct allow_list *allow_list_of(int nr)
 	return NULL;
 }
 
-/*
- * prlimit64 of another process. Landlock has no hook there, and the kernel lets a task set the limits of every process of its user, those of the
- * supervisor too: RLIMIT_CPU 1 would end it. Compared in full, so that a 0 with other high bits is refused as well.
- */
-static int refuse_others_limits(scmp_filter_ctx ctx, const struct call_deny *deny)
+static int refuse_others(scmp_filter_ctx ctx, const struct call_deny *deny)
 {
-	int nr = syscall_number("prlimit64");
+	int r = 0;
 
-	if (!deny[nr].conditional)
-		return 0;
-	return seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, 2, SCMP_CMP(0, SCMP_CMP_NE, 0),
-				SCMP_CMP(2, SCMP_CMP_NE, 0));
+	for (size_t i = 0; r == 0 && i < N_OF(others); i++) {
+		const struct of_others *o = &others[i];
+		int nr = syscall_number(o->call);
+
+		if (deny[nr].conditional)
+			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, o->n,
+					     SCMP_CMP(o->arg[0], SCMP_CMP_NE, o->own[0]),
+					     SCMP_CMP(o->arg[1], SCMP_CMP_NE, o->own[1]));
+	}
+	return r;
 }
 
 static int deny_part(const struct call_deny *deny, struct part *part)
@@ -214,7 +238,7 @@ static int deny_part(const struct call_deny *deny, struct part *part)
 			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)deny[nr].error), nr, 0);
 	}
 	if (r == 0)
-		r = refuse_others_limits(ctx, deny);
+		r = refuse_others(ctx, deny);
 	for (size_t i = 0; r == 0 && i < N_OF(conditions); i++) {
 		const struct condition *c = &conditions[i];
 		int nr = syscall_number(c->call);

@@ -56,6 +56,8 @@ static int memory_writable(pid_t tid, uint64_t addr, size_t size)
 {
 	char path[40], line[512], perms[8];
 	unsigned long long lo, hi, at = addr, end = addr + size;
+	bool begins =
+		true; /* a line; a long file name goes on in the next piece, and says what its owner likes */
 	FILE *f;
 
 	if (end < addr)
@@ -65,6 +67,11 @@ static int memory_writable(pid_t tid, uint64_t addr, size_t size)
 	if (!f)
 		return errno == ENOENT ? -ESRCH : -EPERM;
 	while (at < end && fgets(line, sizeof(line), f)) {
+		bool skip = !begins;
+
+		begins = strchr(line, '\n') != NULL;
+		if (skip)
+			continue;
 		if (sscanf(line, "%llx-%llx %7s", &lo, &hi, perms) != 3 || hi <= at)
 			continue;
 		if (lo > at || perms[1] != 'w')

@@ -66,6 +66,8 @@ struct refusal {
 	unsigned flags;
 };
 
+static const char zeros[64];
+
 static const struct refusal refusals[] = {
 	{ "io_uring_setup", 425, { 1, 0 }, EPERM, 0 },
 	{ "io_uring_enter", 426, { -1 }, EPERM, 0 },
@@ -135,6 +137,15 @@ static const struct refusal refusals[] = {
 	{ "TIOCLINUX", SYS_ioctl, { -1, LINUX_TIOCLINUX }, EPERM, 0 },
 	{ "TIOCLINUX high", SYS_ioctl, { -1, HIGH_BITS | LINUX_TIOCLINUX }, EPERM, 0 },
 
+	{ "priority of another", SYS_setpriority, { PRIO_PROCESS, 0x7ffffff0, 0 }, EPERM, 0 },
+	{ "priority of a group", SYS_setpriority, { PRIO_PGRP, 0x7ffffff0, 0 }, EPERM, 0 },
+	{ "priority of our group", SYS_setpriority, { PRIO_PGRP, 0, 0 }, EPERM, ROOT_ONLY },
+	{ "priority of a user", SYS_setpriority, { PRIO_USER, 0x7ffffff0, 0 }, EPERM, 0 },
+	{ "ioprio of another", SYS_ioprio_set, { 1, 0x7ffffff0, 4 << 13 }, EPERM, 0 },
+	{ "ioprio of our group", SYS_ioprio_set, { 2, 0, 4 << 13 }, EPERM, 0 },
+	{ "scheduler of another", SYS_sched_setscheduler, { 0x7ffffff0, 0, P(zeros) }, EPERM, 0 },
+	{ "param of another", SYS_sched_setparam, { 0x7ffffff0, P(zeros) }, EPERM, 0 },
+	{ "attr of another", SYS_sched_setattr, { 0x7ffffff0, P(zeros), 0 }, EPERM, 0 },
 	{ "prlimit of another", SYS_prlimit64, { 1, RLIMIT_NOFILE, 1, 0 }, EPERM, 0 },
 	{ "prlimit high", SYS_prlimit64, { HIGH_BITS | 1, RLIMIT_NOFILE, 1, 0 }, EPERM, 0 },
 };
@@ -299,6 +310,10 @@ static int guest_allowed(const char *arg)
 		return 5;
 	if (prlimit(getppid(), RLIMIT_NOFILE, NULL, &lim) && errno != EPERM)
 		return 6;
+	if (setpriority(PRIO_PROCESS, 0, getpriority(PRIO_PROCESS, 0)) < 0 ||
+	    syscall(SYS_sched_setscheduler, 0, 0, zeros) < 0 ||
+	    syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 4) < 0)
+		return 8;
 	return ioctl(-1, TIOCGWINSZ, 0) < 0 && errno == EBADF ? 0 : 7;
 }
 
