@@ -245,6 +245,22 @@ static void kill_tree(struct init_shared *s)
 		kill_children(s);
 }
 
+/*
+ * Has the tree nobody left, the dead included? Whoever loses its parent becomes our child before that parent can be reaped, so no children
+ * means no descendants.
+ */
+static bool alone(void)
+{
+	return raw_call(SYS_waitid, P_ALL, 0, 0, WEXITED | WNOHANG | WNOWAIT | __WALL, 0) ==
+	       -ECHILD;
+}
+
+static void usage_of_all(struct init_shared *s)
+{
+	raw_call(SYS_getrusage, RUSAGE_CHILDREN, &s->event.usage, 0, 0, 0);
+	s->event.tree_gone = true;
+}
+
 static void reaped(struct init_shared *s, pid_t pid, int status)
 {
 	if (pid != s->command)
@@ -257,7 +273,11 @@ static void reaped(struct init_shared *s, pid_t pid, int status)
 	}
 	event_begin(s, LAUNCH_EXITED);
 	s->event.status = status;
-	copy_bytes(&s->event.usage, &s->usage, sizeof(s->usage));
+	if (alone())
+		usage_of_all(s);
+	else
+		copy_bytes(&s->event.usage, &s->usage, sizeof(s->usage));
+	s->tree_gone = s->event.tree_gone;
 	event_send(s, false);
 	s->killing = true;
 }
@@ -268,7 +288,7 @@ static void reap_all(struct init_shared *s)
 	uint64_t all = ~UINT64_C(0);
 	int status = 0;
 
-	for (;;) {
+	while (!s->tree_gone) {
 		long pid = raw_call(SYS_wait4, -1, &status,
 				    __WALL | (s->killing ? 0 : WNOHANG | WUNTRACED), &s->usage, 0);
 		bool was_killing = s->killing;
@@ -283,7 +303,7 @@ static void reap_all(struct init_shared *s)
 
 			s->killing = sig == SIGUSR1 || sig == SIGTERM;
 		}
-		if (s->killing && (!was_killing || !s->signal_scope))
+		if (s->killing && !s->tree_gone && (!was_killing || !s->signal_scope))
 			kill_tree(s);
 	}
 }
@@ -429,9 +449,11 @@ int init_main(void *shared)
 		close_all(s);
 		reap_all(s);
 	}
-	event_begin(s, LAUNCH_EMPTY);
-	raw_call(SYS_getrusage, RUSAGE_CHILDREN, &s->event.usage, 0, 0, 0);
-	event_send(s, false);
+	if (!s->tree_gone) {
+		event_begin(s, LAUNCH_EMPTY);
+		usage_of_all(s);
+		event_send(s, false);
+	}
 	for (;;)
 		raw_call(SYS_exit_group, 0, 0, 0, 0, 0);
 }

@@ -49,6 +49,7 @@ struct init_shared {
 	int children_fd;
 	char children[2048]; /* what it holds */
 	bool killing;
+	bool tree_gone; /* nobody is left, and that has been said */
 	struct launch_event event;
 	struct rusage usage;
 	union {

@@ -224,7 +224,7 @@ int launch_next_event(struct launch *l, struct launch_event *ret)
 {
 	int r = event_read(l->channel, ret, MSG_DONTWAIT, NULL);
 
-	if (r == 1 && ret->kind == LAUNCH_EMPTY)
+	if (r == 1 && ret->tree_gone)
 		l->empty = true;
 	return r;
 }
@@ -246,7 +246,7 @@ static bool drain(struct launch *l)
 	bool empty = false;
 
 	while (event_read(l->channel, &ev, 0, NULL) == 1)
-		empty |= ev.kind == LAUNCH_EMPTY;
+		empty |= ev.tree_gone;
 	return empty;
 }
 

@@ -63,6 +63,8 @@ struct launch_event {
 	uint32_t stage;
 	int32_t error;	/* positive errno */
 	int32_t status; /* as wait4 gives it */
+	/* nobody is left: usage is that of the whole tree, nothing comes after this event; of EXITED (then there is no EMPTY) and EMPTY */
+	bool tree_gone;
 	struct rusage usage;
 };
 
@@ -74,7 +76,7 @@ struct launch {
 	int listener;
 	int channel; /* SOCK_SEQPACKET: launch events; end of file: init is gone */
 	bool signal_scope;
-	bool empty;   /* LAUNCH_EMPTY has been read */
+	bool empty;   /* an event of tree_gone has been read */
 	void *memory; /* shared with init: see init.h; freed by launch_fini */
 	size_t memory_bytes;
 };

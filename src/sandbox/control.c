@@ -142,15 +142,14 @@ static void on_launch_event(struct sluice_sandbox *s, const struct launch_event 
 	case LAUNCH_EXITED:
 		command_exited(s, ev);
 		break;
-	case LAUNCH_EMPTY:
-		tree_gone(s, ev);
-		break;
 	case LAUNCH_STOPPED:
 		command_stopped(s, ev);
 		break;
 	default:
 		break;
 	}
+	if (ev->tree_gone)
+		tree_gone(s, ev);
 }
 
 /* Reap init and release what the launch holds; also kills what is left when init died before its time. */
@@ -169,11 +168,11 @@ static void on_channel(struct engine *e, void *userdata)
 {
 	struct sluice_sandbox *s = userdata;
 	struct launch_event ev;
-	int r;
+	int r = 0;
 
-	while ((r = launch_next_event(&s->launch, &ev)) == 1)
+	while (!s->launch.empty && (r = launch_next_event(&s->launch, &ev)) == 1)
 		on_launch_event(s, &ev);
-	if (r == 0)
+	if (!s->launch.empty && r == 0)
 		return;
 	engine_remove_source(e, s->channel_source);
 	launch_end(s);
