@@ -26,7 +26,9 @@ int cli_fail(const struct sluice_error *err);
 /* A subcommand: argv[0] is its name; returns the exit status. */
 typedef int (*cli_main_fn)(int argc, char *argv[]);
 int cli_run(int argc, char *argv[]);
-/* Its help, on stdout. */
+int cli_check(int argc, char *argv[]);
+/* Their help, on stdout. */
 void cli_run_help(void);
+void cli_check_help(void);
 
 #endif

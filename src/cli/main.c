@@ -17,6 +17,8 @@ static const struct command {
 	void (*help)(void);
 } commands[] = {
 	{ "run", "run a command in a sandbox", cli_run, cli_run_help },
+	{ "check", "what this kernel and container allow, and what to do about it", cli_check,
+	  cli_check_help },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

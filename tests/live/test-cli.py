@@ -241,7 +241,7 @@ def help_shows_every_flag_and_default():
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")
     top = sluice("--help")
-    check(top.status == 0 and " run " in top.out, top)
+    check(top.status == 0 and " run " in top.out and " check " in top.out, top)
     check(sluice("help").out == top.out)
     check(re.fullmatch(r"sluice \d+\.\d+\.\d+ \(libsluice \d+\.\d+\.\d+\)\n", sluice("--version").out))
     error_is(sluice("help", "rum"), 125, "rum: no such command", "lists them")
@@ -518,6 +518,8 @@ class Terminal:
     def __init__(self, *argv):
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a runner in the background ignores them
+            signal.signal(signal.SIGQUIT, signal.SIG_DFL)
             os.execvp(argv[0], argv)
         self.seen = ""
 
@@ -833,6 +835,60 @@ def refused_plugins():
         check(not os.path.exists("ran"), spec)
 
 
+# ---- check ----
+
+FEATURES = ["fs-refer", "fs-truncate", "net-tcp", "fs-ioctl-dev", "signal-scope", "abstract-unix-socket-scope"]
+
+
+def checked(d, status):
+    check(d.status == status and not d.err, d)
+    c = json.loads(d.out)
+    check(c["ok"] is (status == 0) and re.fullmatch(r"\d+\.\d+\.\d+", c["version"]), c)
+    names = [p["name"] for p in c["probes"]]
+    check(len(set(names)) == len(names) == 18 and all(f in names for f in FEATURES), names)
+    for p in c["probes"]:
+        check(set(p) == {"name", "state", "detail", "remedy"} and p["detail"], p)
+        check(p["state"] in ("yes", "no", "required") and (p["remedy"] == "") == (p["state"] == "yes"), p)
+    check(c["ok"] is all(p["state"] != "required" for p in c["probes"]), c)
+    return {p["name"]: p for p in c["probes"]}
+
+
+@case
+def check_says_what_is_there():
+    p = checked(sluice("check", "--json"), 0)
+    check(all(p[f]["state"] == "yes" for f in FEATURES + ["landlock", "sync-wake-up", "wait-killable", "addfd", "pidfd"]), p)
+    if os.environ.get("SLUICE_TEST_CONTAINER"):
+        check(p["io_uring"]["state"] == "no" and p["overlayfs"]["state"] == "no", p)
+        check("/proc/PID/mem" in p["memory-access"]["detail"], p)
+    else:
+        check(p["io_uring"]["state"] == p["user-namespaces"]["state"] == p["overlayfs"]["state"] == "yes", p)
+        check(p["memory-access"]["detail"] == "process_vm_readv", p)
+    d = sluice("check")
+    check(d.status == 0 and d.out.endswith("\nsandboxes can run\n"), d)
+    for name, probe in p.items():
+        word = "ok" if probe["state"] == "yes" else "missing"
+        check(re.search(rf"^{word} +{name} ", d.out, re.M), (name, d))
+    check(not [f for f in os.listdir(os.environ.get("TMPDIR", "/tmp")) if f.startswith("sluice-check.")], "left behind")
+
+
+@case
+def check_says_what_is_missing_inside_a_sandbox():
+    d = run("-r", "/", "-w", os.getcwd(), "--", SLUICE, "check", "--json", env={**os.environ, "TMPDIR": os.getcwd()})
+    p = checked(d, 1)
+    check(p["seccomp-notify"]["state"] == "required" and "already" in p["seccomp-notify"]["detail"], p)
+    check(p["user-namespaces"]["state"] == "no" and p["user-namespaces"]["remedy"], p)
+    text = run("-r", "/", "--", SLUICE, "check")
+    check(text.status == 1 and re.search(r"^MISSING +seccomp-notify .*\n +-> Linux", text.out, re.M), text)
+    check(text.out.endswith("\nsandboxes can't run without what is MISSING\n"), text)
+
+
+@case
+def check_refuses_what_it_does_not_know():
+    error_is(sluice("check", "all"), 125, "check: all: takes no arguments", r"sluice check \[--json\]")
+    error_is(sluice("check", "--jsn"), 125, "--jsn: no such flag", "did you mean --json")
+    check("--json" in sluice("check", "--help").out)
+
+
 # ---- the runner ----
 
 
@@ -867,6 +923,8 @@ def main(argv):
         PLUGINS[os.path.basename(path)[:-3]] = path
     os.environ["PATH"] = "/usr/local/bin:/usr/bin:/bin"
     os.environ["LC_ALL"] = "C"
+    for n in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):  # what the runner ignores, the commands would
+        signal.signal(n, signal.SIG_DFL)
     for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
         os.environ.pop(name, None)
     failed = 0
