@@ -96,7 +96,7 @@ static void fuzz_duration(const char *text)
 	if (!valid || !ms || !fraction) {
 		check_result(r, got, valid && ms, v * ms);
 	} else if (r == 0) {
-		CHECK(got >= (uint64_t)v * ms && got <= (uint64_t)v * ms + ms);
+		CHECK(got >= v * ms && got <= v * ms + ms);
 	} else {
 		CHECK(r == -ERANGE && (v + 1) * ms > UINT64_MAX);
 	}

@@ -29,7 +29,7 @@ static size_t trace_into_text(struct engine *e, const struct sluice_request *req
 
 static void check_chrome(void)
 {
-	json_t *all = json_loads(text, 0, NULL);
+	json_t *all = json_loads(text, JSON_ALLOW_NUL, NULL);
 
 	CHECK(all && json_array_size(all) == 2);
 	CHECK(json_string_value(
