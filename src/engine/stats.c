@@ -40,13 +40,18 @@ static json_t *handler_json(const struct chain *c, struct chain_handler *h, bool
 			 "slow", (int)atomic_load(&h->demoted));
 }
 
-static void chain_json(const struct engine *e, struct chain *c, json_t *calls, json_t *handlers)
+/* False when memory is short. */
+static bool chain_json(const struct engine *e, struct chain *c, json_t *calls, json_t *handlers)
 {
-	json_array_append_new(calls, call_json(e, c));
+	bool whole = json_array_append_new(calls, call_json(e, c)) == 0;
+
 	for (uint32_t i = 0; i < c->n_handlers; i++)
-		json_array_append_new(handlers, handler_json(c, &c->handlers[i], false));
+		whole &= json_array_append_new(handlers, handler_json(c, &c->handlers[i], false)) ==
+			 0;
 	for (uint32_t i = 0; i < c->n_observers; i++)
-		json_array_append_new(handlers, handler_json(c, &c->observers[i], true));
+		whole &= json_array_append_new(handlers, handler_json(c, &c->observers[i], true)) ==
+			 0;
+	return whole;
 }
 
 char *engine_stats_json(struct engine *e)
@@ -54,18 +59,19 @@ char *engine_stats_json(struct engine *e)
 	json_t *calls = json_array(), *handlers = json_array(), *all;
 	struct engine_counts n;
 	char *text = NULL;
+	bool whole = true;
 
 	engine_counts(e, &n);
 	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
 		if (e->dispatch->chains[nr])
-			chain_json(e, e->dispatch->chains[nr], calls, handlers);
+			whole &= chain_json(e, e->dispatch->chains[nr], calls, handlers);
 	}
 	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o}", "name", e->name,
 			"notifications", (json_int_t)n.notifications, "denied",
 			(json_int_t)n.denied, "dropped", (json_int_t)n.dropped, "workers",
 			(int)atomic_load(&e->n_workers), "takeovers", (json_int_t)n.takeovers,
 			"calls", calls, "handlers", handlers);
-	if (all)
+	if (all && whole)
 		text = json_dumps(all, JSON_COMPACT);
 	json_decref(all);
 	return text;
