@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "confine/confinement.h"
+#include "confine/verify.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
 
@@ -368,6 +369,112 @@ static int parts_link(struct part *parts, size_t n_parts, struct sock_fprog *ret
 	return 0;
 }
 
+/* ---- the program against what was asked for ---- */
+
+static bool is_in(const int *sorted, size_t n, int nr)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (sorted[i] == nr)
+			return true;
+	}
+	return false;
+}
+
+static uint32_t refusal(int error)
+{
+	return SECCOMP_RET_ERRNO | (uint32_t)error;
+}
+
+/* Arguments with which no condition refuses @nr: those of a call about the caller itself. */
+static void harmless(int nr, uint64_t args[6])
+{
+	memset(args, 0, 6 * sizeof(*args));
+	for (size_t i = 0; i < N_OF(others); i++) {
+		for (unsigned k = 0; syscall_number(others[i].call) == nr && k < others[i].n; k++)
+			args[others[i].arg[k]] = others[i].own[k];
+	}
+}
+
+static bool conditions_hold(const struct sock_fprog *prog, const struct call_deny *deny)
+{
+	uint64_t args[6];
+
+	for (size_t i = 0; i < N_OF(conditions); i++) {
+		const struct condition *c = &conditions[i];
+		int nr = syscall_number(c->call);
+
+		if (nr < 0 || !deny[nr].conditional)
+			continue;
+		harmless(nr, args);
+		args[c->arg] = c->value;
+		if (verify_run(prog, nr, args) != refusal(c->error))
+			return false;
+	}
+	return true;
+}
+
+static bool others_are_refused(const struct sock_fprog *prog, const struct call_deny *deny)
+{
+	uint64_t args[6];
+
+	for (size_t i = 0; i < N_OF(others); i++) {
+		const struct of_others *o = &others[i];
+		int nr = syscall_number(o->call);
+
+		if (!deny[nr].conditional)
+			continue;
+		harmless(nr, args);
+		for (unsigned k = 0; k < o->n; k++)
+			args[o->arg[k]] = o->own[k] + 1;
+		if (verify_run(prog, nr, args) != refusal(EPERM))
+			return false;
+	}
+	return true;
+}
+
+static bool list_holds(const struct sock_fprog *prog, const struct allow_list *list, int nr,
+		       uint32_t allowed)
+{
+	uint64_t args[6] = { 0 };
+
+	for (size_t i = 0; i < list->n; i++) {
+		args[0] = list->values[i];
+		if (verify_run(prog, nr, args) != allowed)
+			return false;
+	}
+	args[0] = 0x5a5a5a5a;
+	return verify_run(prog, nr, args) == refusal(list->error);
+}
+
+static bool call_holds(const struct sock_fprog *prog, int nr, const struct call_deny *deny,
+		       uint32_t allowed)
+{
+	const struct allow_list *list = deny->conditional ? allow_list_of(nr) : NULL;
+	uint64_t args[6] = { 0 };
+
+	if (list)
+		return list_holds(prog, list, nr, allowed);
+	if (deny->conditional)
+		harmless(nr, args);
+	else if (deny->error)
+		allowed = refusal(deny->error);
+	return verify_run(prog, nr, args) == allowed;
+}
+
+/* Every call is refused, trapped or allowed as it should be. */
+static bool program_holds(const struct sock_fprog *prog, const struct call_deny *deny,
+			  const int *notify, size_t n_notify)
+{
+	for (int nr = 0; nr < CALL_MAX; nr++) {
+		uint32_t allowed =
+			is_in(notify, n_notify, nr) ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW;
+
+		if (!call_holds(prog, nr, &deny[nr], allowed))
+			return false;
+	}
+	return conditions_hold(prog, deny) && others_are_refused(prog, deny);
+}
+
 int filter_compile(const struct call_deny *deny, const int *notify, size_t n_notify,
 		   struct sock_fprog *ret, struct sluice_error *err)
 {
@@ -377,6 +484,14 @@ int filter_compile(const struct call_deny *deny, const int *notify, size_t n_not
 
 	if (r == 0)
 		r = parts_link(parts, n_parts, ret);
+	if (r == 0 && !program_holds(ret, deny, notify, n_notify)) {
+		free(ret->filter);
+		*ret = (struct sock_fprog){ 0, NULL };
+		r = -EFAULT;
+	}
+	if (r ==
+	    -EFAULT) /* libseccomp failed inside, of which short memory is the one known reason */
+		r = -ENOMEM;
 	for (size_t i = 0; i < PARTS_MAX; i++)
 		free(parts[i].code);
 	return r < 0 ? fail_errno(err, r, "seccomp filter") : 0;

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An interpreter of seccomp programs, as far as libseccomp uses them.
+ *
+ * The compiled program is the only thing between a command and a denied call, so it is run once for each call before it is used: libseccomp
+ * (2.5.4) can return success with a program that lacks rules when memory is short. Pure; any thread.
+ */
+#include "confine/verify.h"
+
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#define ARCH_HERE AUDIT_ARCH_X86_64
+#else
+#define ARCH_HERE AUDIT_ARCH_AARCH64
+#endif
+
+static bool taken(const struct sock_filter *f, uint32_t a)
+{
+	switch (BPF_OP(f->code)) {
+	case BPF_JEQ:
+		return a == f->k;
+	case BPF_JGT:
+		return a > f->k;
+	case BPF_JGE:
+		return a >= f->k;
+	default: /* BPF_JSET */
+		return a & f->k;
+	}
+}
+
+static uint32_t load(const struct seccomp_data *data, uint32_t at)
+{
+	uint32_t word = 0;
+
+	if (at <= sizeof(*data) - sizeof(word))
+		memcpy(&word, (const char *)data + at, sizeof(word));
+	return word;
+}
+
+uint32_t verify_run(const struct sock_fprog *prog, int nr, const uint64_t args[6])
+{
+	struct seccomp_data data = { .nr = nr, .arch = ARCH_HERE };
+	uint32_t a = 0;
+
+	memcpy(data.args, args, sizeof(data.args));
+	for (size_t pc = 0; pc < prog->len; pc++) {
+		const struct sock_filter *f = &prog->filter[pc];
+
+		switch (f->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			a = load(&data, f->k);
+			break;
+		case BPF_ALU | BPF_AND | BPF_K:
+			a &= f->k;
+			break;
+		case BPF_JMP | BPF_JA:
+			pc += f->k;
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+		case BPF_JMP | BPF_JGT | BPF_K:
+		case BPF_JMP | BPF_JGE | BPF_K:
+		case BPF_JMP | BPF_JSET | BPF_K:
+			pc += taken(f, a) ? f->jt : f->jf;
+			break;
+		case BPF_RET | BPF_K:
+			return f->k;
+		default:
+			return SECCOMP_RET_KILL_THREAD;
+		}
+	}
+	return SECCOMP_RET_KILL_THREAD;
+}
