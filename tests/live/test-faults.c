@@ -300,7 +300,7 @@ static struct sluice_verdict crash_handle(struct sluice_request *req, void *user
 
 	(void)req;
 	if (how == SIGSEGV)
-		*(volatile int *)userdata = *(volatile int *)(uintptr_t)sluice_request_arg(req, 0);
+		*(volatile int *)(uintptr_t)(sluice_request_arg(req, 0) + 64) = 1; /* unmapped */
 	else if (how == SIGABRT)
 		abort();
 	else
