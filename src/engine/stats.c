@@ -3,6 +3,7 @@
  * What the engine counted, as JSON. Cold path; counters are read one by one, so a running engine's figures need not add up to the last digit.
  */
 #include <jansson.h>
+#include <stdlib.h>
 
 #include "engine/engine_internal.h"
 #include "util/histogram.h"
@@ -54,6 +55,20 @@ static bool chain_json(const struct engine *e, struct chain *c, json_t *calls, j
 	return whole;
 }
 
+/* Not json_dumps: jansson 2.14 goes on without a key for which its buffer could not grow. */
+static char *json_text(const json_t *all)
+{
+	size_t n = json_dumpb(all, NULL, 0, JSON_COMPACT);
+	char *text = n ? malloc(n + 1) : NULL;
+
+	if (!text || json_dumpb(all, text, n, JSON_COMPACT) != n) {
+		free(text);
+		return NULL;
+	}
+	text[n] = '\0';
+	return text;
+}
+
 char *engine_stats_json(struct engine *e)
 {
 	json_t *calls = json_array(), *handlers = json_array(), *all;
@@ -72,7 +87,7 @@ char *engine_stats_json(struct engine *e)
 			(int)atomic_load(&e->n_workers), "takeovers", (json_int_t)n.takeovers,
 			"calls", calls, "handlers", handlers);
 	if (all && whole)
-		text = json_dumps(all, JSON_COMPACT);
+		text = json_text(all);
 	json_decref(all);
 	return text;
 }
