@@ -81,6 +81,7 @@ static const struct guest_role roles[] = {
 /* ---- one deferral at a time ---- */
 
 struct later {
+	pthread_mutex_t lock; /* of d, where it is taken again and again */
 	struct sluice_deferral d;
 	struct sluice_verdict verdict;	/* to answer with */
 	struct sluice_verdict returned; /* by the handler; DEFER */
@@ -95,6 +96,7 @@ struct later {
 static void later_init(struct later *l)
 {
 	memset(l, 0, sizeof(*l));
+	pthread_mutex_init(&l->lock, NULL);
 	l->verdict = sluice_value(55);
 	l->returned = sluice_defer();
 	l->fd = -1;
@@ -113,6 +115,17 @@ static void later_await(struct later *l)
 	assert_int_equal(eventfd_read(l->taken_fd, &n), 0);
 }
 
+/* The right that was taken last. */
+static struct sluice_deferral later_right(struct later *l)
+{
+	struct sluice_deferral d;
+
+	pthread_mutex_lock(&l->lock);
+	d = l->d;
+	pthread_mutex_unlock(&l->lock);
+	return d;
+}
+
 static struct sluice_verdict later_verdict(const struct later *l)
 {
 	if (l->fd < 0)
@@ -123,8 +136,12 @@ static struct sluice_verdict later_verdict(const struct later *l)
 static struct sluice_verdict later_handle(struct sluice_request *req, void *userdata)
 {
 	struct later *l = userdata;
+	int r;
 
-	if (sluice_request_defer(req, &l->d) < 0)
+	pthread_mutex_lock(&l->lock);
+	r = sluice_request_defer(req, &l->d);
+	pthread_mutex_unlock(&l->lock);
+	if (r < 0)
 		return sluice_errno(EAGAIN);
 	if (l->twice)
 		l->retaken = sluice_request_defer(req, &(struct sluice_deferral){ 0 });
@@ -364,7 +381,7 @@ static void test_after_the_deadline(void **state)
 static void test_after_the_task_died(void **state)
 {
 	struct sluice_handler h;
-	struct sluice_deferral dead;
+	struct sluice_deferral right;
 	struct sluice_sandbox *s;
 	struct later l;
 	pid_t tid;
@@ -374,16 +391,18 @@ static void test_after_the_task_died(void **state)
 	h = defers(&l);
 	s = spawn_deferring(&h, 1, "killed-child", "");
 	later_await(&l); /* the child's call */
-	assert_int_equal(sluice_deferral_answer(&l.d, sluice_value(1)), 0);
+	right = later_right(&l);
+	assert_int_equal(sluice_deferral_answer(&right, sluice_value(1)), 0);
 	later_await(&l); /* its second one: now it is killed */
-	dead = l.d;
+	right = later_right(&l);
 	tid = l.tid;
 	kill(tid, SIGKILL);
 	while (kill(tid, 0) == 0)
 		usleep(1000);
-	assert_int_equal(sluice_deferral_answer(&dead, sluice_value(1)), -ENOENT);
+	assert_int_equal(sluice_deferral_answer(&right, sluice_value(1)), -ENOENT);
 	later_await(&l); /* the parent's */
-	assert_int_equal(sluice_deferral_answer(&l.d, sluice_value(55)), 0);
+	right = later_right(&l);
+	assert_int_equal(sluice_deferral_answer(&right, sluice_value(55)), 0);
 	assert_int_equal(finish(s), 0);
 	close(l.taken_fd);
 }
