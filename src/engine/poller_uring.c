@@ -111,14 +111,16 @@ static int uring_wait(struct poller *p, int64_t timeout_us, struct poller_event 
 	int r;
 
 	uring_arm_all(p);
+	tsan_ignore_begin();
 	r = io_uring_submit_and_wait_timeout(ring, &cqe, 1, timeout_us < 0 ? NULL : &ts, NULL);
-	if (r < 0 && r != -ETIME && r != -EINTR && r != -EAGAIN && r != -EBUSY)
-		return r;
-	while (n < max && io_uring_peek_cqe(ring, &cqe) == 0) {
+	if (r == -ETIME || r == -EINTR || r == -EAGAIN || r == -EBUSY)
+		r = 0;
+	while (r >= 0 && n < max && io_uring_peek_cqe(ring, &cqe) == 0) {
 		n += uring_take(p, cqe, &ret[n]);
 		io_uring_cqe_seen(ring, cqe);
 	}
-	return (int)n;
+	tsan_ignore_end();
+	return r < 0 ? r : (int)n;
 }
 
 const struct poller_ops poller_uring_ops = {
