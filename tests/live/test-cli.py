@@ -429,10 +429,10 @@ def what_the_command_leaves_is_killed():
 def signals_are_forwarded():
     for name in ("TERM", "INT", "HUP", "QUIT", "USR1", "USR2", "ALRM", "WINCH", "CONT"):
         p = start("--", "python3", "-c", f"""
-import signal, sys, os
+import signal, sys, os, time
 signal.signal(signal.SIG{name}, lambda n, f: (os.write(1, b"got %d\\n" % n), os._exit(9)))
 print("ready", flush=True)
-while True: signal.pause()""")
+while True: time.sleep(0.05)""")
         check(line_of(p) == "ready")
         p.send_signal(getattr(signal, "SIG" + name))
         check(p.wait(WAIT) == 9, name)
@@ -449,11 +449,11 @@ def an_unhandled_signal_ends_command_and_us():
 
 
 STUBBORN = ["python3", "-c", """
-import signal, os
+import signal, os, time
 def note(n, f): os.write(1, b"got\\n")
 for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(s, note)
 os.write(1, b"ready %d\\n" % os.getpid())
-while True: signal.pause()"""]
+while True: time.sleep(0.05)"""]
 
 
 @case
@@ -571,8 +571,27 @@ def the_terminal_is_inherited():
 @case
 def control_c_reaches_the_command_once_and_no_more():
     t = bash()
-    program = ("import signal, time, sys\nn = 0\ndef note(s, f):\n    global n; n += 1; print('int', n, flush=True)\n"
-               "signal.signal(signal.SIGINT, note)\nprint('ready', flush=True)\nfor line in sys.stdin: print('line', n, flush=True)\n")
+    # waits on the wake-up descriptor too: a signal that comes just before a read would only be seen after it
+    program = """import os, select, signal
+n = 0
+def note(s, f):
+    global n
+    n += 1
+    os.write(1, b"int %d\\n" % n)
+r, w = os.pipe()
+os.set_blocking(w, False)
+signal.set_wakeup_fd(w)
+signal.signal(signal.SIGINT, note)
+os.write(1, b"ready\\n")
+while True:
+    fds = select.select([0, r], [], [])[0]
+    if r in fds:
+        os.read(r, 100)
+    if 0 in fds:
+        if not os.read(0, 100):
+            break
+        os.write(1, b"line %d\\n" % n)
+"""
     with open("ints.py", "w", encoding="utf-8") as f:
         f.write(program)
     t.send(f"{SLUICE} run -- python3 ints.py; echo status $?\n")
