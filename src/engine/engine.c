@@ -67,21 +67,35 @@ static int engine_histograms(struct dispatch *d)
 	return 0;
 }
 
+static int engine_watch_doorbell(struct engine *e)
+{
+	int r = poller_new(&e->poller, POLLER_PPOLL);
+
+	if (r < 0)
+		return r;
+	e->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (e->doorbell < 0)
+		return -errno;
+	e->doorbell_slot = poller_add(e->poller, e->doorbell, POLLIN);
+	return e->doorbell_slot < 0 ? e->doorbell_slot : 0;
+}
+
 static int engine_init(struct engine *e, const struct engine_config *config)
 {
+	int r;
+
 	atomic_init(&e->refs, 1);
 	e->config = *config;
 	snprintf(e->name, sizeof(e->name), "%s", config->name);
 	e->config.name = e->name;
 	e->dispatch = config->dispatch;
-	e->listener = -1;
+	e->listener = e->listener_slot = -1;
 	e->timer_ns = UINT64_MAX;
 	e->recv_hangs = kernel_recv_hangs();
 	pthread_mutex_init(&e->runners_lock, NULL);
-	e->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (e->doorbell < 0)
-		return -errno;
-	return config->histograms ? engine_histograms(e->dispatch) : 0;
+	e->doorbell = -1;
+	r = engine_watch_doorbell(e);
+	return r == 0 && config->histograms ? engine_histograms(e->dispatch) : r;
 }
 
 int engine_new(const struct engine_config *config, struct engine **ret)
@@ -141,6 +155,7 @@ struct engine *engine_unref(struct engine *e)
 	handoff_free(e->handoff);
 	slab_free(e->slab);
 	dispatch_free(e->dispatch);
+	poller_free(e->poller);
 	if (e->listener >= 0)
 		close(e->listener);
 	if (e->doorbell >= 0)
@@ -158,20 +173,9 @@ void engine_stop(struct engine *e)
 
 /* ---- what the owner wants of the control thread ---- */
 
-int engine_prepare(struct engine *e, bool epoll_only)
-{
-	int slot, r = poller_new(&e->poller, epoll_only);
-
-	if (r < 0)
-		return r;
-	slot = poller_add(e->poller, e->doorbell, POLLIN);
-	e->doorbell_slot = slot;
-	return slot < 0 ? slot : 0;
-}
-
 const char *engine_poller(const struct engine *e)
 {
-	return e->poller ? poller_name(e->poller) : "none";
+	return poller_name(e->poller);
 }
 
 int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata)
@@ -421,8 +425,11 @@ static void engine_run_timer(struct engine *e)
 /* The first notification: from now on a receiver takes them, and only the listener's end is waited for here. */
 static int engine_wake_up(struct engine *e)
 {
-	if (!e->slab)
+	if (!e->slab) {
+		poller_switch(e->poller,
+			      POLLER_RING); /* where nothing else can be had, ppoll does it */
 		e->slab = slab_new();
+	}
 	if (!e->handoff)
 		e->handoff = handoff_new(REQUESTS_MAX * 2);
 	if (!e->slab || !e->handoff)
@@ -524,7 +531,8 @@ void engine_join(struct engine *e)
 	if (e->slab)
 		deferral_expire(e, UINT64_MAX);
 	trace_end(e);
-	e->poller = poller_free(e->poller);
+	poller_switch(e->poller,
+		      POLLER_PPOLL); /* a ring is given back by the thread that made it */
 }
 
 void engine_counts(const struct engine *e, struct engine_counts *ret)

@@ -4,7 +4,7 @@
  *
  * It knows no built-in and no policy: it is given a listener descriptor, a dispatch table and options. Threads:
  *
- *   control    the thread that calls engine_run; waits on the poller (io_uring, or epoll) for the listener's first event and its hang-up,
+ *   control    the thread that calls engine_run; waits on the poller (ppoll until a call is trapped, then io_uring, or epoll) for the listener's first event and its hang-up,
  *              the doorbell, sources of the owner (the launch channel) and timers; watches deadlines; runs no handler
  *   receiver   one at a time; blocks in NOTIF_RECV, runs prompt chains itself, hands others over through the ring; when it is stuck in a
  *              handler the control thread gives the role to another pool thread within 2 ms
@@ -45,9 +45,7 @@ struct engine_config {
 
 int engine_new(const struct engine_config *config, struct engine **ret);
 
-/* Make the poller, so that sources can be added. Control thread. */
-int engine_prepare(struct engine *e, bool epoll_only);
-/* "io_uring" or "epoll". */
+/* What the control thread waits on now: "ppoll", "io_uring" or "epoll". */
 const char *engine_poller(const struct engine *e);
 
 /* A descriptor the owner wants watched on the control thread; @fn is called while it is readable or hung up. Returns a handle or -errno. */

@@ -12,24 +12,61 @@ static int poller_try(struct poller *p, const struct poller_ops *ops)
 	return ops->init(p);
 }
 
-int poller_new(struct poller **ret, int epoll_only)
+static int poller_begin(struct poller *p, enum poller_backend backend)
+{
+	int r = -ENOSYS;
+
+	if (backend == POLLER_PPOLL)
+		return poller_try(p, &poller_ppoll_ops);
+	if (backend == POLLER_RING)
+		r = poller_try(p, &poller_uring_ops);
+	return r < 0 ? poller_try(p, &poller_epoll_ops) : r;
+}
+
+int poller_new(struct poller **ret, enum poller_backend backend)
 {
 	struct poller *p = calloc(1, sizeof(*p));
-	int r = -ENOSYS;
+	int r;
 
 	if (!p)
 		return -ENOMEM;
 	for (unsigned i = 0; i < POLLER_MAX_FDS; i++)
 		p->watches[i].fd = -1;
-	if (!epoll_only)
-		r = poller_try(p, &poller_uring_ops);
-	if (r < 0)
-		r = poller_try(p, &poller_epoll_ops);
+	r = poller_begin(p, backend);
 	if (r < 0) {
 		free(p);
 		return r;
 	}
 	*ret = p;
+	return 0;
+}
+
+static int poller_arm_all(struct poller *p)
+{
+	int r = 0;
+
+	for (unsigned slot = 0; slot < POLLER_MAX_FDS && r == 0; slot++) {
+		p->watches[slot].armed = false;
+		if (p->watches[slot].fd >= 0)
+			r = p->ops->arm(p, slot);
+	}
+	return r;
+}
+
+int poller_switch(struct poller *p, enum poller_backend backend)
+{
+	struct poller next = *p;
+	int r = poller_begin(&next, backend);
+
+	if (r < 0)
+		return r;
+	r = poller_arm_all(&next);
+	if (r < 0) {
+		next.ops->fini(&next);
+		return r;
+	}
+	p->ops->fini(p);
+	*p = next;
 	return 0;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by the poller's two backends.
+ * Shared by the poller's backends.
  */
 #ifndef SLUICE_ENGINE_POLLER_INTERNAL_H
 #define SLUICE_ENGINE_POLLER_INTERNAL_H
@@ -19,10 +19,12 @@ struct poller_watch {
 struct poller {
 	const struct poller_ops *ops;
 	void *backend;
+	unsigned first; /* ppoll: the slot that is looked at first */
 	struct poller_watch watches[POLLER_MAX_FDS];
 };
 
 extern const struct poller_ops poller_uring_ops;
 extern const struct poller_ops poller_epoll_ops;
+extern const struct poller_ops poller_ppoll_ops;
 
 #endif

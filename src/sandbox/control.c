@@ -197,9 +197,6 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 
 	if (r < 0)
 		return r;
-	r = engine_prepare(s->engine, false);
-	if (r < 0)
-		return fail_errno(err, r, "engine: io_uring and epoll");
 	s->started_ns = now_ns();
 	r = launch_start(&s->launch, &spec, err);
 	if (r < 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The poller, once on io_uring and once on epoll: the same answers.
+ * The poller on io_uring, on epoll and on ppoll: the same answers, also after a change of the backend.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,9 +22,14 @@ struct setup {
 	int fd[2]; /* a pipe */
 };
 
+static enum poller_backend backend(void **state)
+{
+	return *state ? *(const enum poller_backend *)*state : POLLER_RING;
+}
+
 static void setup(struct setup *s, void **state)
 {
-	assert_int_equal(poller_new(&s->p, *state != NULL), 0);
+	assert_int_equal(poller_new(&s->p, backend(state)), 0);
 	assert_int_equal(pipe2(s->fd, O_CLOEXEC), 0);
 }
 
@@ -155,28 +160,66 @@ static void test_all_slots_and_no_more(void **state)
 	teardown(&s);
 }
 
+static const char *const names[] = {
+	[POLLER_RING] = "io_uring",
+	[POLLER_EPOLL] = "epoll",
+	[POLLER_PPOLL] = "ppoll",
+};
+
 static void test_which_backend(void **state)
 {
 	struct poller *p;
 
-	assert_int_equal(poller_new(&p, *state != NULL), 0);
-	assert_string_equal(poller_name(p), *state ? "epoll" : "io_uring");
+	assert_int_equal(poller_new(&p, backend(state)), 0);
+	assert_string_equal(poller_name(p), names[backend(state)]);
 	poller_free(p);
 	assert_null(poller_free(NULL));
 }
 
-#define BOTH(test)                                             \
-	{ #test "_on_io_uring", test, NULL, NULL, NULL },      \
-	{                                                      \
-#test "_on_epoll", test, NULL, NULL, (void *)1 \
+/* From ppoll to the backend and back: the watches go along, with their slots; a removed one does not. */
+static void test_switched(void **state)
+{
+	const enum poller_backend way[] = { backend(state), POLLER_PPOLL };
+	int gone[2], slot;
+	struct poller_event ev[4];
+	struct setup s;
+
+	setup(&s, &(void *){ (void *)(uintptr_t)&way[1] });
+	assert_int_equal(pipe2(gone, O_CLOEXEC), 0);
+	assert_int_equal(poller_add(s.p, gone[0], POLLIN), 0);
+	slot = poller_add(s.p, s.fd[0], POLLIN);
+	assert_int_equal(poller_remove(s.p, 0), 0);
+	assert_int_equal(write(gone[1], "x", 1), 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(poller_switch(s.p, way[i]), 0);
+		assert_string_equal(poller_name(s.p), names[way[i]]);
+		assert_int_equal(poller_wait(s.p, 0, ev, 4), 0);
+		assert_int_equal(write(s.fd[1], "x", 1), 1);
+		assert_int_equal(poller_wait(s.p, LONG_US, ev, 4), 1);
+		assert_int_equal(ev[0].slot, slot);
+		assert_int_equal(read(s.fd[0], &(char){ 0 }, 1), 1);
+	}
+	close(gone[0]);
+	close(gone[1]);
+	teardown(&s);
+}
+
+static enum poller_backend on_epoll = POLLER_EPOLL, on_ppoll = POLLER_PPOLL;
+
+#define ALL(test)                                                   \
+	{ #test "_on_io_uring", test, NULL, NULL, NULL },           \
+		{ #test "_on_epoll", test, NULL, NULL, &on_epoll }, \
+	{                                                           \
+#test "_on_ppoll", test, NULL, NULL, &on_ppoll      \
 	}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_level_triggered),	  BOTH(test_time_out), BOTH(test_hang_up),
-		BOTH(test_removed_is_silent),	  BOTH(test_modified), BOTH(test_which_backend),
-		BOTH(test_all_slots_and_no_more),
+		ALL(test_level_triggered), ALL(test_time_out),
+		ALL(test_hang_up),	   ALL(test_removed_is_silent),
+		ALL(test_modified),	   ALL(test_which_backend),
+		ALL(test_switched),	   ALL(test_all_slots_and_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
