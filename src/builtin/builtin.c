@@ -4,7 +4,7 @@
 #include "builtin/metadata/metadata.h"
 #include "builtin/uname/uname.h"
 
-int builtin_register_all(struct dispatch *d, const struct sluice_policy *p)
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p)
 {
 	int r = builtin_uname_register(d); /* every sandbox has a name */
 

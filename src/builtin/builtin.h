@@ -10,6 +10,6 @@ struct dispatch;
 struct sluice_policy;
 
 /* Register the built-ins that @p needs, in their fixed order. Returns 0 or -errno. */
-int builtin_register_all(struct dispatch *d, const struct sluice_policy *p);
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p);
 
 #endif

@@ -46,6 +46,8 @@ static void policy_free(struct sluice_policy *p)
 {
 	if (p->compiled && p->compiled_unref)
 		p->compiled_unref(p->compiled);
+	if (p->writable && p->writable_unref)
+		p->writable_unref(p->writable);
 	for (size_t i = 0; i < p->n_grants; i++)
 		free(p->grants[i].path);
 	for (size_t i = 0; i < p->n_env; i++)

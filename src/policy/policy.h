@@ -3,7 +3,8 @@
  * Inside of a policy: plain data that confine/, engine/ and sandbox/ read.
  *
  * Pure: nothing here makes a system call. Fields are written by the public setters only and are constant while a
- * sandbox is being started from the policy. The compiled form belongs to confine/ and is guarded by `lock`.
+ * sandbox is being started from the policy. The compiled form belongs to confine/, where metadata may be changed to its built-in;
+ * `lock` guards both.
  */
 #ifndef SLUICE_POLICY_POLICY_H
 #define SLUICE_POLICY_POLICY_H
@@ -69,6 +70,8 @@ struct sluice_policy {
 	pthread_mutex_t lock;
 	void *compiled; /* guarded by lock; owned by confine/ */
 	void (*compiled_unref)(void *compiled);
+	void *writable; /* guarded by lock; owned by builtin/metadata/ */
+	void (*writable_unref)(void *writable);
 };
 
 /* The stable word of a feature ("fs-refer" ...). */

@@ -71,8 +71,8 @@ static int extra_add(struct dispatch *d, const struct sluice_policy *p,
 	return r < 0 ? fail_errno(err, r, "%s", label) : 0;
 }
 
-int dispatch_build(const struct sluice_policy *p, const struct sluice_handler *extras,
-		   size_t n_extras, struct dispatch **ret, struct sluice_error *err)
+int dispatch_build(struct sluice_policy *p, const struct sluice_handler *extras, size_t n_extras,
+		   struct dispatch **ret, struct sluice_error *err)
 {
 	struct dispatch *d;
 	int r;

@@ -84,8 +84,8 @@ void stdio_close_child(struct stdio_plan *s);
 void stdio_fini(struct stdio_plan *s);
 
 /* extras.c: built-ins and extras into a new dispatch table, checked against the policy. */
-int dispatch_build(const struct sluice_policy *p, const struct sluice_handler *extras,
-		   size_t n_extras, struct dispatch **ret, struct sluice_error *err);
+int dispatch_build(struct sluice_policy *p, const struct sluice_handler *extras, size_t n_extras,
+		   struct dispatch **ret, struct sluice_error *err);
 
 /* control.c: the control thread. */
 void *sandbox_main(void *sandbox);

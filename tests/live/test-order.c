@@ -34,7 +34,7 @@ static struct sluice_verdict gate_handle(struct sluice_request *req, void *userd
 	return answer_handle(req, userdata);
 }
 
-int builtin_register_all(struct dispatch *d, const struct sluice_policy *p)
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p)
 {
 	struct sluice_handler h = sluice_handler_make("gate", SYS_getpriority, gate_handle, &gate);
 	int r = builtin_uname_register(d);

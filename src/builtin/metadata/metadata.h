@@ -12,6 +12,6 @@
 struct dispatch;
 struct sluice_policy;
 
-int builtin_metadata_register(struct dispatch *d, const struct sluice_policy *p);
+int builtin_metadata_register(struct dispatch *d, struct sluice_policy *p);
 
 #endif
