@@ -200,6 +200,8 @@ static void test_planted_violations(void **state)
 		{ "util/x.c", "#include \"x.h\"" },
 		{ "sys/x.c", "#include \"policy/policy.h\"" },
 		{ "task/x.h", "# include \"engine/engine.h\"" },
+		{ "tree/x.c", "#include \"engine/engine.h\"" },
+		{ "task/x.c", "#include \"tree/branch.h\"" },
 		{ "engine/x.c", "#include \"confine/launch.h\"" },
 		{ "confine/x.c", "\t#include \"engine/engine.h\"" },
 		{ "confine/x.c", "#include \"sandbox/sandbox.h\"" },

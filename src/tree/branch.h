@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A copy-on-write tree: lower directories that are only read, and one upper directory that takes every change.
+ *
+ * Model. STORAGE/NAME/ holds upper/ and work/, which are what the kernel's overlayfs (mount option userxattr) would have written: 0:0 character
+ * devices hide lower names, user.overlay.opaque hides a lower directory's content, user.overlay.origin names a copied-up file's source. Next to
+ * them branch.json says what the branch is, covered.log which lower file each path of the upper hid (what commit compares), and lock is
+ * flock'ed by whoever has the branch open. Every change is one rename or one creation in upper/, so a crash leaves the old or the new.
+ *
+ * Paths are relative to the root, canonical ("" is the root, "a/b"; no "..", no "//"), at most PATH_MAX; the caller has resolved all but the last name: parents are directories
+ * and no symbolic links. Nothing here follows a symbolic link. Modes come with the umask applied already, and the calling thread's own
+ * umask is 0.
+ *
+ * Threads: any, at any time, except branch_close. One lock guards names; the copying of file contents is done outside of it, and
+ * two copy-ups of one file wait for each other only. Who holds the lock makes short system calls on the upper directory, never ones that wait
+ * for a FIFO or for data.
+ *
+ * Errors: all functions return 0 (or what they say) or the negative errno that overlayfs would give; a failed one has changed nothing that is
+ * seen. Descriptors returned are O_CLOEXEC and the caller's.
+ */
+#ifndef SLUICE_TREE_BRANCH_H
+#define SLUICE_TREE_BRANCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <time.h>
+
+#include <sluice/error.h>
+
+#define BRANCH_LOWERS_MAX 16u
+
+struct branch;
+
+struct branch_spec {
+	const char *storage; /* a directory that exists */
+	const char *name;    /* of the branch: one path component */
+	const int *
+		lower_fds; /* borrowed; topmost first. NULL for branch_open: where branch.json says */
+	size_t n_lowers;
+	uint64_t max_bytes; /* 0: no quota */
+	bool durable;	    /* commit reaches the disk before it returns */
+};
+
+/* ---- life ---- */
+
+/*
+ * A new branch. -EEXIST when there is one of the name, -ENOTSUP when the storage cannot hold whiteouts or user.* attributes. What was made is removed when it fails.
+ */
+int branch_create(const struct branch_spec *spec, struct branch **ret, struct sluice_error *err);
+/* One that exists. -EBUSY while another process has it open, -ESTALE when a lower directory is another one now. */
+int branch_open(const struct branch_spec *spec, struct branch **ret, struct sluice_error *err);
+/* Let go of it; it stays on disk. NULL is fine. No other call may be running. Returns NULL. */
+struct branch *branch_close(struct branch *b);
+/* Close it and remove it from the disk. */
+int branch_abort(struct branch *b);
+
+struct branch_info {
+	char name[256];
+	int64_t created; /* seconds of CLOCK_REALTIME */
+	bool live;	 /* somebody has it open */
+	bool committing; /* a commit was begun and did not end */
+	bool broken;	 /* branch.json cannot be read */
+	char lower[4096];
+};
+
+/* Call @fn for each branch in @storage, by name; stops at the first non-zero value, and returns it. */
+int branch_each(const char *storage, int (*fn)(const struct branch_info *info, void *arg),
+		void *arg);
+
+/* ---- looking ---- */
+
+enum branch_kind {
+	BRANCH_NONE = 0,
+	BRANCH_LOWER,  /* unchanged */
+	BRANCH_UPPER,  /* new, copied up, or a directory that hides the lower one */
+	BRANCH_MERGED, /* a directory with an upper and a lower part */
+};
+
+struct branch_entry {
+	enum branch_kind kind;
+	int fd;		/* O_PATH, of the topmost part; -1 for BRANCH_NONE and after branch_stat */
+	struct stat st; /* as shown: a copied-up file keeps its lower device and inode */
+};
+
+/* 0 with BRANCH_NONE where nothing is. -ENOTDIR, -ENAMETOOLONG, -EACCES and what else an open gives. */
+int branch_lookup(struct branch *b, const char *path, struct branch_entry *ret);
+/* The same without keeping a descriptor. */
+int branch_stat(struct branch *b, const char *path, struct branch_entry *ret);
+/*
+ * Is @path, and all above and below it, what the (only) lower tree shows, so that the kernel may resolve it there by itself? Makes no
+ * system call. Always false with several lower trees.
+ */
+bool branch_is_unchanged(struct branch *b, const char *path);
+/* Changes whenever any name of the tree changes; for caches of the caller's. */
+uint64_t branch_generation(const struct branch *b);
+/* Borrowed; -1 when there is no such layer. */
+int branch_lower_fd(const struct branch *b, size_t layer);
+int branch_upper_fd(const struct branch *b);
+/* What fstat of a descriptor that came from here shows, instead of the real device and inode. False: the real ones. */
+bool branch_shown_identity(struct branch *b, dev_t real_dev, ino_t real_ino, dev_t *dev,
+			   ino_t *ino);
+/* As readlink(2); -EINVAL on what is no symbolic link. */
+ssize_t branch_readlink(struct branch *b, const char *path, char *buf, size_t size);
+int branch_statfs(struct branch *b, const char *path, struct statfs *ret);
+/* user.overlay.* is not there. Sizes and errors as getxattr(2), listxattr(2). */
+ssize_t branch_getxattr(struct branch *b, const char *path, const char *name, void *buf,
+			size_t size);
+ssize_t branch_listxattr(struct branch *b, const char *path, char *buf, size_t size);
+
+/* ---- directories ---- */
+
+struct branch_dirent {
+	uint64_t ino; /* as shown */
+	uint8_t type; /* DT_* */
+	char name[256];
+};
+
+/*
+ * A merged listing as it was when it was opened or rewound, without "." and "..". Cookies are positions: entry N is the same until the next rewind. One
+ * thread at a time.
+ */
+struct branch_dir;
+int branch_dir_open(struct branch *b, const char *path, struct branch_dir **ret);
+/* 1 and the entry at @cookie (0, 1, ...), or 0 at the end. */
+int branch_dir_read(const struct branch_dir *d, uint64_t cookie, struct branch_dirent *ret);
+/* Read it again. */
+int branch_dir_rewind(struct branch_dir *d);
+/* NULL is fine. Returns NULL. */
+struct branch_dir *branch_dir_close(struct branch_dir *d);
+
+/* ---- changing ---- */
+
+/*
+ * As open(2) with O_NOFOLLOW: returns a descriptor for *ret_fd. O_PATH is not for here (branch_lookup), O_TMPFILE is. May block as open does
+ * (a FIFO), and for as long as a copy-up takes.
+ */
+int branch_open_file(struct branch *b, const char *path, int flags, mode_t mode, int *ret_fd);
+int branch_mkdir(struct branch *b, const char *path, mode_t mode);
+int branch_rmdir(struct branch *b, const char *path);
+int branch_unlink(struct branch *b, const char *path);
+int branch_symlink(struct branch *b, const char *target, const char *path);
+int branch_link(struct branch *b, const char *from, const char *to);
+/* Give a name to a file of O_TMPFILE (or one that still has a name) in the upper directory; -EXDEV for others. */
+int branch_link_fd(struct branch *b, int fd, const char *to);
+int branch_mknod(struct branch *b, const char *path, mode_t mode, dev_t dev);
+/* @flags: RENAME_NOREPLACE, RENAME_EXCHANGE. -EXDEV for directories that have a lower part. */
+int branch_rename(struct branch *b, const char *from, const char *to, unsigned flags);
+int branch_chmod(struct branch *b, const char *path, mode_t mode);
+int branch_chown(struct branch *b, const char *path, uid_t uid, gid_t gid);
+int branch_utimens(struct branch *b, const char *path, const struct timespec times[2]);
+int branch_truncate(struct branch *b, const char *path, off_t length);
+int branch_setxattr(struct branch *b, const char *path, const char *name, const void *value,
+		    size_t size, int flags);
+int branch_removexattr(struct branch *b, const char *path, const char *name);
+
+#endif

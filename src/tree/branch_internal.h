@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the files of a branch share.
+ *
+ * Locks, outermost first: lock (names: readers look, writers change upper/ and the nodes), then log_lock (appends to covered.log). copying_lock (the list of
+ * copy-ups under way) is a leaf and never held with another. No content is copied under `lock`.
+ */
+#ifndef SLUICE_TREE_BRANCH_INTERNAL_H
+#define SLUICE_TREE_BRANCH_INTERNAL_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include "tree/branch.h"
+#include "tree/nodes.h"
+#include "util/cleanup.h"
+
+#define XATTR_OPAQUE "user.overlay.opaque"
+#define XATTR_ORIGIN "user.overlay.origin"
+#define XATTR_HIDDEN "user.overlay." /* never shown, never set by a task */
+#define WORK_NAME_BYTES 24
+
+struct copying;
+
+struct branch {
+	char *name;
+	int storage_fd;
+	int dir_fd;   /* STORAGE/NAME */
+	int upper_fd; /* O_PATH, all three */
+	int work_fd;  /* work/work, as overlayfs keeps its own there */
+	int lock_fd;
+	int log_fd;
+	int lower_fds[BRANCH_LOWERS_MAX]; /* O_PATH, ours */
+	size_t n_lowers;
+	dev_t upper_dev;
+	bool durable;
+	bool committing; /* constant after open */
+	int64_t created;
+	uint64_t max_bytes;
+	_Atomic uint64_t used_bytes;
+	_Atomic uint64_t generation;
+	_Atomic uint64_t next_work; /* for names in work/ */
+
+	pthread_rwlock_t lock;
+	struct nodes nodes;	      /* guarded by lock */
+	struct identities identities; /* guarded by lock */
+
+	pthread_mutex_t copying_lock;
+	pthread_cond_t copied;
+	struct copying *copying; /* guarded by copying_lock */
+
+	pthread_mutex_t log_lock;
+};
+
+void branch_rdlock(struct branch *b);
+void branch_wrlock(struct branch *b);
+void branch_unlock(struct branch *b);
+
+/* ---- lower trees; any thread, no lock ---- */
+
+/* What the lower trees together show at a path. */
+struct lower_hit {
+	int fd; /* O_PATH, of the topmost; -1: nothing there */
+	struct stat st;
+	size_t n_dirs; /* layers whose directories merge here; 1 or more when it is a directory */
+	uint8_t dirs[BRANCH_LOWERS_MAX];
+};
+
+/* 0, also when nothing is there (fd -1), or a negative errno. */
+int lower_find(const struct branch *b, const char *path, struct lower_hit *ret);
+void lower_close(struct lower_hit *hit);
+/* Openat in a layer without following any link. */
+int lower_open(const struct branch *b, size_t layer, const char *path, int flags);
+bool is_whiteout(const struct stat *st);
+
+/* ---- the merged view; the caller holds the lock for reading or writing ---- */
+
+struct merged {
+	struct nodes_walk walk;
+	enum branch_kind kind;
+	struct lower_hit lower; /* filled where lower trees show through, else fd -1 */
+	struct stat st;		/* as shown; nothing for BRANCH_NONE */
+	struct stat upper_st;	/* real; for UPPER and MERGED */
+};
+
+/* Whatever is at @path, NONE included. merged_close afterwards, also when it fails. */
+int merged_find_locked(struct branch *b, const char *path, struct merged *ret);
+void merged_close(struct merged *v);
+/* An O_PATH descriptor of @path in upper/. */
+int upper_open_locked(struct branch *b, const char *path);
+/* Of its parent directory. */
+int upper_open_parent_locked(struct branch *b, const char *path);
+void merged_show(const struct branch *b, struct stat *st);
+
+/* ---- copy-up ---- */
+
+#define COPY_UP_EMPTY 1u /* the content is about to be thrown away */
+
+/* Make sure that @path is in upper/. The caller holds no lock. */
+int copy_up(struct branch *b, const char *path, unsigned flags);
+/* Directories down to and including the parent of @path. The caller holds the lock for writing. */
+int copy_up_parents_locked(struct branch *b, const char *path);
+int copy_up_dir_locked(struct branch *b, const char *path);
+/* Owner, mode, attributes and times of one open file on another of the same kind. @from and @to are O_PATH or better. */
+int copy_attributes(int from, const struct stat *st, int to);
+/* Content of one regular file, holes kept. */
+int copy_data(int from, int to, off_t size);
+
+/* ---- work/ ---- */
+
+void work_name(struct branch *b, char buf[WORK_NAME_BYTES]);
+/* Remove whatever it is. */
+void remove_tree(int dir_fd, const char *name);
+int make_whiteout(int dir_fd, const char *name);
+int set_opaque(int fd);
+bool has_opaque(int fd);
+
+/* ---- covered.log: which lower file a path hid first ---- */
+
+struct covered {
+	dev_t dev;
+	uint64_t ino;
+	uint64_t size;
+	struct timespec mtime;
+	struct timespec ctime;
+	mode_t mode;
+	uint32_t nlink;
+	uint64_t upper_ino;  /* of the copied-up file; 0 when it was not copied up */
+	uint64_t upper_born; /* ns, tells a reused inode; 0 where it is not known */
+};
+
+void covered_from(struct covered *c, const struct stat *lower);
+int covered_append(struct branch *b, const char *path, const struct covered *c);
+/* Calls @fn for every whole record. */
+int covered_each(struct branch *b, void (*fn)(void *arg, const char *path, const struct covered *c),
+		 void *arg);
+uint64_t born_ns(int fd);
+
+/* ---- room ---- */
+
+/* 0, or -ENOSPC when @more bytes would pass the quota. */
+int room_take(struct branch *b, uint64_t more);
+void room_give(struct branch *b, uint64_t bytes);
+
+/* Rights of the calling thread on a file that may not be copied up without them: 0 or -EACCES. */
+int may_access(int fd, int mode);
+
+#endif

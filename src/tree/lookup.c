@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The merged view of one path, and what needs nothing else.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "sys/openat2.h"
+#include "tree/branch_internal.h"
+
+void branch_rdlock(struct branch *b)
+{
+	pthread_rwlock_rdlock(&b->lock);
+}
+
+void branch_wrlock(struct branch *b)
+{
+	pthread_rwlock_wrlock(&b->lock);
+}
+
+void branch_unlock(struct branch *b)
+{
+	pthread_rwlock_unlock(&b->lock);
+}
+
+int upper_open_locked(struct branch *b, const char *path)
+{
+	return open_beneath(b->upper_fd, path, O_PATH, 0);
+}
+
+int upper_open_parent_locked(struct branch *b, const char *path)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+
+	if (n >= sizeof(parent))
+		return -ENAMETOOLONG;
+	memcpy(parent, path, n);
+	parent[n] = '\0';
+	return open_beneath(b->upper_fd, parent, O_PATH | O_DIRECTORY, 0);
+}
+
+void merged_show(const struct branch *b, struct stat *st)
+{
+	uint64_t ino;
+	dev_t dev;
+
+	if (st->st_dev == b->upper_dev && identities_get(&b->identities, st->st_ino, &dev, &ino)) {
+		st->st_dev = dev;
+		st->st_ino = ino;
+	}
+}
+
+void merged_close(struct merged *v)
+{
+	lower_close(&v->lower);
+}
+
+static int merged_upper(struct branch *b, const char *path, struct merged *v)
+{
+	if (fstatat(b->upper_fd, *path ? path : ".", &v->upper_st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	v->st = v->upper_st;
+	merged_show(b, &v->st);
+	v->kind = BRANCH_UPPER;
+	if (v->lower.n_dirs && S_ISDIR(v->st.st_mode) && !(v->walk.node->flags & NODE_OPAQUE)) {
+		v->kind = BRANCH_MERGED;
+		v->st.st_nlink = 1; /* as overlayfs: nobody counted the subdirectories of both */
+	}
+	return 0;
+}
+
+int merged_find_locked(struct branch *b, const char *path, struct merged *v)
+{
+	int r = 0;
+
+	v->lower.fd = -1;
+	v->lower.n_dirs = 0;
+	v->kind = BRANCH_NONE;
+	if (strlen(path) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	nodes_walk(&b->nodes, path, &v->walk);
+	if (v->walk.missing)
+		return 0;
+	if (!v->walk.hidden)
+		r = lower_find(b, path, &v->lower);
+	if (r < 0)
+		return r;
+	if (v->walk.node && v->walk.node->type == DT_WHT)
+		return 0;
+	if (v->walk.node)
+		return merged_upper(b, path, v);
+	if (strlen(v->walk.name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	if (v->lower.fd >= 0) {
+		v->kind = BRANCH_LOWER;
+		v->st = v->lower.st;
+		if (v->lower.n_dirs > 1)
+			v->st.st_nlink = 1;
+	}
+	return 0;
+}
+
+/*
+ * As merged_find_locked, for who only looks: a node that is no directory needs no look at the lower trees.
+ */
+static int find_entry(struct branch *b, const char *path, struct merged *v)
+{
+	nodes_walk(&b->nodes, path, &v->walk);
+	if (v->walk.missing || !v->walk.node || v->walk.node->type == DT_DIR)
+		return merged_find_locked(b, path, v);
+	v->lower.fd = -1;
+	v->lower.n_dirs = 0;
+	v->kind = BRANCH_NONE;
+	return v->walk.node->type == DT_WHT ? 0 : merged_upper(b, path, v);
+}
+
+int branch_lookup(struct branch *b, const char *path, struct branch_entry *ret)
+{
+	struct merged v;
+	int r, fd = -1;
+
+	branch_rdlock(b);
+	r = find_entry(b, path, &v);
+	if (r == 0 && v.kind == BRANCH_LOWER)
+		fd = TAKE_FD(v.lower.fd);
+	else if (r == 0 && v.kind != BRANCH_NONE)
+		fd = r = upper_open_locked(b, path);
+	merged_close(&v);
+	branch_unlock(b);
+	if (r < 0)
+		return r;
+	*ret = (struct branch_entry){ .kind = v.kind, .fd = fd };
+	if (v.kind != BRANCH_NONE)
+		ret->st = v.st;
+	return 0;
+}
+
+int branch_stat(struct branch *b, const char *path, struct branch_entry *ret)
+{
+	struct merged v;
+	int r;
+
+	branch_rdlock(b);
+	r = find_entry(b, path, &v);
+	merged_close(&v);
+	branch_unlock(b);
+	if (r < 0)
+		return r;
+	*ret = (struct branch_entry){ .kind = v.kind, .fd = -1 };
+	if (v.kind != BRANCH_NONE)
+		ret->st = v.st;
+	return 0;
+}
+
+bool branch_is_unchanged(struct branch *b, const char *path)
+{
+	struct nodes_walk w;
+
+	if (b->n_lowers != 1)
+		return false;
+	branch_rdlock(b);
+	nodes_walk(&b->nodes, path, &w);
+	branch_unlock(b);
+	return !w.node && !w.missing && !w.hidden;
+}
+
+uint64_t branch_generation(const struct branch *b)
+{
+	return atomic_load_explicit(&b->generation, memory_order_acquire);
+}
+
+int branch_lower_fd(const struct branch *b, size_t layer)
+{
+	return layer < b->n_lowers ? b->lower_fds[layer] : -1;
+}
+
+int branch_upper_fd(const struct branch *b)
+{
+	return b->upper_fd;
+}
+
+bool branch_shown_identity(struct branch *b, dev_t real_dev, ino_t real_ino, dev_t *dev, ino_t *ino)
+{
+	uint64_t shown;
+	bool found;
+
+	if (real_dev != b->upper_dev)
+		return false;
+	branch_rdlock(b);
+	found = identities_get(&b->identities, real_ino, dev, &shown);
+	branch_unlock(b);
+	if (found)
+		*ino = shown;
+	return found;
+}
+
+/* ---- what acts on an O_PATH descriptor ---- */
+
+static int lookup_existing(struct branch *b, const char *path, struct branch_entry *ret)
+{
+	int r = branch_lookup(b, path, ret);
+
+	return r < 0 ? r : ret->kind == BRANCH_NONE ? -ENOENT : 0;
+}
+
+ssize_t branch_readlink(struct branch *b, const char *path, char *buf, size_t size)
+{
+	struct branch_entry e;
+	ssize_t n = lookup_existing(b, path, &e);
+
+	if (n < 0)
+		return n;
+	n = S_ISLNK(e.st.st_mode) ? readlinkat(e.fd, "", buf, size) : -1;
+	n = n >= 0 ? n : S_ISLNK(e.st.st_mode) ? -errno : -EINVAL;
+	close(e.fd);
+	return n;
+}
+
+int branch_statfs(struct branch *b, const char *path, struct statfs *ret)
+{
+	struct branch_entry e;
+	int r = lookup_existing(b, path, &e);
+
+	if (r < 0)
+		return r;
+	close(e.fd);
+	/* writes go to the upper directory, so its room is what counts */
+	return fstatfs(b->upper_fd, ret) < 0 ? -errno : 0;
+}
+
+static bool is_hidden_xattr(const char *name)
+{
+	return !strncmp(name, XATTR_HIDDEN, strlen(XATTR_HIDDEN));
+}
+
+/* Xattr calls by path act on a link's target, those by O_PATH descriptor do not exist: the name in its directory is what is left. */
+static ssize_t on_link(const struct branch_entry *e, char buf[32])
+{
+	return snprintf(buf, 32, "/proc/self/fd/%d", e->fd);
+}
+
+ssize_t branch_getxattr(struct branch *b, const char *path, const char *name, void *buf,
+			size_t size)
+{
+	struct branch_entry e;
+	char link[32];
+	ssize_t n = lookup_existing(b, path, &e);
+
+	if (n < 0)
+		return n;
+	on_link(&e, link);
+	n = is_hidden_xattr(name) ? -ENODATA : getxattr(link, name, buf, size);
+	n = n == -1 ? -errno : n;
+	close(e.fd);
+	return n;
+}
+
+/* The names of @all that are shown, to @buf; their length. */
+static ssize_t filter_names(const char *all, ssize_t n, char *buf, size_t size)
+{
+	size_t len = 0;
+
+	for (const char *at = all; at < all + n; at += strlen(at) + 1) {
+		size_t more = strlen(at) + 1;
+
+		if (is_hidden_xattr(at))
+			continue;
+		if (size && len + more > size)
+			return -ERANGE;
+		if (size)
+			memcpy(buf + len, at, more);
+		len += more;
+	}
+	return (ssize_t)len;
+}
+
+ssize_t branch_listxattr(struct branch *b, const char *path, char *buf, size_t size)
+{
+	struct branch_entry e;
+	char link[32], *all = NULL;
+	ssize_t n = lookup_existing(b, path, &e);
+
+	if (n < 0)
+		return n;
+	on_link(&e, link);
+	n = listxattr(link, NULL, 0);
+	if (n > 0) {
+		all = malloc((size_t)n);
+		n = all ? listxattr(link, all, (size_t)n) : -ENOMEM;
+	}
+	n = n == -1 ? -errno : n < 0 ? n : filter_names(all, n, buf, size);
+	free(all);
+	close(e.fd);
+	return n;
+}

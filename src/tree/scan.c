@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a branch knew before it was closed, from its upper directory and covered.log. Runs before anybody else has the branch.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "sys/openat2.h"
+#include "tree/life.h"
+
+/* ---- identities of before, by upper inode ---- */
+
+struct known {
+	uint64_t upper_ino, born;
+	dev_t dev;
+	uint64_t ino;
+	size_t order;
+};
+
+struct origins {
+	struct known *all;
+	size_t n, room;
+	bool failed;
+};
+
+static void remember(void *arg, const char *path, const struct covered *c)
+{
+	struct origins *o = arg;
+
+	(void)path;
+	if (!c->upper_ino || (!S_ISDIR(c->mode) && c->nlink > 1) || o->failed)
+		return;
+	if (o->n == o->room) {
+		size_t wider = o->room ? o->room * 2 : 64;
+		struct known *p = realloc(o->all, wider * sizeof(*p));
+
+		if (!p) {
+			o->failed = true;
+			return;
+		}
+		o->all = p;
+		o->room = wider;
+	}
+	o->all[o->n] = (struct known){ .upper_ino = c->upper_ino,
+				       .born = c->upper_born,
+				       .dev = c->dev,
+				       .ino = c->ino,
+				       .order = o->n };
+	o->n++;
+}
+
+static int by_inode(const void *x, const void *y)
+{
+	const struct known *a = x, *b = y;
+
+	if (a->upper_ino != b->upper_ino)
+		return a->upper_ino < b->upper_ino ? -1 : 1;
+	return a->order < b->order ? -1 : a->order > b->order;
+}
+
+/* The last record of that inode. */
+static const struct known *find_known(const struct origins *o, uint64_t ino)
+{
+	size_t low = 0, high = o->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (o->all[mid].upper_ino <= ino)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low && o->all[low - 1].upper_ino == ino ? &o->all[low - 1] : NULL;
+}
+
+/* ---- the directory ---- */
+
+struct scan {
+	struct branch *b;
+	struct origins origins;
+};
+
+static int take_identity(struct scan *s, uint64_t ino, int dir_fd, const char *name)
+{
+	const struct known *k = find_known(&s->origins, ino);
+	int fd, r;
+
+	if (!k)
+		return 0;
+	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = k->born == born_ns(fd) ? identities_reserve(&s->b->identities, 1) : 1;
+	close(fd);
+	if (r == 0)
+		identities_set(&s->b->identities, ino, k->dev, k->ino);
+	return r < 0 ? r : 0;
+}
+
+static int scan_entry(struct scan *s, int dir_fd, struct node *parent, const char *name)
+{
+	struct node *n = node_new(name, strlen(name));
+	struct stat st;
+	int r;
+
+	if (!n)
+		return -ENOMEM;
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+		node_free(n);
+		return -errno;
+	}
+	n->type = is_whiteout(&st) ? DT_WHT : (uint8_t)IFTODT(st.st_mode);
+	n->ino = is_whiteout(&st) ? 0 : st.st_ino;
+	nodes_insert(&s->b->nodes, parent, n);
+	r = n->ino ? take_identity(s, n->ino, dir_fd, name) : 0;
+	/* a hard-linked file is counted by each name as its share */
+	if (n->type == DT_REG)
+		s->b->used_bytes += (uint64_t)st.st_blocks * 512 / st.st_nlink;
+	return r;
+}
+
+/* A directory that its owner may not read is read all the same, and gets its mode back. */
+static int open_to_read(struct branch *b, const char *path)
+{
+	int fd = open_beneath(b->upper_fd, path, O_RDONLY | O_DIRECTORY, 0);
+	char link[32];
+	struct stat st;
+	int at;
+
+	if (fd != -EACCES)
+		return fd;
+	at = open_beneath(b->upper_fd, path, O_PATH | O_DIRECTORY, 0);
+	if (at < 0)
+		return at;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+	if (fstat(at, &st) == 0 && chmod(link, (st.st_mode & 07777) | 0700) == 0) {
+		fd = open(link, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		fd = fd < 0 ? -errno : fd;
+		chmod(link, st.st_mode & 07777);
+	}
+	close(at);
+	return fd;
+}
+
+static int scan_dir(struct scan *s, struct node *dir)
+{
+	char path[PATH_MAX];
+	int fd, r = node_path(dir, path, sizeof(path));
+	struct dirent *e;
+	DIR *d;
+
+	if (r < 0)
+		return r;
+	fd = open_to_read(s->b, path);
+	if (fd < 0)
+		return fd;
+	dir->flags = has_opaque(fd) ? NODE_OPAQUE : 0;
+	d = fdopendir(fd);
+	if (!d) {
+		close(fd);
+		return -ENOMEM;
+	}
+	r = 0;
+	while (r == 0 && (e = readdir(d))) {
+		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			r = scan_entry(s, dirfd(d), dir, e->d_name);
+	}
+	closedir(d);
+	return r;
+}
+
+/* The node after @n in the order "parents first". */
+static struct node *next_node(struct node *n)
+{
+	if (n->child)
+		return n->child;
+	while (n && !n->next)
+		n = n->parent;
+	return n ? n->next : NULL;
+}
+
+int branch_scan(struct branch *b)
+{
+	struct scan s = { .b = b };
+	int r = covered_each(b, remember, &s.origins);
+
+	if (r == 0 && s.origins.failed)
+		r = -ENOMEM;
+	if (s.origins.n)
+		qsort(s.origins.all, s.origins.n, sizeof(*s.origins.all), by_inode);
+	for (struct node *n = b->nodes.root; r == 0 && n; n = next_node(n)) {
+		if (n->type == DT_DIR)
+			r = scan_dir(&s, n);
+	}
+	free(s.origins.all);
+	return r;
+}
