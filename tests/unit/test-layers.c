@@ -3,6 +3,7 @@
  * Folders are layers and includes only go down:
  *
  *	util < sys < policy < task < tree < engine, confine < builtin < sandbox          cli: util and the public headers only
+ *	util < sys < launcher < builtin
  *
  * engine and confine do not know each other, and no built-in knows another. libseccomp is included in confine/ only, liburing in engine/ only,
  * ck in engine/ and task/ only; a public header includes no internal one. Reads the #include lines of src/ and include/.
@@ -25,12 +26,13 @@ struct layer {
 static const struct layer layers[] = {
 	{ "util", " util " },
 	{ "sys", " sys util " },
+	{ "launcher", " launcher sys util " },
 	{ "policy", " policy sys util " },
 	{ "task", " task policy sys util " },
 	{ "tree", " tree task policy sys util " },
 	{ "engine", " engine tree task policy sys util " },
 	{ "confine", " confine tree task policy sys util " },
-	{ "builtin", " builtin engine confine tree task policy sys util " },
+	{ "builtin", " builtin engine confine tree task policy launcher sys util " },
 	{ "sandbox", " sandbox builtin engine confine tree task policy sys util " },
 	{ "cli", " cli util " },
 };
@@ -207,6 +209,8 @@ static void test_planted_violations(void **state)
 		{ "confine/x.c", "#include \"sandbox/sandbox.h\"" },
 		{ "builtin/a/x.c", "#include \"builtin/b/b.h\"" },
 		{ "builtin/a/x.c", "#include \"sandbox/sandbox.h\"" },
+		{ "launcher/x.c", "#include \"task/task.h\"" },
+		{ "engine/x.c", "#include \"launcher/image.h\"" },
 		{ "sandbox/x.c", "#include \"cli/cli.h\"" },
 		{ "cli/x.c", "#include \"engine/engine.h\"" },
 		{ "cli/x.c", "#include \"sandbox/sandbox.h\"" },
