@@ -51,6 +51,9 @@ static struct branch *branch_alloc(const struct branch_spec *spec)
 	pthread_mutex_init(&b->copying_lock, NULL);
 	pthread_cond_init(&b->copied, NULL);
 	pthread_mutex_init(&b->log_lock, NULL);
+	pthread_mutex_init(&b->room_lock, NULL);
+	for (unsigned i = 0; i < ROOM_WATCHED; i++)
+		b->watched[i].fd = -1;
 	return b;
 }
 
@@ -66,6 +69,10 @@ static void close_all(struct branch *b)
 	}
 	for (size_t i = 0; i < b->n_lowers; i++)
 		close(b->lower_fds[i]);
+	for (unsigned i = 0; i < ROOM_WATCHED; i++) {
+		if (b->watched[i].fd >= 0)
+			close(b->watched[i].fd);
+	}
 }
 
 struct branch *branch_close(struct branch *b)
@@ -79,6 +86,7 @@ struct branch *branch_close(struct branch *b)
 	pthread_mutex_destroy(&b->copying_lock);
 	pthread_cond_destroy(&b->copied);
 	pthread_mutex_destroy(&b->log_lock);
+	pthread_mutex_destroy(&b->room_lock);
 	free(b->name);
 	free(b);
 	return NULL;

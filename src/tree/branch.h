@@ -96,6 +96,11 @@ int branch_stat(struct branch *b, const char *path, struct branch_entry *ret);
 bool branch_is_unchanged(struct branch *b, const char *path);
 /* Changes whenever any name of the tree changes; for caches of the caller's. */
 uint64_t branch_generation(const struct branch *b);
+/*
+ * Bytes of the upper directory's files, those that grew through open descriptors included as far as they are watched (src/tree/room.c). With a quota only;
+ * for a caller that wants to end what passes it.
+ */
+uint64_t branch_used_bytes(struct branch *b);
 /* Borrowed; -1 when there is no such layer. */
 int branch_lower_fd(const struct branch *b, size_t layer);
 int branch_upper_fd(const struct branch *b);
@@ -155,5 +160,36 @@ int branch_truncate(struct branch *b, const char *path, off_t length);
 int branch_setxattr(struct branch *b, const char *path, const char *name, const void *value,
 		    size_t size, int flags);
 int branch_removexattr(struct branch *b, const char *path, const char *name);
+
+/* ---- what has changed, and carrying it out ---- */
+
+enum branch_change_kind {
+	BRANCH_SAME = 0, /* a directory that only leads to changes; never reported alone */
+	BRANCH_ADDED = 'A',
+	BRANCH_MODIFIED = 'M',
+	BRANCH_DELETED = 'D', /* a directory: with all in it */
+};
+
+struct branch_change {
+	enum branch_change_kind kind;
+	const char *path; /* any bytes */
+	struct stat st;	  /* real: the upper's; the lower's for what is deleted */
+};
+
+/*
+ * Call @fn for each change, parents first and siblings by byte order; stops at the first non-zero value, and returns it. This is what a commit would do.
+ */
+int branch_diff(struct branch *b, int (*fn)(const struct branch_change *change, void *arg),
+		void *arg);
+
+/* @error: 0 committed; -ESTALE the lower tree was changed there meanwhile; or why it failed. With an error the change stays in the branch. */
+typedef void (*branch_commit_fn)(const struct branch_change *change, int error, void *arg);
+
+/*
+ * Carry the changes out in the topmost lower tree, which the caller must be able to write. Goes on after errors. Returns how many entries were kept (0: the branch is
+ * empty now), or a negative errno when it could not begin or end; what was committed stays so, and another commit goes on. Nobody else can use the branch
+ * meanwhile: calls wait. -EXDEV is reported for deletions of what deeper lower trees show.
+ */
+int branch_commit(struct branch *b, branch_commit_fn fn, void *arg);
 
 #endif

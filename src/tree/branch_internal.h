@@ -2,8 +2,8 @@
 /*
  * What the files of a branch share.
  *
- * Locks, outermost first: lock (names: readers look, writers change upper/ and the nodes), then log_lock (appends to covered.log). copying_lock (the list of
- * copy-ups under way) is a leaf and never held with another. No content is copied under `lock`.
+ * Locks, outermost first: lock (names: readers look, writers change upper/ and the nodes), then log_lock (appends to covered.log). room_lock (files that are measured) and copying_lock (the list of
+ * copy-ups under way) are leaves. No content is copied under `lock`.
  */
 #ifndef SLUICE_TREE_BRANCH_INTERNAL_H
 #define SLUICE_TREE_BRANCH_INTERNAL_H
@@ -23,7 +23,16 @@
 #define XATTR_HIDDEN "user.overlay." /* never shown, never set by a task */
 #define WORK_NAME_BYTES 24
 
+#define ROOM_WATCHED 64u
+
 struct copying;
+
+/* A file that was opened for writing, and the bytes of it that are in used_bytes. */
+struct watched {
+	int fd; /* O_PATH; -1: none */
+	ino_t ino;
+	uint64_t counted;
+};
 
 struct branch {
 	char *name;
@@ -53,6 +62,10 @@ struct branch {
 	struct copying *copying; /* guarded by copying_lock */
 
 	pthread_mutex_t log_lock;
+
+	pthread_mutex_t room_lock;
+	struct watched watched[ROOM_WATCHED]; /* guarded by room_lock */
+	unsigned next_watched;		      /* guarded by room_lock */
 };
 
 void branch_rdlock(struct branch *b);
@@ -144,6 +157,10 @@ uint64_t born_ns(int fd);
 /* 0, or -ENOSPC when @more bytes would pass the quota. */
 int room_take(struct branch *b, uint64_t more);
 void room_give(struct branch *b, uint64_t bytes);
+/* @fd was opened for writing: look at it again. */
+void room_watch(struct branch *b, int fd);
+/* The last name of the file goes: its bytes come back. */
+void room_forget(struct branch *b, const struct stat *st);
 
 /* Rights of the calling thread on a file that may not be copied up without them: 0 or -EACCES. */
 int may_access(int fd, int mode);

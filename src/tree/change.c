@@ -323,7 +323,7 @@ static int remove_target(struct branch *b, struct target *t)
 	if (r == 0 && upper && !is_file)
 		identities_drop(&b->identities, upper);
 	if (r == 0 && upper && is_file && t->v.upper_st.st_nlink == 1)
-		room_give(b, (uint64_t)t->v.upper_st.st_blocks * 512);
+		room_forget(b, &t->v.upper_st);
 	return r;
 }
 

@@ -18,8 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NODE_OPAQUE 1u	 /* a directory that hides the lower ones of its name */
-#define NODE_MEASURED 2u /* was open for writing: its size may grow without us */
+#define NODE_OPAQUE 1u /* a directory that hides the lower ones of its name */
 
 struct node {
 	struct node *hash_next;

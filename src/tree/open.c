@@ -67,7 +67,7 @@ static int create_file(struct branch *b, const char *path, int flags, mode_t mod
 	if (r == 0)
 		r = create_locked(b, &t, make_file, &c);
 	if (r == 0) {
-		t.v.walk.node->flags |= NODE_MEASURED;
+		room_watch(b, c.fd);
 		identities_drop(&b->identities, t.v.walk.node->ino);
 	}
 	target_end(&t);
@@ -106,8 +106,10 @@ static int open_nameless(struct branch *b, const char *path, int flags, mode_t m
 	if (r == 0 && fstat(fd, &st) == 0)
 		identities_drop(&b->identities, st.st_ino);
 	branch_unlock(b);
-	if (r == 0)
+	if (r == 0) {
+		room_watch(b, fd);
 		*ret_fd = fd;
+	}
 	return r;
 }
 
@@ -136,18 +138,6 @@ static int access_mode(int flags)
 	}
 }
 
-/* The node's file may grow behind our back from now on. */
-static void will_be_written(struct branch *b, const char *path)
-{
-	struct nodes_walk w;
-
-	branch_wrlock(b);
-	nodes_walk(&b->nodes, path, &w);
-	if (w.node)
-		w.node->flags |= NODE_MEASURED;
-	branch_unlock(b);
-}
-
 /* Replaces the entry by that of the copied-up file. */
 static int lift(struct branch *b, const char *path, int flags, struct branch_entry *e)
 {
@@ -172,7 +162,7 @@ static int open_existing(struct branch *b, const char *path, int flags, struct b
 		if (r == 0 && e->kind == BRANCH_NONE)
 			r = -EAGAIN;
 		if (r == 0)
-			will_be_written(b, path);
+			room_watch(b, e->fd);
 	}
 	if (r == 0)
 		r = reopen(e->fd, flags);
@@ -345,6 +335,8 @@ static int change_file(struct branch *b, const char *path, const struct change *
 		if (r == 0 && e.kind == BRANCH_NONE)
 			r = -ENOENT;
 	}
+	if (r == 0 && c->kind == CHANGE_SIZE)
+		room_watch(b, e.fd);
 	if (r == 0)
 		r = apply(c, e.fd);
 	if (e.fd >= 0)

@@ -171,7 +171,7 @@ static int move(struct branch *b, struct rename_op *op)
 {
 	bool leaves_whiteout = op->from.v.lower.fd >= 0;
 	const struct node *over = op->to.v.walk.node;
-	uint64_t freed = 0;
+	bool frees;
 	int r = hide_below(&op->from, &op->to);
 
 	if (r == 0 && over && is_dir(&op->to) && over->child)
@@ -180,8 +180,7 @@ static int move(struct branch *b, struct rename_op *op)
 		r = record_hidden(b, &op->to);
 	if (r < 0)
 		return r;
-	if (over && over->type != DT_WHT && !is_dir(&op->to) && op->to.v.upper_st.st_nlink == 1)
-		freed = (uint64_t)op->to.v.upper_st.st_blocks * 512;
+	frees = over && over->type != DT_WHT && !is_dir(&op->to) && op->to.v.upper_st.st_nlink == 1;
 	if (over && over->type == DT_WHT && op->from.v.walk.node->type == DT_DIR)
 		r = move_over_whiteout(op, leaves_whiteout);
 	else if (renameat2(op->from.dir, op->from.name, op->to.dir, op->to.name,
@@ -189,7 +188,8 @@ static int move(struct branch *b, struct rename_op *op)
 		r = -errno;
 	if (r < 0)
 		return r;
-	room_give(b, freed);
+	if (frees)
+		room_forget(b, &op->to.v.upper_st);
 	moved(b, op, leaves_whiteout);
 	return 0;
 }

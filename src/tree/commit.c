@@ -1,0 +1,533 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commit: the changes go into the topmost lower tree, and the branch is what is left.
+ *
+ * Each step moves one thing from upper/ to the lower tree (or takes it away there, and its whiteout here) such that the merged tree never changes. So there is no journal but the branch
+ * itself: after a crash at any moment the branch shows the same tree, and committing it again goes on where it stopped. Files move by rename where both are one file system, else by a temporary
+ * file beside the target, synced and renamed: whoever reads the lower tree sees the old file or the new one. Order: directories and files parents first, then deletions, last the attributes and
+ * times of directories, deepest first.
+ *
+ * What the lower tree has at a path must be what the path covered when it was changed first (covered.log); where somebody has changed it since, the entry is reported
+ * with -ESTALE and stays in the branch, as does one whose step fails.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "sys/openat2.h"
+#include "tree/change.h"
+#include "tree/diff.h"
+#include "tree/life.h"
+
+/* ---- what was covered, by path ---- */
+
+struct cover {
+	char *path;
+	struct covered was;
+	size_t order;
+};
+
+struct commit {
+	struct branch *b;
+	struct changes changes;
+	struct cover *covers; /* by path, then order */
+	size_t n_covers, room_covers;
+	bool no_memory;
+	bool resumed; /* an earlier commit did not come to its end */
+	unsigned kept;
+	branch_commit_fn fn;
+	void *arg;
+};
+
+static void remember(void *arg, const char *path, const struct covered *was)
+{
+	struct commit *c = arg;
+	char *copy;
+
+	if (c->n_covers == c->room_covers) {
+		size_t wider = c->room_covers ? c->room_covers * 2 : 64;
+		struct cover *p = realloc(c->covers, wider * sizeof(*p));
+
+		if (!p) {
+			c->no_memory = true;
+			return;
+		}
+		c->covers = p;
+		c->room_covers = wider;
+	}
+	copy = strdup(path);
+	if (!copy) {
+		c->no_memory = true;
+		return;
+	}
+	c->covers[c->n_covers] = (struct cover){ .path = copy, .was = *was, .order = c->n_covers };
+	c->n_covers++;
+}
+
+static int by_path(const void *x, const void *y)
+{
+	const struct cover *a = x, *b = y;
+	int r = strcmp(a->path, b->path);
+
+	return r ? r : a->order < b->order ? -1 : a->order > b->order;
+}
+
+static const struct covered *find_cover(const struct commit *c, const char *path)
+{
+	size_t low = 0, high = c->n_covers;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (strcmp(c->covers[mid].path, path) <= 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low && !strcmp(c->covers[low - 1].path, path) ? &c->covers[low - 1].was : NULL;
+}
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+	return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+static bool is_as_covered(const struct covered *was, const struct stat *now)
+{
+	if (was->ino != now->st_ino || ((was->mode ^ now->st_mode) & S_IFMT) ||
+	    !same_time(&was->mtime, &now->st_mtim))
+		return false;
+	if (S_ISDIR(now->st_mode))
+		return true;
+	/* committing another of its names changes an inode's ctime */
+	return was->size == (uint64_t)now->st_size &&
+	       (was->nlink > 1 || same_time(&was->ctime, &now->st_ctim));
+}
+
+/* Has somebody else changed what the lower tree has there? */
+static bool is_conflict(const struct commit *c, const struct change_item *i,
+			const struct lower_hit *hit)
+{
+	const struct covered *was = find_cover(c, i->path);
+
+	if (i->kind != BRANCH_DELETED && S_ISDIR(i->st.st_mode) && !i->opaque && hit->n_dirs)
+		return false; /* two directories merge */
+	if (hit->fd < 0)      /* gone: as wished, or a file that nobody hid */
+		return was && i->kind != BRANCH_DELETED && !S_ISDIR(was->mode) && was->upper_ino &&
+		       !S_ISDIR(i->st.st_mode);
+	/* below a replaced directory there is no record of each; the directory's own was compared */
+	if (!was)
+		return i->kind != BRANCH_DELETED;
+	/* a directory that an earlier commit was taking away */
+	if (c->resumed && i->kind == BRANCH_DELETED && hit->n_dirs && was->ino == hit->st.st_ino)
+		return false;
+	return !is_as_covered(was, &hit->st);
+}
+
+/* ---- places ---- */
+
+static int open_parent(int root_fd, const char *path)
+{
+	char parent[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	size_t n = slash ? (size_t)(slash - path) : 0;
+
+	memcpy(parent, path, n);
+	parent[n] = '\0';
+	return open_beneath(root_fd, parent, O_PATH | O_DIRECTORY, 0);
+}
+
+static const char *last_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+struct places {
+	int upper, lower; /* O_PATH, parents */
+	const char *name;
+};
+
+static int places_open(struct commit *c, const char *path, struct places *p)
+{
+	int r;
+
+	p->name = last_name(path);
+	p->lower = -1;
+	p->upper = r = open_parent(c->b->upper_fd, path);
+	if (r >= 0)
+		p->lower = r = open_parent(c->b->lower_fds[0], path);
+	return r < 0 ? r : 0;
+}
+
+static void places_close(struct places *p)
+{
+	if (p->upper >= 0)
+		close(p->upper);
+	if (p->lower >= 0)
+		close(p->lower);
+}
+
+static void forget(struct commit *c, const char *path)
+{
+	struct nodes_walk w;
+
+	nodes_walk(&c->b->nodes, path, &w);
+	if (!w.node || !w.node->parent)
+		return;
+	if (w.node->ino)
+		identities_drop(&c->b->identities, w.node->ino);
+	nodes_remove(&c->b->nodes, w.node);
+}
+
+/* ---- taking away in the lower tree ---- */
+
+/* A directory goes in one step where work/ is on its file system. */
+static int remove_lower(struct commit *c, const struct places *p, const struct stat *st)
+{
+	char name[WORK_NAME_BYTES];
+
+	if (!S_ISDIR(st->st_mode))
+		return unlinkat(p->lower, p->name, 0) < 0 && errno != ENOENT ? -errno : 0;
+	work_name(c->b, name);
+	if (renameat(p->lower, p->name, c->b->work_fd, name) == 0) {
+		remove_tree(c->b->work_fd, name);
+		return 0;
+	}
+	if (errno == ENOENT)
+		return 0;
+	remove_tree(p->lower, p->name);
+	return faccessat(p->lower, p->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -ENOTEMPTY : 0;
+}
+
+static int commit_deletion(struct commit *c, const struct change_item *i, struct lower_hit *hit)
+{
+	struct places p;
+	struct nodes_walk w;
+	int r = hit->n_dirs > 1 ? -EXDEV : 0;
+
+	p.upper = p.lower = -1;
+	/* the parent in upper/ is gone when a replaced directory above was */
+	if (r == 0)
+		r = places_open(c, i->path, &p);
+	if (r == 0)
+		r = remove_lower(c, &p, &i->st);
+	nodes_walk(&c->b->nodes, i->path, &w);
+	if (r == 0 && w.node && w.node->type == DT_WHT) {
+		struct lower_hit below;
+
+		/* a deeper lower tree may have the name as well, and the whiteout is still needed then */
+		r = lower_find(c->b, i->path, &below);
+		if (r == 0 && below.fd >= 0)
+			r = -EXDEV;
+		if (r == 0 && unlinkat(p.upper, p.name, 0) < 0)
+			r = -errno;
+		lower_close(&below);
+		if (r == 0)
+			forget(c, i->path);
+	}
+	places_close(&p);
+	return r;
+}
+
+/* ---- moving ---- */
+
+/* Between file systems. */
+static int copy_over(struct commit *c, const struct places *p, const struct stat *st)
+{
+	char temporary[WORK_NAME_BYTES + 16], number[WORK_NAME_BYTES], link[32], target[PATH_MAX];
+	_cleanup_close_ int from = -1, to = -1, in = -1;
+	ssize_t n;
+	int r = 0;
+
+	work_name(c->b, number);
+	snprintf(temporary, sizeof(temporary), ".sluice-commit.%s", number + 1);
+	from = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (from < 0)
+		return -errno;
+	if (S_ISREG(st->st_mode)) {
+		snprintf(link, sizeof(link), "/proc/self/fd/%d", from);
+		in = open(link, O_RDONLY | O_CLOEXEC);
+		to = openat(p->lower, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		r = in < 0 || to < 0 ? -errno : copy_data(in, to, st->st_size);
+	} else if (S_ISLNK(st->st_mode)) {
+		n = readlinkat(from, "", target, sizeof(target) - 1);
+		target[n < 0 ? 0 : n] = '\0';
+		r = n < 0 || symlinkat(target, p->lower, temporary) < 0 ? -errno : 0;
+	} else if (mknodat(p->lower, temporary, st->st_mode, st->st_rdev) < 0) {
+		r = -errno;
+	}
+	if (r == 0 && to < 0)
+		to = openat(p->lower, temporary, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (r == 0)
+		r = to < 0 ? -errno : copy_attributes(from, st, to);
+	if (r == 0 && c->b->durable && S_ISREG(st->st_mode) && fsync(to) < 0)
+		r = -errno;
+	if (r == 0 && renameat(p->lower, temporary, p->lower, p->name) < 0)
+		r = -errno;
+	if (r < 0)
+		unlinkat(p->lower, temporary, 0);
+	else if (unlinkat(p->upper, p->name, 0) < 0)
+		r = -errno;
+	return r;
+}
+
+static void drop_origin(const struct places *p, const struct stat *st)
+{
+	char link[32];
+	int fd;
+
+	if (!S_ISREG(st->st_mode))
+		return;
+	fd = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	removexattr(link, XATTR_ORIGIN);
+	if (fd >= 0)
+		close(fd);
+}
+
+static int commit_file(struct commit *c, const struct change_item *i, struct lower_hit *hit)
+{
+	struct places p;
+	int r = places_open(c, i->path, &p);
+
+	if (r == 0 && hit->n_dirs)
+		r = remove_lower(c, &p, &hit->st);
+	if (r == 0) {
+		drop_origin(&p, &i->st);
+		r = renameat(p.upper, p.name, p.lower, p.name) < 0 ? -errno : 0;
+	}
+	if (r == -EXDEV)
+		r = copy_over(c, &p, &i->st);
+	places_close(&p);
+	if (r == 0)
+		forget(c, i->path);
+	return r;
+}
+
+static int drop_opaque(const struct places *p, struct node *n)
+{
+	char link[32];
+	int fd = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r = 0;
+
+	if (fd < 0)
+		return -errno;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	if (removexattr(link, XATTR_OPAQUE) < 0 && errno != ENODATA)
+		r = -errno;
+	close(fd);
+	if (r == 0)
+		n->flags &= (uint8_t)~NODE_OPAQUE;
+	return r;
+}
+
+/* Afterwards the lower directory is there, and the upper one merges with it. */
+static int commit_dir(struct commit *c, const struct change_item *i, struct lower_hit *hit)
+{
+	struct nodes_walk w;
+	struct places p;
+	int r;
+
+	if (!*i->path)
+		return 0;
+	nodes_walk(&c->b->nodes, i->path, &w);
+	if (hit->n_dirs && !i->opaque && !(w.node && w.node->flags & NODE_OPAQUE))
+		return 0;
+	r = places_open(c, i->path, &p);
+	if (r == 0 && hit->fd >= 0)
+		r = remove_lower(c, &p, &hit->st);
+	/* in this order: between the steps there is nothing lower that would show through */
+	if (r == 0 && w.node && w.node->flags & NODE_OPAQUE)
+		r = drop_opaque(&p, w.node);
+	if (r == 0 && mkdirat(p.lower, p.name, 0700) < 0)
+		r = -errno;
+	places_close(&p);
+	return r;
+}
+
+/* ---- the end of directories ---- */
+
+static int drop_dead_whiteouts(struct commit *c, const struct node *dir, const char *path)
+{
+	struct node *n, *next;
+	int r = 0;
+
+	for (n = dir->child; r == 0 && n; n = next) {
+		char below[PATH_MAX];
+		struct lower_hit hit;
+
+		next = n->next;
+		if (n->type != DT_WHT)
+			continue;
+		snprintf(below, sizeof(below), "%.*s%s%s", PATH_MAX - NAME_MAX - 2, path,
+			 *path ? "/" : "", n->name);
+		r = lower_find(c->b, below, &hit);
+		if (r == 0 && hit.fd < 0 && unlinkat(c->b->upper_fd, below, 0) == 0)
+			forget(c, below);
+		lower_close(&hit);
+	}
+	return r;
+}
+
+/* One that led to changes only may be somebody else's: its times are put back where that is allowed. */
+static int give_attributes(int upper, const struct change_item *i, int lower)
+{
+	const struct timespec times[2] = { i->st.st_atim, i->st.st_mtim };
+
+	if (i->kind != BRANCH_SAME)
+		return copy_attributes(upper, &i->st, lower);
+	utimensat(lower, "", times, AT_EMPTY_PATH);
+	return 0;
+}
+
+/* All in it is committed: the lower one gets its attributes and its times, and it is removed. */
+static int finish_dir(struct commit *c, const struct change_item *i)
+{
+	_cleanup_close_ int upper = -1, lower = -1;
+	struct nodes_walk w;
+	int r;
+
+	nodes_walk(&c->b->nodes, i->path, &w);
+	if (!w.node)
+		return 0;
+	r = drop_dead_whiteouts(c, w.node, i->path);
+	upper = open_beneath(c->b->upper_fd, i->path, O_PATH | O_DIRECTORY, 0);
+	lower = open_beneath(c->b->lower_fds[0], i->path, O_PATH | O_DIRECTORY, 0);
+	if (r < 0 || w.node->child || upper < 0 || lower < 0)
+		return r; /* something in it is kept, and was reported */
+	r = give_attributes(upper, i, lower);
+	if (r < 0 || !*i->path)
+		return r;
+	if (unlinkat(c->b->upper_fd, i->path, AT_REMOVEDIR) < 0)
+		return -errno;
+	forget(c, i->path);
+	return 0;
+}
+
+/* ---- */
+
+static void report(struct commit *c, const struct change_item *i, int error)
+{
+	struct branch_change change = { i->kind, i->path, i->st };
+
+	c->kept += error != 0;
+	if (c->fn && (error || i->kind != BRANCH_SAME))
+		c->fn(&change, error, c->arg);
+}
+
+static void commit_one(struct commit *c, const struct change_item *i)
+{
+	struct lower_hit hit;
+	int r = lower_find(c->b, i->path, &hit);
+
+	if (r == 0 && is_conflict(c, i, &hit))
+		r = -ESTALE;
+	if (r == 0 && i->kind == BRANCH_DELETED)
+		r = commit_deletion(c, i, &hit);
+	else if (r == 0)
+		r = S_ISDIR(i->st.st_mode) ? commit_dir(c, i, &hit) : commit_file(c, i, &hit);
+	lower_close(&hit);
+	report(c, i, r);
+}
+
+/* A copy that was never changed is just dropped: the lower file is the same, or newer. */
+static void drop_copy(struct commit *c, const struct change_item *i)
+{
+	int r = unlinkat(c->b->upper_fd, i->path, 0) < 0 ? -errno : 0;
+
+	if (r == 0)
+		forget(c, i->path);
+	else
+		report(c, i, r);
+}
+
+static void commit_all(struct commit *c)
+{
+	const struct changes *all = &c->changes;
+
+	for (size_t n = 0; n < all->n; n++) {
+		const struct change_item *i = &all->items[n];
+
+		if (i->kind == BRANCH_SAME && !S_ISDIR(i->st.st_mode))
+			drop_copy(c, i);
+		else if (i->kind != BRANCH_DELETED)
+			commit_one(c, i);
+	}
+	for (size_t n = 0; n < all->n; n++) {
+		if (all->items[n].kind == BRANCH_DELETED)
+			commit_one(c, &all->items[n]);
+	}
+	for (size_t n = all->n; n > 0; n--) {
+		const struct change_item *i = &all->items[n - 1];
+		int r = i->kind != BRANCH_DELETED && S_ISDIR(i->st.st_mode) ? finish_dir(c, i) : 0;
+
+		if (r < 0)
+			report(c, i, r);
+	}
+}
+
+static int sync_layer(const struct branch *b, int dir_fd)
+{
+	_cleanup_close_ int fd = -1;
+
+	if (!b->durable)
+		return 0;
+	fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 || syncfs(fd) < 0 ? -errno : 0;
+}
+
+static int set_committing(struct branch *b, bool committing)
+{
+	b->committing = committing;
+	return branch_write_meta(b);
+}
+
+static int commit_locked(struct commit *c)
+{
+	struct branch *b = c->b;
+	int r = covered_each(b, remember, c);
+
+	if (r == 0 && c->no_memory)
+		r = -ENOMEM;
+	if (c->n_covers)
+		qsort(c->covers, c->n_covers, sizeof(*c->covers), by_path);
+	if (r == 0)
+		r = changes_collect_locked(b, &c->changes);
+	/* one sync of the file system instead of one for each file: all is on disk before the first name appears */
+	if (r == 0)
+		r = sync_layer(b, b->upper_fd);
+	if (r == 0)
+		r = set_committing(b, true);
+	if (r < 0)
+		return r;
+	commit_all(c);
+	branch_changed(b);
+	r = sync_layer(b, b->lower_fds[0]);
+	if (r == 0 && c->kept == 0 && ftruncate(b->log_fd, 0) < 0)
+		r = -errno;
+	if (r == 0 && c->kept == 0)
+		r = set_committing(b, false);
+	return r < 0 ? r : (int)c->kept;
+}
+
+int branch_commit(struct branch *b, branch_commit_fn fn, void *arg)
+{
+	struct commit c = { .b = b, .fn = fn, .arg = arg };
+	int r;
+
+	branch_wrlock(b);
+	c.resumed = b->committing;
+	r = commit_locked(&c);
+	branch_unlock(b);
+	changes_fini(&c.changes);
+	for (size_t i = 0; i < c.n_covers; i++)
+		free(c.covers[i].path);
+	free(c.covers);
+	return r;
+}

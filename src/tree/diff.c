@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What differs between the merged tree and the lower ones, found from the nodes: no tree is walked but where a directory was replaced by another.
+ *
+ * A file that was copied up and not changed is none, nor is a directory that exists in upper/ only because of what is in it.
+ */
+#define _GNU_SOURCE
+#include "tree/diff.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "sys/openat2.h"
+
+void changes_fini(struct changes *c)
+{
+	for (size_t i = 0; i < c->n; i++)
+		free(c->items[i].path);
+	free(c->items);
+	memset(c, 0, sizeof(*c));
+}
+
+static int add(struct changes *c, const char *path, enum branch_change_kind kind,
+	       const struct stat *st, bool opaque)
+{
+	char *copy = strdup(path);
+
+	if (copy && c->n == c->room) {
+		size_t wider = c->room ? c->room * 2 : 64;
+		struct change_item *p = realloc(c->items, wider * sizeof(*p));
+
+		if (!p) {
+			free(copy);
+			return -ENOMEM;
+		}
+		c->items = p;
+		c->room = wider;
+	}
+	if (!copy)
+		return -ENOMEM;
+	c->items[c->n++] =
+		(struct change_item){ .path = copy, .kind = kind, .st = *st, .opaque = opaque };
+	return 0;
+}
+
+/* ---- is a copied-up thing still what it was? ---- */
+
+/* The names and values of user attributes and ACLs as one string; bytes, or -errno. */
+static ssize_t all_xattrs(int fd, char *buf, size_t size)
+{
+	char link[32], names[4096];
+	ssize_t n, len = 0;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = listxattr(link, names, sizeof(names));
+	if (n < 0)
+		return errno == EOPNOTSUPP ? 0 : -errno;
+	for (const char *at = names; at < names + n; at += strlen(at) + 1) {
+		size_t name = strlen(at) + 1;
+		ssize_t v;
+
+		if (!strncmp(at, XATTR_HIDDEN, strlen(XATTR_HIDDEN)) ||
+		    !strncmp(at, "security.", 9) || !strncmp(at, "trusted.", 8))
+			continue;
+		if ((size_t)len + name > size)
+			return -ERANGE;
+		memcpy(buf + len, at, name);
+		len += (ssize_t)name;
+		v = getxattr(link, at, buf + len, size - (size_t)len);
+		if (v < 0)
+			return -errno;
+		len += v;
+	}
+	return len;
+}
+
+/* In doubt (attributes that are too many to compare): no. */
+static bool same_xattrs(struct branch *b, const char *path, int lower)
+{
+	char mine[8192], theirs[8192];
+	int fd = upper_open_locked(b, path);
+	ssize_t n = fd < 0 ? fd : all_xattrs(fd, mine, sizeof(mine));
+	ssize_t m = all_xattrs(lower, theirs, sizeof(theirs));
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0 && n == m && !memcmp(mine, theirs, (size_t)n);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	if (a->st_mode != b->st_mode)
+		return false;
+	/* who may not give files away has copied them under its own name */
+	if (geteuid() == 0 && (a->st_uid != b->st_uid || a->st_gid != b->st_gid))
+		return false;
+	if (S_ISDIR(a->st_mode))
+		return true;
+	return a->st_size == b->st_size && a->st_rdev == b->st_rdev &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* ---- the walk ---- */
+
+struct walk {
+	struct branch *b;
+	struct changes *ret;
+	char path[PATH_MAX];
+};
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+struct names {
+	char **all;
+	size_t n, room;
+};
+
+static int names_add(struct names *l, const char *name)
+{
+	if (l->n == l->room) {
+		size_t wider = l->room ? l->room * 2 : 32;
+		char **p = realloc(l->all, wider * sizeof(*p));
+
+		if (!p)
+			return -ENOMEM;
+		l->all = p;
+		l->room = wider;
+	}
+	l->all[l->n] = strdup(name);
+	return l->all[l->n++] ? 0 : -ENOMEM;
+}
+
+static void names_fini(struct names *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		free(l->all[i]);
+	free(l->all);
+}
+
+/* Names of a hidden lower directory that the one in its place does not have. */
+static int add_hidden(struct walk *w, const struct node *dir, const struct lower_hit *hit,
+		      struct names *l)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < hit->n_dirs; i++) {
+		int fd = lower_open(w->b, hit->dirs[i], w->path, O_RDONLY | O_DIRECTORY);
+		DIR *d = fd < 0 ? NULL : fdopendir(fd);
+		const struct dirent *e;
+
+		if (!d) {
+			if (fd >= 0)
+				close(fd);
+			return fd < 0 ? fd : -ENOMEM;
+		}
+		while (r == 0 && (e = readdir(d))) {
+			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+			    !nodes_find(&w->b->nodes, dir, e->d_name, strlen(e->d_name)))
+				r = names_add(l, e->d_name);
+		}
+		closedir(d);
+	}
+	return r;
+}
+
+static int walk_path(struct walk *w, const struct node *n);
+
+static int walk_children(struct walk *w, const struct node *dir, const struct lower_hit *hit)
+{
+	size_t at = strlen(w->path);
+	struct names l = { 0 };
+	int r = 0;
+
+	for (const struct node *c = dir->child; r == 0 && c; c = c->next)
+		r = names_add(&l, c->name);
+	if (r == 0 && dir->flags & NODE_OPAQUE && hit)
+		r = add_hidden(w, dir, hit, &l);
+	if (l.n)
+		qsort(l.all, l.n, sizeof(*l.all), by_name);
+	for (size_t i = 0; r == 0 && i < l.n; i++) {
+		const char *name = l.all[i];
+
+		if (i && !strcmp(name, l.all[i - 1]))
+			continue;
+		if (at + strlen(name) + 2 > sizeof(w->path))
+			r = -ENAMETOOLONG;
+		else
+			snprintf(w->path + at, sizeof(w->path) - at, "%s%s", at ? "/" : "", name);
+		if (r == 0)
+			r = walk_path(w, nodes_find(&w->b->nodes, dir, name, strlen(name)));
+		w->path[at] = '\0';
+	}
+	names_fini(&l);
+	return r;
+}
+
+/* One upper entry and what is lower at its path. */
+static int compare(struct walk *w, const struct node *n, const struct lower_hit *hit)
+{
+	bool opaque = n->flags & NODE_OPAQUE && hit->n_dirs;
+	enum branch_change_kind kind = hit->fd < 0 ? BRANCH_ADDED : BRANCH_MODIFIED;
+	struct stat st;
+
+	if (fstatat(w->b->upper_fd, *w->path ? w->path : ".", &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	if (hit->fd >= 0 && same_file(&st, &hit->st) && same_xattrs(w->b, w->path, hit->fd))
+		kind = BRANCH_SAME;
+	return add(w->ret, w->path, kind, &st, opaque);
+}
+
+/*
+ * @n is NULL for a name that a replaced directory took away. Below replaced directories the lower trees are looked at all the same: what they have is what a commit finds.
+ */
+static int walk_path(struct walk *w, const struct node *n)
+{
+	struct lower_hit hit;
+	int r = lower_find(w->b, w->path, &hit);
+
+	if (r == 0 && (!n || n->type == DT_WHT)) {
+		if (hit.fd >= 0)
+			r = add(w->ret, w->path, BRANCH_DELETED, &hit.st, false);
+	} else if (r == 0) {
+		r = compare(w, n, &hit);
+		if (r == 0 && n->type == DT_DIR)
+			r = walk_children(w, n, &hit);
+	}
+	lower_close(&hit);
+	return r;
+}
+
+int changes_collect_locked(struct branch *b, struct changes *ret)
+{
+	struct walk w = { .b = b, .ret = ret };
+
+	memset(ret, 0, sizeof(*ret));
+	return walk_path(&w, b->nodes.root);
+}
+
+int branch_diff(struct branch *b, int (*fn)(const struct branch_change *change, void *arg),
+		void *arg)
+{
+	struct changes c;
+	int r;
+
+	branch_rdlock(b);
+	r = changes_collect_locked(b, &c);
+	branch_unlock(b);
+	for (size_t i = 0; r == 0 && i < c.n; i++) {
+		struct branch_change change = { c.items[i].kind, c.items[i].path, c.items[i].st };
+
+		if (change.kind != BRANCH_SAME)
+			r = fn(&change, arg);
+	}
+	changes_fini(&c);
+	return r;
+}

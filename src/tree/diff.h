@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The changes of a branch as a list, for those who look at it and those who carry it out.
+ */
+#ifndef SLUICE_TREE_DIFF_H
+#define SLUICE_TREE_DIFF_H
+
+#include "tree/branch_internal.h"
+
+struct change_item {
+	char *path;
+	enum branch_change_kind kind; /* 0: a directory that only leads to changes */
+	struct stat st;		      /* upper's, real; the lower one's for a deletion */
+	bool opaque;		      /* a directory that hides a lower one */
+};
+
+struct changes {
+	struct change_item *items; /* parents first, siblings by byte order */
+	size_t n, room;
+};
+
+/* The caller holds the lock. Freed by changes_fini, also when it fails. */
+int changes_collect_locked(struct branch *b, struct changes *ret);
+void changes_fini(struct changes *c);
+
+#endif

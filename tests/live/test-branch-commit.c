@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Commit where somebody else was at the lower tree meanwhile, the list of changes, the lock, and the quota.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../support/cmocka.h"
+#include "../support/guest.h"
+#include "tree/branch.h"
+
+static char lower[4096], storage[4096];
+
+static const char *below(const char *name)
+{
+	static char buf[4][8400];
+	static unsigned next;
+	char *p = buf[next++ % 4];
+
+	snprintf(p, sizeof(buf[0]), "%s/%s", lower, name);
+	return p;
+}
+
+static void put(const char *name, const char *text)
+{
+	int fd = open(below(name), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	close(fd);
+}
+
+static void assert_text(const char *name, const char *text)
+{
+	char buf[64] = "";
+	int fd = open(below(name), O_RDONLY);
+
+	assert_true(fd >= 0);
+	assert_int_equal(read(fd, buf, sizeof(buf) - 1), (ssize_t)strlen(text));
+	assert_string_equal(buf, text);
+	close(fd);
+}
+
+static int open_branch(bool create, uint64_t max_bytes, struct branch **ret)
+{
+	int fd = open(lower, O_PATH | O_DIRECTORY), r;
+	struct branch_spec spec = { .storage = storage,
+				    .name = "b",
+				    .lower_fds = &fd,
+				    .n_lowers = 1,
+				    .max_bytes = max_bytes };
+	struct sluice_error err = { 0 };
+
+	r = create ? branch_create(&spec, ret, &err) : branch_open(&spec, ret, &err);
+	close(fd);
+	return r;
+}
+
+static struct branch *new_branch(uint64_t max_bytes)
+{
+	struct branch *b;
+
+	umask(0);
+	snprintf(lower, sizeof(lower), "%s", guest_dir());
+	snprintf(storage, sizeof(storage), "%s", guest_dir());
+	put("file", "file");
+	put("gone", "gone");
+	put("other", "other");
+	assert_int_equal(mkdir(below("dir"), 0755), 0);
+	put("dir/in", "in");
+	assert_int_equal(open_branch(true, max_bytes, &b), 0);
+	return b;
+}
+
+static void end_branch(struct branch *b)
+{
+	assert_int_equal(branch_abort(b), 0);
+	guest_remove(lower);
+	guest_remove(storage);
+}
+
+static int write_file(struct branch *b, const char *path, const char *text)
+{
+	int fd, r = branch_open_file(b, path, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd);
+
+	if (r < 0)
+		return r;
+	r = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -errno;
+	close(fd);
+	return r;
+}
+
+/* "M file,A new," in the order they come, with the error where there is one. */
+struct list {
+	char text[1024];
+};
+
+static void list_add(struct list *l, const struct branch_change *c, int error)
+{
+	size_t n = strlen(l->text);
+
+	n += (size_t)snprintf(l->text + n, sizeof(l->text) - n, "%c %s", c->kind, c->path);
+	if (error)
+		n += (size_t)snprintf(l->text + n, sizeof(l->text) - n, "=%d", error);
+	snprintf(l->text + n, sizeof(l->text) - n, ",");
+}
+
+static int on_change(const struct branch_change *c, void *arg)
+{
+	list_add(arg, c, 0);
+	return 0;
+}
+
+static void on_commit(const struct branch_change *c, int error, void *arg)
+{
+	list_add(arg, c, error);
+}
+
+static void test_diff_is_what_commit_does(void **state)
+{
+	struct branch *b = new_branch(0);
+	struct list diff = { "" }, done = { "" };
+
+	(void)state;
+	assert_int_equal(write_file(b, "file", "changed"), 0);
+	assert_int_equal(write_file(b, "dir/\xff\n", "new"), 0);
+	assert_int_equal(branch_unlink(b, "gone"), 0);
+	assert_int_equal(branch_mkdir(b, "made", 0700), 0);
+	assert_int_equal(write_file(b, "made/x", "x"), 0);
+	assert_int_equal(branch_diff(b, on_change, &diff), 0);
+	assert_string_equal(diff.text, "A dir/\xff\n,M file,D gone,A made,A made/x,");
+	assert_text("file", "file");
+	assert_int_equal(branch_commit(b, on_commit, &done), 0);
+	assert_string_equal(done.text, "A dir/\xff\n,M file,A made,A made/x,D gone,");
+	assert_text("file", "changed");
+	assert_text("dir/\xff\n", "new");
+	assert_text("made/x", "x");
+	assert_int_equal(access(below("gone"), F_OK), -1);
+	diff.text[0] = '\0';
+	assert_int_equal(branch_diff(b, on_change, &diff), 0);
+	assert_string_equal(diff.text, "");
+	end_branch(b);
+}
+
+/* Opened for writing and not written, or its directory touched only: no change. */
+static void test_copied_up_is_not_changed(void **state)
+{
+	struct branch *b = new_branch(0);
+	struct list diff = { "" };
+	int fd;
+
+	(void)state;
+	assert_int_equal(branch_open_file(b, "dir/in", O_RDWR, 0, &fd), 0);
+	close(fd);
+	assert_int_equal(branch_diff(b, on_change, &diff), 0);
+	assert_string_equal(diff.text, "");
+	assert_int_equal(branch_chmod(b, "dir/in", 0600), 0);
+	assert_int_equal(branch_diff(b, on_change, &diff), 0);
+	assert_string_equal(diff.text, "M dir/in,");
+	end_branch(b);
+}
+
+static void test_conflicts_stay_in_the_branch(void **state)
+{
+	struct branch *b = new_branch(0);
+	struct list done = { "" };
+
+	(void)state;
+	assert_int_equal(write_file(b, "file", "ours"), 0);
+	assert_int_equal(write_file(b, "other", "ours"), 0);
+	assert_int_equal(write_file(b, "dir/in", "ours"), 0);
+	assert_int_equal(write_file(b, "new", "ours"), 0);
+	assert_int_equal(branch_unlink(b, "gone"), 0);
+	put("file", "theirs");
+	put("new", "theirs");
+	put("gone", "theirs");
+	assert_int_equal(unlink(below("dir/in")), 0);
+	assert_int_equal(branch_commit(b, on_commit, &done), 4);
+	assert_string_equal(done.text, "A dir/in=-116,M file=-116,M new=-116,M other,D gone=-116,");
+	assert_text("file", "theirs");
+	assert_text("new", "theirs");
+	assert_text("gone", "theirs");
+	assert_text("other", "ours");
+	branch_close(b);
+	/* and over a restart */
+	assert_int_equal(open_branch(false, 0, &b), 0);
+	done.text[0] = '\0';
+	assert_int_equal(branch_commit(b, on_commit, &done), 4);
+	assert_string_equal(done.text, "A dir/in=-116,M file=-116,M new=-116,D gone=-116,");
+	end_branch(b);
+}
+
+static int count_live(const struct branch_info *info, void *arg)
+{
+	*(int *)arg += info->live ? 100 : 1;
+	return 0;
+}
+
+static void test_one_at_a_time(void **state)
+{
+	struct branch *b = new_branch(0), *second;
+	int n = 0;
+
+	(void)state;
+	assert_int_equal(open_branch(false, 0, &second), -EBUSY);
+	assert_int_equal(open_branch(true, 0, &second), -EEXIST);
+	assert_int_equal(branch_each(storage, count_live, &n), 0);
+	assert_int_equal(n, 100);
+	branch_close(b);
+	n = 0;
+	assert_int_equal(branch_each(storage, count_live, &n), 0);
+	assert_int_equal(n, 1);
+	assert_int_equal(open_branch(false, 0, &b), 0);
+	end_branch(b);
+}
+
+static void fill(int fd, size_t bytes)
+{
+	char block[4096];
+
+	memset(block, 'x', sizeof(block));
+	for (size_t n = 0; n < bytes; n += sizeof(block))
+		assert_int_equal(write(fd, block, sizeof(block)), (ssize_t)sizeof(block));
+}
+
+static void test_quota(void **state)
+{
+	struct branch *b = new_branch(1 << 20);
+	int fd;
+
+	(void)state;
+	assert_int_equal(branch_open_file(b, "big", O_WRONLY | O_CREAT, 0644, &fd), 0);
+	assert_int_equal(write_file(b, "small", "x"), 0);
+	/* through a descriptor that is open: seen when the next file wants room */
+	fill(fd, 2 << 20);
+	fsync(fd);
+	assert_int_equal(write_file(b, "small2", "x"), -ENOSPC);
+	assert_int_equal(branch_mkdir(b, "d", 0755), -ENOSPC);
+	assert_true(branch_used_bytes(b) >= 2 << 20);
+	/* and room comes back */
+	close(fd);
+	assert_int_equal(branch_unlink(b, "big"), 0);
+	assert_int_equal(write_file(b, "small2", "x"), 0);
+	end_branch(b);
+}
+
+int main(int argc, char *argv[])
+{
+	static const struct guest_role roles[] = { { NULL, NULL } };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_diff_is_what_commit_does),
+		cmocka_unit_test(test_copied_up_is_not_changed),
+		cmocka_unit_test(test_conflicts_stay_in_the_branch),
+		cmocka_unit_test(test_one_at_a_time),
+		cmocka_unit_test(test_quota),
+	};
+
+	guest_begin(argc, argv, roles);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
