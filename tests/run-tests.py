@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -117,6 +118,10 @@ def main(argv):
     command += ["--repeat", str(args.repeat)] if args.repeat > 1 else []
     command += ["--wrapper", args.wrap] if args.wrap else []
     command += [t[1] for t in chosen] if args.wanted else []
+    # a shell that started us in the background ignores these two, and so would every command that a test starts
+    for s in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(s) == signal.SIG_IGN:
+            signal.signal(s, signal.SIG_DFL)
     quiet = None if args.verbose else subprocess.PIPE
     run = subprocess.run(command, stdout=quiet, stderr=subprocess.STDOUT if quiet else None)
     counts = Counts()

@@ -44,7 +44,8 @@ SLUICE_API int sluice_policy_allow_write(struct sluice_policy *p, const char *pa
 /*
  * Grant what a command needs on an ordinary system: the system trees that exist (/usr, /bin, /sbin, /lib*, /etc,
  * /opt, /proc, /sys) for reading, listing of every directory, and reading and writing of the current
- * directory (unless it is "/"), /tmp and /var/tmp. This is what `sluice run` does when no -r, -w or profile is given.
+ * directory (unless it is "/"), /tmp and /var/tmp; of the home directory only git's settings (~/.gitconfig, ~/.config/git), which git insists on
+ * reading. This is what `sluice run` does when no -r, -w or profile is given.
  */
 SLUICE_API int sluice_policy_allow_system(struct sluice_policy *p, struct sluice_error *err);
 /* /dev/{null,zero,full,random,urandom,tty,ptmx,pts}: granted by default. */

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,6 +55,24 @@ int sluice_policy_allow_write(struct sluice_policy *p, const char *path, struct 
 	return grant_path(p, path, POLICY_WRITE, err);
 }
 
+/* git gives up when it may not read these where they exist; the rest of the home directory stays closed. */
+static int grant_git_settings(struct sluice_policy *p, struct sluice_error *err)
+{
+	static const char *const names[] = { ".gitconfig", ".config/git" };
+	const char *home = getenv("HOME");
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && home && *home == '/' && i < sizeof(names) / sizeof(names[0]);
+	     i++) {
+		char path[PATH_MAX];
+		struct policy_grant g = { path, POLICY_READ, true, false };
+
+		if (snprintf(path, sizeof(path), "%s/%s", home, names[i]) < (int)sizeof(path))
+			r = policy_grant(p, &g, err);
+	}
+	return r;
+}
+
 int sluice_policy_allow_system(struct sluice_policy *p, struct sluice_error *err)
 {
 	static char root[] = "/", here[] = ".", usr[] = "/usr", bin[] = "/bin", sbin[] = "/sbin",
@@ -77,5 +96,5 @@ int sluice_policy_allow_system(struct sluice_policy *p, struct sluice_error *err
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return grant_git_settings(p, err);
 }
