@@ -211,7 +211,8 @@ static void same_stat(const char *path, const struct stat *k, const struct stat 
 		DIE("%s: mode %o %o uid %u %u nlink %u %u size %lld %lld", path, k->st_mode,
 		    o->st_mode, k->st_uid, o->st_uid, (unsigned)k->st_nlink, (unsigned)o->st_nlink,
 		    (long long)k->st_size, (long long)o->st_size);
-	if (!near(k->st_mtim, o->st_mtim))
+	/* a write to a FIFO through overlayfs leaves the time of the file below as it was; natively it does not */
+	if (!S_ISFIFO(k->st_mode) && !near(k->st_mtim, o->st_mtim))
 		DIE("%s: mtime %lld %lld", path, (long long)k->st_mtim.tv_sec,
 		    (long long)o->st_mtim.tv_sec);
 	/* the root shows the lower one's inode here, the upper one's there */
