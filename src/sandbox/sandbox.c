@@ -181,6 +181,15 @@ static int sandbox_start_thread(struct sluice_sandbox *s)
 	return -r;
 }
 
+static int sandbox_error_locked(const struct sluice_sandbox *s, struct sluice_error *err)
+{
+	if (s->state != SANDBOX_FAILED)
+		return 0;
+	if (s->code < 0 && err)
+		*err = s->error;
+	return s->code;
+}
+
 /* Wait until the exec has succeeded or the start has failed. */
 static int sandbox_started(struct sluice_sandbox *s, struct sluice_error *err)
 {
@@ -189,44 +198,73 @@ static int sandbox_started(struct sluice_sandbox *s, struct sluice_error *err)
 	pthread_mutex_lock(&s->lock);
 	while (s->state == SANDBOX_STARTING)
 		pthread_cond_wait(&s->changed, &s->lock);
-	r = s->state == SANDBOX_FAILED ? s->code : 0;
-	if (r < 0 && err)
-		*err = s->error;
+	r = sandbox_error_locked(s, err);
 	pthread_mutex_unlock(&s->lock);
 	return r;
+}
+
+/* Wait for the end, and for nothing before it: the caller is woken once. */
+static int sandbox_run(struct sluice_sandbox *s, struct sluice_result *ret_result,
+		       struct sluice_error *err)
+{
+	int r;
+
+	pthread_join(s->thread, NULL);
+	s->thread_started = false;
+	pthread_mutex_lock(&s->lock);
+	r = sandbox_error_locked(s, err);
+	if (r == 0 && ret_result)
+		*ret_result = s->result;
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+/* Start the control thread: whether the command runs is still to be seen. NULL and *ret_error on failure. */
+static struct sluice_sandbox *sandbox_begin(struct sluice_policy *policy, const char *const argv[],
+					    const struct sluice_spawn_options *options,
+					    int *ret_error, struct sluice_error *err)
+{
+	struct sluice_spawn_options o;
+	struct sluice_sandbox *s;
+	int r = options_copy(options, &o, err);
+
+	*ret_error = r;
+	if (r < 0)
+		return NULL;
+	s = calloc(1, sizeof(*s));
+	if (!s) {
+		*ret_error = fail_errno(err, -ENOMEM, "sandbox");
+		return NULL;
+	}
+	r = sandbox_prepare(s, policy, argv, &o, err);
+	if (r == 0) {
+		r = sandbox_start_thread(s);
+		if (r < 0)
+			fail_errno(err, r, "control thread");
+	}
+	*ret_error = r;
+	return r < 0 ? sluice_sandbox_free(s) : s;
 }
 
 int sluice_spawn(struct sluice_policy *policy, const char *const argv[],
 		 const struct sluice_spawn_options *options, struct sluice_sandbox **ret,
 		 struct sluice_error *err)
 {
-	struct sluice_spawn_options o;
 	struct sluice_sandbox *s;
 	int r;
 
 	if (!policy || !ret)
 		return fail(err, -EINVAL, "policy or result: NULL");
-	r = options_copy(options, &o, err);
-	if (r < 0)
-		return r;
-	s = calloc(1, sizeof(*s));
+	s = sandbox_begin(policy, argv, options, &r, err);
 	if (!s)
-		return fail_errno(err, -ENOMEM, "sandbox");
-	r = sandbox_prepare(s, policy, argv, &o, err);
-	if (r == 0) {
-		r = sandbox_start_thread(s);
-		if (r < 0)
-			fail_errno(err, r, "control thread");
-		else
-			r = sandbox_started(s, err);
-		stdio_close_child(&s->stdio);
-	}
-	if (r < 0) {
-		sluice_sandbox_free(s);
 		return r;
-	}
-	*ret = s;
-	return 0;
+	r = sandbox_started(s, err);
+	stdio_close_child(&s->stdio);
+	if (r < 0)
+		sluice_sandbox_free(s);
+	else
+		*ret = s;
+	return r;
 }
 
 int sluice_sandbox_fd(const struct sluice_sandbox *s)
@@ -337,12 +375,15 @@ int sluice_run_with_extra_handlers(struct sluice_policy *policy, const char *con
 		.extras = extras,
 		.n_extras = n_extras,
 	};
-	struct sluice_sandbox *s = NULL;
-	int r = sluice_spawn(policy, argv, &o, &s, err);
+	struct sluice_sandbox *s;
+	int r;
 
+	if (!policy)
+		return fail(err, -EINVAL, "policy or result: NULL");
+	s = sandbox_begin(policy, argv, &o, &r, err);
 	if (!s)
 		return r;
-	r = sluice_sandbox_wait(s, -1, ret_result);
+	r = sandbox_run(s, ret_result, err);
 	sluice_sandbox_free(s);
 	return r;
 }
