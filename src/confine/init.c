@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "sys/landlock.h"
 #include "sys/raw.h"
@@ -33,9 +34,12 @@ struct limit {
 	uint64_t current, maximum;
 };
 
-static void futex_wait(uint32_t *word, uint32_t value)
+/* How long the listener may stay here while the command executes. */
+#define EXEC_PATIENCE_NS 2000000
+
+static long futex_wait(uint32_t *word, uint32_t value, const struct timespec *limit)
 {
-	raw_call(SYS_futex, word, FUTEX_WAIT, value, 0, 0);
+	return raw_call(SYS_futex, word, FUTEX_WAIT, value, limit, 0);
 }
 
 static void futex_set(uint32_t *word, uint32_t value)
@@ -50,7 +54,7 @@ static uint32_t futex_leave(uint32_t *word, uint32_t value)
 	uint32_t now;
 
 	while ((now = __atomic_load_n(word, __ATOMIC_ACQUIRE)) == value)
-		futex_wait(word, value);
+		futex_wait(word, value, NULL);
 	return now;
 }
 
@@ -112,25 +116,6 @@ static long exec_command(struct init_shared *s)
 	return refused ? -EACCES : r;
 }
 
-/*
- * Signals may be delivered here before the exec, into memory that is the embedder's: they must not find its handlers. What is ignored stays ignored, as
- * after any exec.
- */
-static void drop_handlers(void)
-{
-	uint64_t action[4];
-
-	for (int sig = 1; sig <= LAST_SIGNAL; sig++) {
-		action[0] = 0;
-		raw_call(SYS_rt_sigaction, sig, 0, action, KERNEL_SIGSET_BYTES, 0);
-		if (action[0] <= (uint64_t)(uintptr_t)SIG_IGN)
-			continue;
-		for (int i = 0; i < 4; i++)
-			((volatile uint64_t *)action)[i] = 0;
-		raw_call(SYS_rt_sigaction, sig, action, 0, KERNEL_SIGSET_BYTES, 0);
-	}
-}
-
 static int command_main(void *arg)
 {
 	struct init_shared *s = arg;
@@ -144,7 +129,6 @@ static int command_main(void *arg)
 	raw_call(SYS_umask, spec->umask, 0, 0, 0, 0);
 	raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	raw_call(SYS_rt_sigaction, SIGCHLD, s->sigchld, 0, KERNEL_SIGSET_BYTES, 0);
-	drop_handlers();
 	r = raw_call(NR_LANDLOCK_RESTRICT_SELF, s->ruleset_b, 0, 0, 0, 0);
 	if (r < 0)
 		give_up(s, LAUNCH_STAGE_LANDLOCK, r);
@@ -155,7 +139,10 @@ static int command_main(void *arg)
 	/* From here on a call may be trapped: nothing but futex and execve. */
 	s->listener = (int)r;
 	s->filtered = true;
-	futex_set(&s->here, INIT_FILTERED);
+	if (s->early)
+		futex_set(&s->here, INIT_FILTERED);
+	else
+		__atomic_store_n(&s->here, INIT_FILTERED, __ATOMIC_RELEASE);
 	if (spec->max_open_files)
 		futex_leave(&s->go, 0);
 	give_up(s, LAUNCH_STAGE_EXEC, exec_command(s));
@@ -344,6 +331,25 @@ static long open_children(struct init_shared *s)
 	return s->children_fd < 0 ? s->children_fd : 0;
 }
 
+/*
+ * Signals may be delivered to the command before its exec, into memory that is the embedder's: they must not find its handlers. What is ignored stays
+ * ignored, as after any exec.
+ */
+static void drop_handlers(void)
+{
+	uint64_t action[4];
+
+	for (int sig = 1; sig <= LAST_SIGNAL; sig++) {
+		action[0] = 0;
+		raw_call(SYS_rt_sigaction, sig, 0, action, KERNEL_SIGSET_BYTES, 0);
+		if (action[0] <= (uint64_t)(uintptr_t)SIG_IGN)
+			continue;
+		for (int i = 0; i < 4; i++)
+			((volatile uint64_t *)action)[i] = 0;
+		raw_call(SYS_rt_sigaction, sig, action, 0, KERNEL_SIGSET_BYTES, 0);
+	}
+}
+
 /* To be killed with the launching thread, to inherit orphans, and to hear of the end of children. */
 static long become_init(struct init_shared *s)
 {
@@ -354,6 +360,8 @@ static long become_init(struct init_shared *s)
 	raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGUSR1, 0, 0, 0);
 	if (raw_call(SYS_getppid, 0, 0, 0, 0, 0) != s->parent)
 		return -ECHILD; /* killed before we could ask to be told */
+	if (!s->handlers_dropped)
+		drop_handlers();
 	raw_call(SYS_rt_sigaction, SIGCHLD, 0, s->sigchld, KERNEL_SIGSET_BYTES, 0);
 	raw_call(SYS_rt_sigaction, SIGCHLD, default_action, 0, KERNEL_SIGSET_BYTES, 0);
 	/* a handler of the embedder is no action for the command, as after any exec; SIG_IGN is */
@@ -393,19 +401,51 @@ static void let_go(struct init_shared *s)
 	futex_set(&s->go, 1);
 }
 
+/*
+ * Wait until the listener is to be handed over. Where nothing can trap the exec that is after it, which spares a turn of each of the three; but an exec
+ * that takes long (from a file system that hangs) must find a supervisor that can end it.
+ */
+static void await_filter(struct init_shared *s)
+{
+	static const struct timespec patience = { .tv_nsec = EXEC_PATIENCE_NS };
+	uint32_t here;
+
+	if (s->early) {
+		futex_leave(&s->here, INIT_STARTING);
+		return;
+	}
+	while ((here = __atomic_load_n(&s->here, __ATOMIC_ACQUIRE)) != INIT_GONE) {
+		if (futex_wait(&s->here, here, &patience) == -ETIMEDOUT && here == INIT_FILTERED)
+			return;
+	}
+}
+
+static bool has_executed(struct init_shared *s)
+{
+	return __atomic_load_n(&s->here, __ATOMIC_ACQUIRE) == INIT_GONE && !s->stage;
+}
+
+static void hand_over(struct init_shared *s)
+{
+	event_begin(s, LAUNCH_LISTENER);
+	s->event.status = s->command;
+	s->event.execed = !s->early && has_executed(s);
+	event_send(s, true);
+	/*
+	 * Until the exec the table is shared, so the command loses it too: were the supervisor gone by now, a trapped exec would fail and
+	 * not wait for ever.
+	 */
+	raw_call(SYS_close, s->listener, 0, 0, 0, 0);
+}
+
 /* Hand over the listener, and say how the start went once the command has executed or ended. */
 static void follow_start(struct init_shared *s)
 {
-	futex_leave(&s->here, INIT_STARTING);
+	await_filter(s);
 	if (s->filtered) {
-		event_begin(s, LAUNCH_LISTENER);
-		s->event.status = s->command;
-		event_send(s, true);
-		/*
-		 * The table is shared, so the command loses it too: were the supervisor gone by now, a trapped exec would fail and
-		 * not wait for ever.
-		 */
-		raw_call(SYS_close, s->listener, 0, 0, 0, 0);
+		hand_over(s);
+		if (s->event.execed)
+			return;
 		let_go(s);
 	}
 	futex_leave(&s->here, INIT_FILTERED);

@@ -29,14 +29,16 @@ struct init_shared {
 	struct sock_fprog filter;
 	int ruleset_b;
 	bool signal_scope;
-	int channel;  /* init's end; above 2 */
-	pid_t parent; /* process that launches */
+	bool early; /* hand the listener over before the exec: it is trapped, or waits for `go` */
+	bool handlers_dropped; /* init began without the embedder's signal handlers */
+	int channel;	       /* init's end; above 2 */
+	pid_t parent;	       /* process that launches */
 	const char **
 		script_argv; /* {"/bin/sh", candidate, argv[1] ..., NULL}: for a file that the kernel can't execute */
 	char *command_stack_top;
 
 	/* between init and command */
-	uint32_t here; /* futex: enum init_here */
+	uint32_t here; /* futex: enum init_here; init is woken for FILTERED only when `early` */
 	uint32_t go;   /* futex: the limits are set, exec */
 	bool filtered; /* listener is set */
 	int listener;

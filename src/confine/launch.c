@@ -70,6 +70,16 @@ static int channel_open(int ret[2])
 	return 0;
 }
 
+/* Only trapped when a handler wants to see them. */
+static bool traps_exec(const struct confinement *c)
+{
+	for (size_t i = 0; i < c->n_notify; i++) {
+		if (c->notify[i] == SYS_execve || c->notify[i] == SYS_execveat)
+			return true;
+	}
+	return false;
+}
+
 static struct init_shared *shared_new(struct launch *l, const struct launch_spec *spec, int channel)
 {
 	size_t argc = count(spec->argv);
@@ -87,6 +97,7 @@ static struct init_shared *shared_new(struct launch *l, const struct launch_spec
 	s->filter = spec->confinement->filter;
 	s->ruleset_b = spec->confinement->rules.ruleset_b;
 	s->signal_scope = spec->confinement->rules.signal_scope;
+	s->early = traps_exec(spec->confinement) || spec->max_open_files;
 	s->channel = channel;
 	s->parent = getpid();
 	s->command_stack_top = memory + SHARED_OFFSET;
@@ -97,6 +108,27 @@ static struct init_shared *shared_new(struct launch *l, const struct launch_spec
 	return s;
 }
 
+/* No exit signal: invisible to the embedder's wait(-1) and SIGCHLD. */
+static long clone_init(struct launch *l, struct init_shared *s, int *ret_pidfd)
+{
+	struct clone_args args = {
+		.flags = CLONE_VM | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
+		.pidfd = (uint64_t)(uintptr_t)ret_pidfd,
+		.stack = (uint64_t)(uintptr_t)l->memory,
+		.stack_size = INIT_STACK_BYTES,
+	};
+	long pid;
+
+	s->handlers_dropped = true;
+	pid = raw_clone3(&args, init_main, s);
+	if (pid >= 0)
+		return pid;
+	/* older than 5.5, or a container's profile refuses clone3 */
+	s->handlers_dropped = false;
+	return raw_clone(CLONE_VM | CLONE_PIDFD, (char *)l->memory + INIT_STACK_BYTES, ret_pidfd,
+			 NULL, init_main, s);
+}
+
 static int start_init(struct launch *l, const struct launch_spec *spec, int channel)
 {
 	struct init_shared *s = shared_new(l, spec, channel);
@@ -105,9 +137,7 @@ static int start_init(struct launch *l, const struct launch_spec *spec, int chan
 
 	if (!s)
 		return -ENOMEM;
-	/* no exit signal: invisible to the embedder's wait(-1) and SIGCHLD */
-	pid = raw_clone(CLONE_VM | CLONE_PIDFD, (char *)l->memory + INIT_STACK_BYTES, &pidfd, NULL,
-			init_main, s);
+	pid = clone_init(l, s, &pidfd);
 	if (pid < 0)
 		return (int)pid;
 	l->init_pid = (pid_t)pid;
@@ -197,6 +227,7 @@ static int await_listener(struct launch *l, const struct launch_spec *spec,
 	l->listener = fds[0];
 	l->pidfd = fds[1];
 	l->pid = ev.status;
+	l->execed = ev.execed;
 	return 0;
 }
 

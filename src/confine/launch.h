@@ -37,7 +37,8 @@ struct launch_spec {
 };
 
 enum launch_event_kind {
-	LAUNCH_LISTENER = 1, /* carries the listener and the command's pidfd */
+	LAUNCH_LISTENER =
+		1, /* carries the listener and the command's pidfd; execed: and LAUNCH_EXECED in one */
 	LAUNCH_EXECED = 2,
 	LAUNCH_FAILED = 3, /* before or in exec: stage, error; nothing runs */
 	LAUNCH_EXITED =
@@ -65,6 +66,7 @@ struct launch_event {
 	int32_t status; /* as wait4 gives it */
 	/* nobody is left: usage is that of the whole tree, nothing comes after this event; of EXITED (then there is no EMPTY) and EMPTY */
 	bool tree_gone;
+	bool execed; /* of LISTENER */
 	struct rusage usage;
 };
 
@@ -76,6 +78,7 @@ struct launch {
 	int listener;
 	int channel; /* SOCK_SEQPACKET: launch events; end of file: init is gone */
 	bool signal_scope;
+	bool execed; /* the command had executed when launch_start returned: no LAUNCH_EXECED will come */
 	bool empty;   /* an event of tree_gone has been read */
 	void *memory; /* shared with init: see init.h; freed by launch_fini */
 	size_t memory_bytes;
@@ -83,7 +86,7 @@ struct launch {
 
 /*
  * Start. Thread: an engine thread in domain A, which must live as long as the sandbox (its end is init's sign to kill). Returns 0 once the
- * listener is here; whether the exec succeeded comes as an event, because a handler may have to answer the exec first.
+ * listener is here; whether the exec succeeded comes as an event when a handler may have to answer the exec first, or it takes long.
  * On failure nothing is left behind and @err says which stage failed.
  */
 int launch_start(struct launch *l, const struct launch_spec *spec, struct sluice_error *err);

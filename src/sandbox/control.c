@@ -214,6 +214,8 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 		return fail_errno(err, r, "engine: watching the listener");
 	if (s->policy->timeout_ms)
 		engine_set_timer(s->engine, s->policy->timeout_ms, on_timeout, s);
+	if (s->launch.execed)
+		set_state(s, SANDBOX_RUNNING, 0, NULL);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #ifndef SLUICE_SYS_RAW_H
 #define SLUICE_SYS_RAW_H
 
+#include <linux/sched.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 
@@ -57,6 +58,34 @@ RAW_INLINE long raw_clone(unsigned long flags, void *stack_top, int *parent_tid,
 	return ret;
 }
 
+/* The same by clone3(2): @args with the lowest address of the stack and its size, @size that of @args. @fn and @arg are put at the stack's upper end. */
+RAW_INLINE long raw_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
+{
+	long ret;
+	void **sp = (void **)(uintptr_t)(args->stack + args->stack_size);
+
+	*--sp = arg;
+	*--sp = (void *)(uintptr_t)fn;
+	args->stack_size -= 2 * sizeof(*sp);
+	__asm__ volatile("syscall\n\t"
+			 "test %%rax, %%rax\n\t"
+			 "jnz 1f\n\t"
+			 "xor %%ebp, %%ebp\n\t"
+			 "pop %%rax\n\t"
+			 "pop %%rdi\n\t"
+			 "call *%%rax\n\t"
+			 "mov %%eax, %%edi\n\t"
+			 "mov %[exit], %%eax\n\t"
+			 "syscall\n\t"
+			 "hlt\n"
+			 "1:"
+			 : "=a"(ret)
+			 : "a"((long)SYS_clone3), "D"(args),
+			   "S"(sizeof(*args)), [exit] "i"(SYS_exit)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
 #elif defined(__aarch64__)
 
 RAW_INLINE long raw_call6(long nr, long a, long b, long c, long d, long e, long f)
@@ -102,6 +131,31 @@ RAW_INLINE long raw_clone(unsigned long flags, void *stack_top, int *parent_tid,
 			 : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), [exit] "i"(SYS_exit)
 			 : "memory");
 	return x0;
+}
+
+RAW_INLINE long raw_clone3(struct clone_args *args, int (*fn)(void *), void *arg)
+{
+	void **sp = (void **)(uintptr_t)(args->stack + args->stack_size);
+	register long x8 __asm__("x8") = SYS_clone3;
+	register struct clone_args *x0 __asm__("x0") = args;
+	register long x1 __asm__("x1") = sizeof(*args);
+
+	sp[-2] = (void *)(uintptr_t)fn;
+	sp[-1] = arg;
+	args->stack_size -= 2 * sizeof(*sp);
+	__asm__ volatile("svc #0\n\t"
+			 "cbnz x0, 1f\n\t"
+			 "mov x29, xzr\n\t"
+			 "mov x30, xzr\n\t"
+			 "ldp x1, x0, [sp], #16\n\t"
+			 "blr x1\n\t"
+			 "mov x8, %[exit]\n\t"
+			 "svc #0\n"
+			 "1:"
+			 : "+r"(x0)
+			 : "r"(x8), "r"(x1), [exit] "i"(SYS_exit)
+			 : "memory");
+	return (long)x0;
 }
 
 #else
