@@ -174,10 +174,10 @@ static int fifo_open_for_writing(struct runner *r, const struct resolve_open *ho
 
 	path_how.flags = O_PATH | (how->flags & O_NOFOLLOW);
 	path_how.mode = 0;
-	fd = resolve_open(t, &path_how);
+	fd = resolve_open(t, &path_how, &st);
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0 || !S_ISFIFO(st.st_mode))
+	if (!S_ISFIFO(st.st_mode))
 		got = -ENXIO; /* a device that said so itself */
 	else
 		got = fifo_await_reader(r, t, fd, how->flags);
@@ -192,17 +192,14 @@ static bool tty_of_another_session(const struct stat *st, pid_t tid)
 }
 
 /* What only shows in the file that was opened. Returns 0 or the errno for the task. */
-static int opened(struct runner *r, struct sluice_request *req, int fd, uint64_t flags)
+static int opened(struct runner *r, struct sluice_request *req, int fd, const struct stat *st,
+		  uint64_t flags)
 {
-	struct stat st;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (tty_of_another_session(&st, req->task.tid))
+	if (tty_of_another_session(st, req->task.tid))
 		return -ENXIO;
 	if (flags & O_NONBLOCK)
 		return 0;
-	if (S_ISFIFO(st.st_mode) && (flags & O_ACCMODE) == O_RDONLY)
+	if (S_ISFIFO(st->st_mode) && (flags & O_ACCMODE) == O_RDONLY)
 		return fifo_await_writer(r, &req->task, fd);
 	return 0;
 }
@@ -210,6 +207,7 @@ static int opened(struct runner *r, struct sluice_request *req, int fd, uint64_t
 int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_flags)
 {
 	struct resolve_open how = { 0 }, first;
+	struct stat st;
 	ssize_t n = sluice_request_path(req, 0, &how.path);
 	int fd = n < 0 ? (int)n : as_seen_how(req, &how);
 	int error;
@@ -219,12 +217,12 @@ int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_fla
 	*ret_flags = how.flags & O_CLOEXEC;
 	first = how;
 	first.flags |= O_NONBLOCK;
-	fd = resolve_open(&req->task, &first);
+	fd = resolve_open(&req->task, &first, &st);
 	if (fd == -ENXIO && (how.flags & (O_ACCMODE | O_NONBLOCK)) == O_WRONLY)
 		fd = fifo_open_for_writing(r, &how, &req->task);
 	if (fd < 0)
 		return fd;
-	error = opened(r, req, fd, how.flags);
+	error = opened(r, req, fd, &st, how.flags);
 	if (error < 0) {
 		close(fd);
 		return error;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "task/credentials.h"
@@ -297,12 +298,12 @@ static int resolve_base(const struct task *t, const struct resolve_open *how)
  * Could the kernel have found something else for us than for the task? What lies on procfs, and a magic link, which was refused; and a
  * failure on the way through a link, which may be /proc/self.
  */
-static bool may_differ(int base, const struct resolve_open *how, int fd)
+static bool may_differ(int base, const struct resolve_open *how, int fd, bool on_proc)
 {
 	int again;
 
 	if (fd >= 0)
-		return procfs_has(fd);
+		return on_proc;
 	if (how->resolve & ~(uint64_t)RESOLVE_NO_MAGICLINKS)
 		return false;
 	if (fd != -ENOENT && fd != -ENOTDIR && fd != -EACCES)
@@ -325,19 +326,29 @@ static bool flags_refused(const struct resolve_open *how)
 }
 
 /* Our own domain grants more of /proc than the policy may. */
-static bool proc_refused(const struct resolve_open *how, int fd)
+static bool proc_granted(const struct resolve_open *how)
 {
-	bool granted = writes(how->flags) ? how->proc_writable : how->proc_granted;
-
-	return !granted && procfs_has(fd);
+	return writes(how->flags) ? how->proc_writable : how->proc_granted;
 }
 
-int resolve_open(const struct task *t, const struct resolve_open *how)
+/*
+ * What was opened, in *ret, and whether it lies on procfs; false for an error in @fd. A file system with a device is not procfs, whose number is
+ * anonymous: for most files the one look that the caller needs anyway tells.
+ */
+static bool look(int fd, struct stat *ret)
+{
+	if (fd < 0)
+		return false;
+	return (fstat(fd, ret) < 0 || major(ret->st_dev) == 0) && procfs_has(fd);
+}
+
+int resolve_open(const struct task *t, const struct resolve_open *how, struct stat *ret)
 {
 	int fd = how->check_credentials ? credentials_compare(t) : 0;
-	bool differs;
+	bool differs, on_proc;
 	int base;
 
+	memset(ret, 0, sizeof(*ret));
 	if (fd < 0)
 		return fd;
 	base = resolve_base(t, how);
@@ -345,15 +356,17 @@ int resolve_open(const struct task *t, const struct resolve_open *how)
 		return flags_refused(how) ? -EINVAL : base;
 	fd = sys_openat2(base, how->path, how->flags, how->mode,
 			 how->resolve | RESOLVE_NO_MAGICLINKS);
-	differs = may_differ(base, how, fd);
+	on_proc = look(fd, ret);
+	differs = may_differ(base, how, fd, on_proc);
 	if (base >= 0)
 		close(base);
 	if (differs) {
 		if (fd >= 0)
 			close(fd);
 		fd = walk_open(t, how);
+		on_proc = look(fd, ret);
 	}
-	if (fd >= 0 && proc_refused(how, fd)) {
+	if (on_proc && !proc_granted(how)) {
 		close(fd);
 		fd = -EACCES;
 	}

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "task/task.h"
 
@@ -25,7 +26,9 @@ struct resolve_open {
 	bool check_credentials; /* the task's may differ from ours: then the open is EACCES */
 };
 
-/* Returns a descriptor (CLOEXEC, O_NOCTTY, the caller's) or the errno that the task's own open would have given. */
-int resolve_open(const struct task *t, const struct resolve_open *how);
+/*
+ * Returns a descriptor (CLOEXEC, O_NOCTTY, the caller's), and in *ret what it names, or the errno that the task's own open would have given.
+ */
+int resolve_open(const struct task *t, const struct resolve_open *how, struct stat *ret);
 
 #endif

@@ -110,9 +110,10 @@ int change_open(struct sluice_request *req, const struct change_target *target)
 		.flags = O_PATH | (target->nofollow ? O_NOFOLLOW : 0),
 		.proc_granted = request_proc_granted(req),
 	};
+	struct stat st;
 
 	if (!target->by_fd)
-		return resolve_open(t, &how);
+		return resolve_open(t, &how, &st);
 	if (!target->path && (target->fd < 0 || is_path_only(t, target->fd)))
 		return -EBADF;
 	return task_open_dirfd(t, target->fd);
