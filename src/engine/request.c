@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
+#include "sys/notif.h"
 #include "task/family.h"
 
 #define READ_MAX (1u << 20)
@@ -41,6 +42,7 @@ void request_begin(struct sluice_request *req, struct engine *e, struct chain *c
 	atomic_store_explicit(&req->claim, request_ticket(req) + CLAIM_STEP, memory_order_relaxed);
 	memset(&req->plan, 0, sizeof(req->plan));
 	req->plan_fds[0] = req->plan_fds[1] = -1;
+	req->drop = NULL;
 	req->decoded[0].done = false;
 	req->decoded[1].done = false;
 	atomic_fetch_add_explicit(&chain->count, 1, memory_order_relaxed);
@@ -274,11 +276,16 @@ int request_plan_act(struct sluice_request *req, const struct request_plan *plan
 	request_plan_drop(req);
 	req->plan_fds[0] = plan->fds[0];
 	req->plan_fds[1] = plan->fds[1];
-	if (plan->size > REQUEST_PLAN_BYTES)
+	if (plan->size > REQUEST_PLAN_BYTES) {
+		if (plan->drop)
+			plan->drop(plan->data);
 		return -E2BIG;
+	}
 	if (plan->size)
 		memcpy(req->buffers.plan_bytes, plan->data, plan->size);
 	req->act = plan->act;
+	req->send = plan->send;
+	req->drop = plan->drop;
 	req->plan = (struct sluice_plan){
 		.kind = SLUICE_PLAN_ACT,
 		.layer = plan->layer,
@@ -289,11 +296,24 @@ int request_plan_act(struct sluice_request *req, const struct request_plan *plan
 
 void request_plan_drop(struct sluice_request *req)
 {
+	if (req->drop)
+		req->drop(req->buffers.plan_bytes);
+	req->drop = NULL;
 	for (int i = 0; i < 2; i++) {
 		if (req->plan_fds[i] >= 0)
 			close(req->plan_fds[i]);
 		req->plan_fds[i] = -1;
 	}
+}
+
+int request_go_on(struct sluice_request *req)
+{
+	return notif_send_continue(req->engine->listener, req->notif.id);
+}
+
+int request_inject(struct sluice_request *req, int fd, uint32_t flags)
+{
+	return notif_addfd(req->engine->listener, req->notif.id, fd, flags);
 }
 
 int request_plan_fd(const struct sluice_request *req, unsigned which)

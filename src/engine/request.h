@@ -38,10 +38,22 @@ struct request_act {
 /* Carry out the plan that @data (the copy in the request) describes. */
 typedef struct request_act (*request_act_fn)(struct sluice_request *req, const void *data);
 
+/*
+ * Let the kernel run the call, where that takes more than saying so: called last of all, once nobody can refuse any more, and at most once. It either answers the
+ * notification itself (request_go_on) and returns 0, or returns the negative errno that the call fails with. It may go on after the answer, but
+ * not for long. Thread: the runner, or the control thread where an observer is late.
+ */
+typedef int (*request_send_fn)(struct sluice_request *req, const void *data);
+/* The request's life ends: release what @data refers to. */
+typedef void (*request_drop_fn)(const void *data);
+
 /* What a plan of kind SLUICE_PLAN_ACT keeps. */
 struct request_plan {
 	const char *builtin;
-	request_act_fn act;
+	request_act_fn act;   /* or */
+	request_send_fn send; /* instead of an act */
+	request_drop_fn
+		drop; /* may be NULL; called in every case, also when the plan is not taken */
 	enum sluice_layer layer;
 	int fds[2]; /* the files that the call's paths name, -1: none; consumed in every case, and closed with the request */
 	const void *data; /* copied, at most REQUEST_PLAN_BYTES */
@@ -51,6 +63,11 @@ struct request_plan {
 int request_plan_act(struct sluice_request *req, const struct request_plan *plan);
 /* Descriptor @which of the plan, borrowed. */
 int request_plan_fd(const struct sluice_request *req, unsigned which);
+
+/* Answer: the kernel runs the call. 0, or -ENOENT: the task is gone. For a request_send_fn only. */
+int request_go_on(struct sluice_request *req);
+/* Install @fd (borrowed) in the task as its lowest free number, which is returned. @flags: O_CLOEXEC or 0. -EMFILE, -ENOENT ... */
+int request_inject(struct sluice_request *req, int fd, uint32_t flags);
 
 /* The stopped task, for what the public accessors do not offer. */
 const struct task *request_task(const struct sluice_request *req);

@@ -72,7 +72,10 @@ static struct act act_plan(struct sluice_request *req)
 
 	switch (req->plan.kind) {
 	case SLUICE_PLAN_ACT:
-		return act_builtin(req);
+		if (req->act)
+			return act_builtin(req);
+		a.reply.go_on = true;
+		break;
 	case SLUICE_PLAN_REPLY:
 		a.reply.value = req->plan.value;
 		a.write_plan = req->plan.size > 0;
@@ -241,16 +244,27 @@ static void run_observers(struct runner *r, struct sluice_request *req)
 	}
 }
 
+/* Is it the plan that lets the call go on? */
+static bool plan_sends(const struct sluice_request *req)
+{
+	return req->reply.go_on && req->plan.kind == SLUICE_PLAN_ACT && req->send;
+}
+
 void serve_send(struct engine *e, struct sluice_request *req)
 {
 	struct chain *c = req->chain;
 	const struct reply *p = &req->reply;
 	int r;
 
-	if (p->go_on)
+	if (plan_sends(req)) {
+		r = req->send(req, req->buffers.plan_bytes);
+		if (r < 0)
+			r = notif_send_reply(e->listener, req->notif.id, -r, 0);
+	} else if (p->go_on) {
 		r = notif_send_continue(e->listener, req->notif.id);
-	else
+	} else {
 		r = notif_send_reply(e->listener, req->notif.id, p->error, p->value);
+	}
 	if (r < 0)
 		atomic_fetch_add_explicit(&c->dropped, 1, memory_order_relaxed);
 }
