@@ -30,6 +30,8 @@
 #define RAW_PROT_RW 3
 #define RAW_PROT_GROWSDOWN 0x01000000
 #define RAW_MAP_PRIVATE_ANONYMOUS 0x22
+/* The interpreter and the script's name. */
+#define KERNEL_ARGUMENTS 2
 /* Of the heap's start behind the program: as far as the kernel goes. */
 #define BRK_RANDOM_BYTES 0x40000000ull
 
@@ -47,7 +49,6 @@ struct stack {
 	uint64_t argc;
 	char **argv, **envp;
 	Elf64_auxv_t *auxv, *auxv_end; /* the end is behind AT_NULL */
-	uint64_t dropped;	       /* arguments that are not the program's */
 	char *room, *room_end;	       /* where the strings of those were */
 	char *args, *args_end;	       /* the program's, once they are placed */
 	char *env, *env_end;
@@ -139,18 +140,12 @@ static void stack_read(struct stack *s, uint64_t *sp)
 	s->auxv_end++;
 }
 
-/* Which of the arguments are ours: see protocol.h for the two ways of a start. */
+/* Which of the arguments are ours, and where strings lie. */
 static void stack_split(struct stack *s)
 {
-	const char *execfn = (const char *)auxv_get(s, AT_EXECFN);
-	bool script = execfn && execfn[0] && !execfn[1];
-
-	s->dropped = script ? 2 : 1;
-	if (s->dropped > s->argc)
-		s->dropped = s->argc;
-	s->room = s->argc ? s->argv[0] : NULL;
-	s->room_end = s->argc ? string_end(s->argv[s->dropped - 1]) : NULL;
-	s->args_end = s->argc ? string_end(s->argv[s->argc - 1]) : NULL;
+	s->room = s->argv[0];
+	s->room_end = string_end(s->argv[KERNEL_ARGUMENTS - 1]);
+	s->args_end = string_end(s->argv[s->argc - 1]);
 	s->env = s->envp[0] ? s->envp[0] : s->args_end;
 	s->env_end = s->env;
 	if (s->envp[0])
@@ -159,15 +154,16 @@ static void stack_split(struct stack *s)
 
 /* ---- the plan ---- */
 
-static long ask(void *buf, uint64_t size)
+static long ask(char slot, void *buf, uint64_t size)
 {
-	return raw_call(SYS_execveat, LAUNCHER_ASK_FD, "", buf, size, LAUNCHER_ASK_FLAGS);
+	return raw_call6(SYS_execveat, LAUNCHER_ASK_FD, (long)"", (long)buf, (long)size,
+			 LAUNCHER_ASK_FLAGS, slot);
 }
 
 /* The plan, in @first or in a mapping of its own (*ret_mapped bytes). */
-static struct launcher_plan *plan_get(void *first, uint64_t *ret_mapped)
+static struct launcher_plan *plan_get(char slot, void *first, uint64_t *ret_mapped)
 {
-	long r = ask(first, LAUNCHER_PLAN_FIRST);
+	long r = ask(slot, first, LAUNCHER_PLAN_FIRST);
 	long at;
 
 	*ret_mapped = 0;
@@ -177,7 +173,7 @@ static struct launcher_plan *plan_get(void *first, uint64_t *ret_mapped)
 		return NULL;
 	*ret_mapped = (uint64_t)r;
 	at = raw_call6(SYS_mmap, 0, r, RAW_PROT_RW, RAW_MAP_PRIVATE_ANONYMOUS, -1, 0);
-	if (is_error(at) || ask((void *)at, (uint64_t)r))
+	if (is_error(at) || ask(slot, (void *)at, (uint64_t)r))
 		return NULL;
 	return (void *)at;
 }
@@ -215,7 +211,7 @@ static int strings_place(struct stack *s, const struct launcher_plan *p, uint64_
 	s->execfn = base;
 	s->args = base + execfn_size;
 	memcpy(s->args + p->prefix_size, s->room_end, rest);
-	for (uint64_t i = s->dropped; i < s->argc; i++)
+	for (uint64_t i = KERNEL_ARGUMENTS; i < s->argc; i++)
 		s->argv[i] += s->args + p->prefix_size - s->room_end;
 	s->args_end = s->args + p->prefix_size + rest;
 	return 0;
@@ -240,7 +236,7 @@ static int strings_write(struct stack *s, struct launcher_plan *p)
  */
 static uint64_t *table_write(struct stack *s, const struct launcher_plan *p)
 {
-	uint64_t own = s->argc - s->dropped, argc = own + p->n_prefix;
+	uint64_t own = s->argc - KERNEL_ARGUMENTS, argc = own + p->n_prefix;
 	uint64_t tail = (uint64_t)((char *)s->auxv_end - (char *)s->envp);
 	uint64_t words = 1 + argc + 1 + tail / 8;
 	/* as many words less as there are arguments less, and an even number of them */
@@ -249,7 +245,7 @@ static uint64_t *table_write(struct stack *s, const struct launcher_plan *p)
 	char **argv = (char **)(sp + 1);
 
 	/* both go down by one word or stay: nothing is overwritten before it was moved */
-	memmove(argv + p->n_prefix, s->argv + s->dropped, own * 8);
+	memmove(argv + p->n_prefix, s->argv + KERNEL_ARGUMENTS, own * 8);
 	memmove(argv + argc + 1, s->envp, tail);
 	argv[argc] = NULL;
 	for (uint32_t i = 0; i < p->n_prefix; i++) {
@@ -368,9 +364,11 @@ void launcher_main(uint64_t *sp)
 	uint64_t mapped;
 
 	stack_read(&s, sp);
+	if (s.argc < KERNEL_ARGUMENTS)
+		start_die(); /* executed by hand */
 	stack_split(&s);
 	first.plan = (struct launcher_plan){ 0 };
-	p = plan_get(&first, &mapped);
+	p = plan_get(*s.argv[1], &first, &mapped);
 	if (!p || !plan_fits(p))
 		start_die();
 	become(&s, p, &start);

@@ -27,7 +27,7 @@ ssize_t plan_write(const struct plan_strings *s, void *buf, size_t size)
 {
 	struct launcher_plan p = { .version = LAUNCHER_VERSION, .exe_fd = -1, .loader_fd = -1 };
 	size_t need, prefix;
-	char *at = (char *)buf + sizeof(p);
+	char *at;
 
 	if (s->n_prefix > LAUNCHER_PREFIX_MAX)
 		return -E2BIG;
@@ -44,6 +44,7 @@ ssize_t plan_write(const struct plan_strings *s, void *buf, size_t size)
 	p.execfn = (uint32_t)(sizeof(p) + prefix);
 	strncpy(p.comm, s->comm, sizeof(p.comm) - 1);
 	memcpy(buf, &p, sizeof(p));
+	at = (char *)buf + sizeof(p);
 	for (size_t i = 0; i < s->n_prefix; i++)
 		at = append(at, s->prefix[i]);
 	append(at, s->execfn);

@@ -10,9 +10,8 @@
  *	value > size		it needs that many bytes: nothing was taken or injected, ask again
  *	any error		no plan: the launcher dies of SIGSEGV, as the kernel lets a program whose exec fails past the point of no return
  *
- * The launcher is started in one of two ways, which it tells apart by AT_EXECFN. As the interpreter of a script whose name is one
- * byte: then the first two arguments on the stack are the kernel's and make place for the plan's. Or by descriptor, AT_EXECFN longer: then the first
- * argument (if any) does.
+ * It is started as the interpreter of a script whose name is one byte (a slot). So the first two arguments on the stack are the kernel's and make
+ * place for the plan's; the sixth argument of the question is that byte, by which the supervisor knows which exec this is.
  *
  * A plan holds offsets from its own start; the strings end with NUL and lie one after the other. Bounds are the kernel's own: an argument of
  * at most 128 KiB, paths below PATH_MAX, six scripts deep at most.
