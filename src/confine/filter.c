@@ -43,6 +43,7 @@
 #define TIOCLINUX 0x541C
 #endif
 #define LINUX_IOPRIO_WHO_PROCESS 1
+#define X32_BIT 0x40000000
 #ifndef MSG_FASTOPEN
 #define MSG_FASTOPEN 0x20000000
 #endif
@@ -385,6 +386,29 @@ static uint32_t refusal(int error)
 	return SECCOMP_RET_ERRNO | (uint32_t)error;
 }
 
+/* What the program answers to call @nr of the native ABI. */
+static uint32_t answer(const struct sock_fprog *prog, int nr, const uint64_t args[6])
+{
+	struct seccomp_data data = { .nr = nr, .arch = VERIFY_ARCH };
+
+	memcpy(data.args, args, sizeof(data.args));
+	return verify_run(prog, &data);
+}
+
+/* Calls of other ABIs, which have other numbers, are not looked at but refused: another architecture, x32, beyond the last known. */
+static bool other_abis_are_refused(const struct sock_fprog *prog)
+{
+	for (int nr = 0; nr < CALL_MAX; nr++) {
+		struct seccomp_data other = { .nr = nr, .arch = VERIFY_OTHER_ARCH };
+		struct seccomp_data x32 = { .nr = nr | X32_BIT, .arch = VERIFY_ARCH };
+
+		if (verify_run(prog, &other) != refusal(ENOSYS) ||
+		    verify_run(prog, &x32) != refusal(ENOSYS))
+			return false;
+	}
+	return true;
+}
+
 /* Arguments with which no condition refuses @nr: those of a call about the caller itself. */
 static void harmless(int nr, uint64_t args[6])
 {
@@ -407,7 +431,7 @@ static bool conditions_hold(const struct sock_fprog *prog, const struct call_den
 			continue;
 		harmless(nr, args);
 		args[c->arg] = c->value;
-		if (verify_run(prog, nr, args) != refusal(c->error))
+		if (answer(prog, nr, args) != refusal(c->error))
 			return false;
 	}
 	return true;
@@ -426,7 +450,7 @@ static bool others_are_refused(const struct sock_fprog *prog, const struct call_
 		harmless(nr, args);
 		for (unsigned k = 0; k < o->n; k++)
 			args[o->arg[k]] = o->own[k] + 1;
-		if (verify_run(prog, nr, args) != refusal(EPERM))
+		if (answer(prog, nr, args) != refusal(EPERM))
 			return false;
 	}
 	return true;
@@ -439,11 +463,11 @@ static bool list_holds(const struct sock_fprog *prog, const struct allow_list *l
 
 	for (size_t i = 0; i < list->n; i++) {
 		args[0] = list->values[i];
-		if (verify_run(prog, nr, args) != allowed)
+		if (answer(prog, nr, args) != allowed)
 			return false;
 	}
 	args[0] = 0x5a5a5a5a;
-	return verify_run(prog, nr, args) == refusal(list->error);
+	return answer(prog, nr, args) == refusal(list->error);
 }
 
 static bool call_holds(const struct sock_fprog *prog, int nr, const struct call_deny *deny,
@@ -458,7 +482,7 @@ static bool call_holds(const struct sock_fprog *prog, int nr, const struct call_
 		harmless(nr, args);
 	else if (deny->error)
 		allowed = refusal(deny->error);
-	return verify_run(prog, nr, args) == allowed;
+	return answer(prog, nr, args) == allowed;
 }
 
 /* Every call is refused, trapped or allowed as it should be. */
@@ -472,7 +496,8 @@ static bool program_holds(const struct sock_fprog *prog, const struct call_deny 
 		if (!call_holds(prog, nr, &deny[nr], allowed))
 			return false;
 	}
-	return conditions_hold(prog, deny) && others_are_refused(prog, deny);
+	return other_abis_are_refused(prog) && conditions_hold(prog, deny) &&
+	       others_are_refused(prog, deny);
 }
 
 int filter_compile(const struct call_deny *deny, const int *notify, size_t n_notify,

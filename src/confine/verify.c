@@ -7,17 +7,9 @@
  */
 #include "confine/verify.h"
 
-#include <linux/audit.h>
-#include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
-
-#if defined(__x86_64__)
-#define ARCH_HERE AUDIT_ARCH_X86_64
-#else
-#define ARCH_HERE AUDIT_ARCH_AARCH64
-#endif
 
 static bool taken(const struct sock_filter *f, uint32_t a)
 {
@@ -42,18 +34,16 @@ static uint32_t load(const struct seccomp_data *data, uint32_t at)
 	return word;
 }
 
-uint32_t verify_run(const struct sock_fprog *prog, int nr, const uint64_t args[6])
+uint32_t verify_run(const struct sock_fprog *prog, const struct seccomp_data *data)
 {
-	struct seccomp_data data = { .nr = nr, .arch = ARCH_HERE };
 	uint32_t a = 0;
 
-	memcpy(data.args, args, sizeof(data.args));
 	for (size_t pc = 0; pc < prog->len; pc++) {
 		const struct sock_filter *f = &prog->filter[pc];
 
 		switch (f->code) {
 		case BPF_LD | BPF_W | BPF_ABS:
-			a = load(&data, f->k);
+			a = load(data, f->k);
 			break;
 		case BPF_ALU | BPF_AND | BPF_K:
 			a &= f->k;

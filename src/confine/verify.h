@@ -5,10 +5,20 @@
 #ifndef SLUICE_CONFINE_VERIFY_H
 #define SLUICE_CONFINE_VERIFY_H
 
+#include <linux/audit.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdint.h>
 
-/* What @prog answers to call @nr of the native ABI with these arguments. 0 (kill) for a broken program. */
-uint32_t verify_run(const struct sock_fprog *prog, int nr, const uint64_t args[6]);
+#if defined(__x86_64__)
+#define VERIFY_ARCH AUDIT_ARCH_X86_64
+#define VERIFY_OTHER_ARCH AUDIT_ARCH_I386
+#else
+#define VERIFY_ARCH AUDIT_ARCH_AARCH64
+#define VERIFY_OTHER_ARCH AUDIT_ARCH_ARM
+#endif
+
+/* What @prog answers to the call @data. SECCOMP_RET_KILL_THREAD for a broken program. */
+uint32_t verify_run(const struct sock_fprog *prog, const struct seccomp_data *data);
 
 #endif
