@@ -233,15 +233,16 @@ static bool runner_look(struct runner *r, struct look *ret)
 static void runner_overdue(struct engine *e, struct runner *r, const struct look *l)
 {
 	struct sluice_request *req = l->req;
+	uint64_t deadline_ns = l->deadline_ns;
 
 	if (request_claim(req, l->ticket, 0, CLAIM_BITS)) {
 		serve_deny(e, req, l->handler, l->handler ? l->handler->deadline_errno : EPERM);
 	} else if (atomic_load_explicit(&req->settled, memory_order_acquire)) {
-		if (request_claim(req, l->ticket, CLAIM_DECIDED | CLAIM_ACTED, CLAIM_BITS)) {
-			if (l->handler)
-				atomic_fetch_add(&l->handler->late, 1);
+		/* each late observer counts once; the first of them ends the wait for the rest */
+		if (atomic_compare_exchange_strong(&r->deadline_ns, &deadline_ns, 0) && l->handler)
+			atomic_fetch_add(&l->handler->late, 1);
+		if (request_claim(req, l->ticket, CLAIM_DECIDED | CLAIM_ACTED, CLAIM_BITS))
 			serve_send(e, req);
-		}
 	} else if (!atomic_load(
 			   &r->waits_for_fifo) && /* an open of a FIFO waits as long as it likes */
 		   request_claim(req, l->ticket, CLAIM_DECIDED, CLAIM_BITS)) {

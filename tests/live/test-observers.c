@@ -4,12 +4,21 @@
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #include "recorder.h"
+
+/* A call, and then nothing more until it is killed. */
+static int role_pause(const char *arg)
+{
+	if (role_value(arg) == 0)
+		pause();
+	return 200;
+}
 
 static int role_open(const char *arg)
 {
@@ -22,6 +31,7 @@ static const struct guest_role roles[] = {
 	{ "getpriority", role_getpriority },
 	{ "value", role_value },
 	{ "open", role_open },
+	{ "pause", role_pause },
 	{ NULL, NULL },
 };
 
@@ -64,6 +74,28 @@ static struct sluice_handler hears(int nr, struct heard *h)
 
 	s.flags = SLUICE_OBSERVER;
 	return s;
+}
+
+/* What the statistics say of the handlers of call @nr, in order. */
+static json_t *handlers_of(struct sluice_sandbox *s, int nr)
+{
+	char *text = sluice_sandbox_stats_json(s);
+	json_t *all = json_loads(text, 0, NULL), *list = json_array(), *one;
+	size_t i;
+
+	assert_non_null(all);
+	json_array_foreach(json_object_get(all, "handlers"), i, one) {
+		if (json_integer_value(json_object_get(one, "nr")) == nr)
+			json_array_append(list, one);
+	}
+	json_decref(all);
+	free(text);
+	return list;
+}
+
+static json_int_t number_of(const json_t *handlers, size_t i, const char *key)
+{
+	return json_integer_value(json_object_get(json_array_get(handlers, i), key));
 }
 
 static void test_told_of_every_verdict(void **state)
@@ -271,6 +303,65 @@ static void test_a_late_observer_keeps_no_answer(void **state)
 	assert_int_equal(heard.kind, SLUICE_VALUE);
 }
 
+/* ... and one after it is told all the same, and is late for itself. */
+static void test_two_late_observers(void **state)
+{
+	struct record record = { 0 };
+	struct answer a = { &record, 1, sluice_value(55) };
+	struct heard heard[] = { { .sleep_ms = 200 }, { .sleep_ms = 200 }, { 0 } };
+	struct sluice_handler h[] = { answers(SYS_getpriority, &a),
+				      hears(SYS_getpriority, &heard[0]),
+				      hears(SYS_getpriority, &heard[1]),
+				      hears(SYS_getpriority, &heard[2]) };
+	struct sluice_spawn_options o = { .size = sizeof(o), .extras = h, .n_extras = N_OF(h) };
+	static const uint32_t flags[] = { 0, SLUICE_MAY_BLOCK };
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(flags); i++) {
+		struct sluice_sandbox *s;
+		json_t *stats;
+
+		h[1].flags = h[2].flags = h[3].flags = SLUICE_OBSERVER | flags[i];
+		h[1].deadline_ms = h[2].deadline_ms = 20;
+		s = guest_spawn(NULL, &o, "pause", "55");
+		for (int k = 0; k < 20000 && heard[2].calls <= (int)i; k++)
+			usleep(1000);
+		stats = handlers_of(s, SYS_getpriority);
+		for (size_t k = 0; k < N_OF(heard); k++)
+			assert_int_equal(heard[k].calls, i + 1);
+		assert_int_equal(number_of(stats, 0, "late"), 0);
+		assert_int_equal(number_of(stats, 1, "late"), 1);
+		assert_int_equal(number_of(stats, 2, "late"), 1);
+		assert_int_equal(number_of(stats, 3, "late"), 0);
+		json_decref(stats);
+		assert_int_equal(sluice_sandbox_wait(s, 0, NULL), -EAGAIN);
+		sluice_sandbox_free(s);
+	}
+}
+
+/* An observer that may block: its calls go to the pool, so that one that takes its time holds up no other task. */
+static void test_one_that_may_block(void **state)
+{
+	struct heard heard = { .sleep_ms = 100 };
+	struct sluice_handler h = hears(SYS_getpriority, &heard);
+	struct sluice_spawn_options o = { .size = sizeof(o), .extras = &h, .n_extras = 1 };
+	struct sluice_sandbox *s;
+	struct sluice_result r;
+	char *text;
+
+	(void)state;
+	h.flags |= SLUICE_MAY_BLOCK;
+	s = guest_spawn(NULL, &o, "getpriority", "3");
+	assert_int_equal(sluice_sandbox_wait(s, 20000, &r), 0);
+	assert_int_equal(r.exit_code, 0);
+	assert_int_equal(heard.calls, 3);
+	assert_int_equal(heard.kind, SLUICE_CONTINUE);
+	text = sluice_sandbox_stats_json(s);
+	assert_non_null(strstr(text, "\"takeovers\":0"));
+	free(text);
+	sluice_sandbox_free(s);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +374,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_told_of_a_missed_deadline),
 		cmocka_unit_test(test_told_of_a_deferral_that_nobody_answers),
 		cmocka_unit_test(test_a_late_observer_keeps_no_answer),
+		cmocka_unit_test(test_two_late_observers),
+		cmocka_unit_test(test_one_that_may_block),
 	};
 
 	guest_begin(argc, argv, roles);
