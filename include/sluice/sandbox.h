@@ -123,8 +123,11 @@ SLUICE_API int sluice_sandbox_wait(struct sluice_sandbox *s, int timeout_ms,
 SLUICE_API int sluice_sandbox_kill(struct sluice_sandbox *s, int signal);
 /*
  * What supervision did so far, as one JSON object that the caller frees with free(), or NULL when memory is short.
- * Shape: {"name","notifications","denied","dropped","workers","takeovers","calls":[{"nr","name","count","errno","dropped","supervised_us",
- * "p50_us","p99_us","max_us"}],"handlers":[{"name","nr","builtin","observer","calls","mean_us","max_us","late","slow"}]}
+ * Shape: {"name","notifications","denied","dropped","workers","takeovers","demoted":[names of handlers],"calls":[{"nr","name","count","errno",
+ * "dropped","supervised_us","p50_us","p99_us","max_us"}],"handlers":[{"name","nr","builtin","observer","calls","mean_us","max_us","late",
+ * "slow"}]}
+ * supervised_us and the percentiles: from the receipt of a call until its answer is ready; what the kernel takes to hand over both comes on top.
+ * A name that is not UTF-8 is given with its bytes as \xNN.
  */
 SLUICE_API char *sluice_sandbox_stats_json(struct sluice_sandbox *s);
 /* Kill what still runs, wait for its end, free everything. NULL is fine. Returns NULL. */

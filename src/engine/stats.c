@@ -4,9 +4,14 @@
  */
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/engine_internal.h"
 #include "util/histogram.h"
+#include "util/quote.h"
+
+/* A handler's name that is no UTF-8, shown byte by byte; longer ones are cut. */
+#define NAME_BYTES 512
 
 static double to_us(uint64_t ns)
 {
@@ -29,29 +34,49 @@ static json_t *call_json(const struct engine *e, struct chain *c)
 			 h ? to_us(histogram_percentile(h, 100.0)) : 0.0);
 }
 
+/* The embedder's names are bytes; a JSON string is text. NULL when memory is short. */
+static json_t *name_json(const char *name)
+{
+	json_t *text = json_string(name);
+	char quoted[NAME_BYTES];
+
+	if (text)
+		return text;
+	quote_bytes(name, strlen(name), quoted, sizeof(quoted));
+	return json_string(quoted);
+}
+
 static json_t *handler_json(const struct chain *c, struct chain_handler *h, bool observer)
 {
 	uint64_t calls = atomic_load(&h->calls);
 
-	return json_pack("{s:s, s:i, s:b, s:b, s:I, s:f, s:f, s:I, s:b}", "name", h->name, "nr",
-			 c->nr, "builtin", (int)h->builtin, "observer", (int)observer, "calls",
-			 (json_int_t)calls, "mean_us",
+	return json_pack("{s:o, s:i, s:b, s:b, s:I, s:f, s:f, s:I, s:b}", "name",
+			 name_json(h->name), "nr", c->nr, "builtin", (int)h->builtin, "observer",
+			 (int)observer, "calls", (json_int_t)calls, "mean_us",
 			 calls ? to_us(atomic_load(&h->total_ns)) / (double)calls : 0.0, "max_us",
 			 to_us(atomic_load(&h->max_ns)), "late", (json_int_t)atomic_load(&h->late),
 			 "slow", (int)atomic_load(&h->demoted));
 }
 
-/* False when memory is short. */
-static bool chain_json(const struct engine *e, struct chain *c, json_t *calls, json_t *handlers)
-{
-	bool whole = json_array_append_new(calls, call_json(e, c)) == 0;
+struct lists {
+	json_t *demoted, *calls, *handlers;
+};
 
-	for (uint32_t i = 0; i < c->n_handlers; i++)
-		whole &= json_array_append_new(handlers, handler_json(c, &c->handlers[i], false)) ==
-			 0;
+/* False when memory is short. */
+static bool chain_json(const struct engine *e, struct chain *c, struct lists *l)
+{
+	bool whole = json_array_append_new(l->calls, call_json(e, c)) == 0;
+
+	for (uint32_t i = 0; i < c->n_handlers; i++) {
+		struct chain_handler *h = &c->handlers[i];
+
+		whole &= json_array_append_new(l->handlers, handler_json(c, h, false)) == 0;
+		if (atomic_load(&h->demoted))
+			whole &= json_array_append_new(l->demoted, name_json(h->name)) == 0;
+	}
 	for (uint32_t i = 0; i < c->n_observers; i++)
-		whole &= json_array_append_new(handlers, handler_json(c, &c->observers[i], true)) ==
-			 0;
+		whole &= json_array_append_new(l->handlers,
+					       handler_json(c, &c->observers[i], true)) == 0;
 	return whole;
 }
 
@@ -71,7 +96,8 @@ static char *json_text(const json_t *all)
 
 char *engine_stats_json(struct engine *e)
 {
-	json_t *calls = json_array(), *handlers = json_array(), *all;
+	struct lists l = { json_array(), json_array(), json_array() };
+	json_t *all;
 	struct engine_counts n;
 	char *text = NULL;
 	bool whole = true;
@@ -79,13 +105,13 @@ char *engine_stats_json(struct engine *e)
 	engine_counts(e, &n);
 	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
 		if (e->dispatch->chains[nr])
-			whole &= chain_json(e, e->dispatch->chains[nr], calls, handlers);
+			whole &= chain_json(e, e->dispatch->chains[nr], &l);
 	}
-	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o}", "name", e->name,
+	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o, s:o}", "name", e->name,
 			"notifications", (json_int_t)n.notifications, "denied",
 			(json_int_t)n.denied, "dropped", (json_int_t)n.dropped, "workers",
 			(int)atomic_load(&e->n_workers), "takeovers", (json_int_t)n.takeovers,
-			"calls", calls, "handlers", handlers);
+			"demoted", l.demoted, "calls", l.calls, "handlers", l.handlers);
 	if (all && whole)
 		text = json_text(all);
 	json_decref(all);

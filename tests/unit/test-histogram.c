@@ -73,6 +73,25 @@ static void test_percentiles(void **state)
 	assert_int_equal(histogram_percentile(&h, 100.0), 10000);
 }
 
+/* Of a handful: the middle one and the last, whichever way the odd one is off. */
+static void test_few_values(void **state)
+{
+	struct histogram quick = { 0 }, slow = { 0 };
+
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		histogram_add(&quick, 90);
+		histogram_add(&slow, 6480);
+	}
+	histogram_add(&quick, 6480);
+	histogram_add(&slow, 90);
+	assert_in_range(histogram_percentile(&quick, 50.0), 90, 101);
+	assert_int_equal(histogram_percentile(&quick, 99.0), 6480);
+	assert_int_equal(histogram_percentile(&slow, 50.0), 6480);
+	assert_in_range(histogram_percentile(&slow, 20.0), 90, 101);
+	assert_int_equal(histogram_percentile(&slow, 99.0), 6480);
+}
+
 static void test_never_above_the_maximum(void **state)
 {
 	struct histogram h = { 0 };
@@ -121,10 +140,15 @@ static void test_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_empty),	    cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_error_bound), cmocka_unit_test(test_too_large),
-		cmocka_unit_test(test_percentiles), cmocka_unit_test(test_never_above_the_maximum),
-		cmocka_unit_test(test_merge),	    cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_memory),
+		cmocka_unit_test(test_error_bound),
+		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_percentiles),
+		cmocka_unit_test(test_few_values),
+		cmocka_unit_test(test_never_above_the_maximum),
+		cmocka_unit_test(test_merge),
+		cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
