@@ -15,8 +15,12 @@
 
 #include "recorder.h"
 
+#define TEXT_OF(n) #n
+#define TEXT(n) TEXT_OF(n)
 #define CROWD 1040 /* more than can be deferred at a time */
 #define DEFERRALS 1024
+#define THRONG 2100 /* more than can be under way at a time */
+#define REQUESTS 2048
 
 /* ---- guests ---- */
 
@@ -54,23 +58,23 @@ static void *one_call(void *arg)
 	return NULL;
 }
 
-/* How many of CROWD calls, all at the same time, did not return 55. */
+/* How many of @arg calls, all at the same time, did not return 55. */
 static int role_crowd(const char *arg)
 {
-	static pthread_t threads[CROWD];
+	static pthread_t threads[THRONG];
 	_Atomic int failed = 0;
+	int n = atoi(arg);
 	pthread_attr_t attr;
 
-	(void)arg;
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, 65536);
-	for (int i = 0; i < CROWD; i++) {
+	for (int i = 0; i < n; i++) {
 		if (pthread_create(&threads[i], &attr, one_call, &failed) != 0)
 			return 200;
 	}
-	for (int i = 0; i < CROWD; i++)
+	for (int i = 0; i < n; i++)
 		pthread_join(threads[i], NULL);
-	return failed;
+	return failed > 199 ? 199 : failed;
 }
 
 static const struct guest_role roles[] = {
@@ -407,6 +411,58 @@ static void test_after_the_task_died(void **state)
 	close(l.taken_fd);
 }
 
+/* The first says "go on" although nobody is left; the second is asked all the same, and hears that too. */
+static void test_two_deferring_handlers_and_the_task_dies(void **state)
+{
+	(void)state;
+	for (int died_early = 0; died_early < 2; died_early++) {
+		struct sluice_deferral one, two;
+		struct sluice_handler h[2];
+		struct sluice_sandbox *s;
+		struct later a, b;
+		pid_t tid;
+
+		later_init(&a);
+		later_init(&b);
+		h[0] = defers(&a);
+		h[1] = defers(&b);
+		s = spawn_deferring(h, 2, "killed-child", "");
+		later_await(&a); /* the child's first call: both say yes */
+		one = later_right(&a);
+		assert_int_equal(sluice_deferral_answer(&one, sluice_continue()), 0);
+		later_await(&b);
+		two = later_right(&b);
+		assert_int_equal(sluice_deferral_answer(&two, sluice_continue()), 0);
+		later_await(&a); /* its second: killed before or after the first answer */
+		one = later_right(&a);
+		if (!died_early) {
+			assert_int_equal(sluice_deferral_answer(&one, sluice_continue()), 0);
+			later_await(&b);
+		}
+		tid = a.tid;
+		kill(tid, SIGKILL);
+		while (kill(tid, 0) == 0)
+			usleep(1000);
+		if (died_early) {
+			assert_int_equal(sluice_deferral_answer(&one, sluice_continue()), -ENOENT);
+			later_await(&b);
+		}
+		two = later_right(&b);
+		assert_int_equal(sluice_deferral_answer(&two, sluice_value(1)), -ENOENT);
+		assert_int_equal(sluice_deferral_answer(&one, sluice_value(1)), -EALREADY);
+		assert_int_equal(sluice_deferral_answer(&two, sluice_value(1)), -EALREADY);
+		later_await(&a); /* the parent's call */
+		one = later_right(&a);
+		assert_int_equal(sluice_deferral_answer(&one, sluice_continue()), 0);
+		later_await(&b);
+		two = later_right(&b);
+		assert_int_equal(sluice_deferral_answer(&two, sluice_value(55)), 0);
+		assert_int_equal(finish(s), 0);
+		close(a.taken_fd);
+		close(b.taken_fd);
+	}
+}
+
 static void test_after_all_tasks_died(void **state)
 {
 	struct sluice_handler h;
@@ -520,7 +576,7 @@ static void test_no_more_than_the_bound(void **state)
 
 	(void)state;
 	h.deadline_ms = 100000; /* not what is tested: a slow machine needs its time */
-	s = spawn_deferring(&h, 1, "crowd", "");
+	s = spawn_deferring(&h, 1, "crowd", TEXT(CROWD));
 	for (int i = 0; i < 30000 && n + refused < CROWD; i++) {
 		usleep(1000);
 		pthread_mutex_lock(&c.lock);
@@ -536,6 +592,68 @@ static void test_no_more_than_the_bound(void **state)
 	assert_int_equal(finish(s), 0);
 }
 
+/* ---- as many calls at a time as an engine takes ---- */
+
+struct gate {
+	pthread_mutex_t lock;
+	pthread_cond_t opened;
+	bool open; /* guarded by lock */
+};
+
+static struct sluice_verdict wait_at_the_gate(struct sluice_request *req, void *userdata)
+{
+	struct gate *g = userdata;
+
+	(void)req;
+	pthread_mutex_lock(&g->lock);
+	while (!g->open)
+		pthread_cond_wait(&g->opened, &g->lock);
+	pthread_mutex_unlock(&g->lock);
+	return sluice_value(55);
+}
+
+static uint64_t received(struct sluice_sandbox *s)
+{
+	char *text = sluice_sandbox_stats_json(s);
+	const char *at = strstr(text, "\"notifications\":");
+	uint64_t n = strtoull(at + strlen("\"notifications\":"), NULL, 10);
+
+	free(text);
+	return n;
+}
+
+/* All requests of the engine are under way, and more calls wait in the kernel: they are received as the others are answered, and none is lost. */
+static void test_all_requests_under_way(void **state)
+{
+	struct gate g = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false };
+	struct sluice_handler h =
+		sluice_handler_make("gate", SYS_getpriority, wait_at_the_gate, &g);
+	struct sluice_spawn_options o = { .size = sizeof(o), .extras = &h, .n_extras = 1 };
+	struct sluice_policy *p = guest_policy();
+	struct sluice_sandbox *s;
+	struct sluice_result r;
+
+	(void)state;
+	h.flags = SLUICE_MAY_BLOCK;
+	h.deadline_ms = 600000;
+	assert_int_equal(sluice_policy_set_workers(p, 0, 4), 0);
+	s = guest_spawn(p, &o, "crowd", TEXT(THRONG));
+	for (int i = 0; i < 60000 && received(s) < REQUESTS; i++)
+		usleep(1000);
+	assert_int_equal(received(s), REQUESTS);
+	assert_int_equal(sluice_sandbox_wait(s, 50, NULL), -EAGAIN);
+	assert_int_equal(received(s), REQUESTS); /* its memory is bounded: no more */
+	pthread_mutex_lock(&g.lock);
+	g.open = true;
+	pthread_cond_broadcast(&g.opened);
+	pthread_mutex_unlock(&g.lock);
+	assert_int_equal(sluice_sandbox_wait(s, 100000, &r), 0);
+	assert_int_equal(r.exit_code, 0);
+	assert_int_equal(r.notifications, THRONG);
+	sluice_sandbox_free(s);
+	sluice_policy_unref(p);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -549,10 +667,12 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_after_the_deadline),
 		cmocka_unit_test(test_the_engine_goes_on_after_a_missed_deadline),
 		cmocka_unit_test(test_after_the_task_died),
+		cmocka_unit_test(test_two_deferring_handlers_and_the_task_dies),
 		cmocka_unit_test(test_after_all_tasks_died),
 		cmocka_unit_test(test_after_the_sandbox_was_freed),
 		cmocka_unit_test(test_no_descriptor_is_left),
 		cmocka_unit_test(test_no_more_than_the_bound),
+		cmocka_unit_test(test_all_requests_under_way),
 	};
 
 	guest_begin(argc, argv, roles);
