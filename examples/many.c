@@ -123,7 +123,9 @@ static unsigned jobs_good(const struct job *jobs, unsigned n)
 
 int main(int argc, char *argv[])
 {
-	unsigned n = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : SANDBOXES, started = 0;
+	char *rest = "";
+	unsigned long n = argc > 1 ? strtoul(argv[1], &rest, 10) : SANDBOXES;
+	unsigned good, started = 0;
 	atomic_ulong calls = 0;
 	struct sluice_handler handler = {
 		.name = "count",
@@ -136,19 +138,19 @@ int main(int argc, char *argv[])
 		.extras = &handler,
 		.n_extras = 1,
 		.stdio = { SLUICE_STDIO_NULL, SLUICE_STDIO_PIPE, SLUICE_STDIO_INHERIT },
-		.supervisor = sluice_supervisor_new(SANDBOXES_MAX),
 	};
-	struct sluice_policy *policy = sluice_policy_new();
+	struct sluice_policy *policy;
 	struct sluice_error err = { 0 };
 	struct sluice_totals totals;
 	struct job *jobs;
-	unsigned good;
 	int r;
 
-	if (!n || n > SANDBOXES_MAX) {
+	if (!n || n > SANDBOXES_MAX || *rest) {
 		fprintf(stderr, "usage: many [1-%d]\n", SANDBOXES_MAX);
 		return 125;
 	}
+	options.supervisor = sluice_supervisor_new(SANDBOXES_MAX);
+	policy = sluice_policy_new();
 	jobs = calloc(n, sizeof(*jobs));
 	if (!jobs || !policy || !options.supervisor) {
 		fprintf(stderr, "many: out of memory\n");
@@ -168,7 +170,7 @@ int main(int argc, char *argv[])
 		return 125;
 	good = jobs_good(jobs, started);
 	sluice_supervisor_totals(options.supervisor, &totals);
-	printf("%u of %u good, %llu running, %llu notifications, %lu calls of uname\n", good, n,
+	printf("%u of %lu good, %llu running, %llu notifications, %lu calls of uname\n", good, n,
 	       (unsigned long long)totals.running, (unsigned long long)totals.notifications,
 	       atomic_load(&calls));
 	sluice_supervisor_unref(options.supervisor);

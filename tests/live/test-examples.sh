@@ -82,8 +82,12 @@ many_collects() {
 }
 
 many_nonsense() {
-	run many 0
-	[ "$status" -eq 125 ] || { show; return 1; }
+	local n
+
+	for n in 0 1001 x 4x -1 99999999999999999999; do
+		run many "$n"
+		[ "$status" -eq 125 ] && grep -q '^usage: ' err || { show; return 1; }
+	done
 }
 
 cases() {
