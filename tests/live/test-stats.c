@@ -50,7 +50,7 @@ static json_t *stats_of(const struct sluice_handler *h, size_t n, uint32_t histo
 	return all;
 }
 
-/* @keys: "NAME:T ...", T one of i(nteger) r(eal) s(tring) b(oolean) a(rray). */
+/* @keys: "NAME:T ...", T the first letter of integer, real, string, boolean or array. */
 static void check_keys(const json_t *object, const char *keys)
 {
 	size_t n = 0;
