@@ -2,11 +2,20 @@
 #include "builtin/builtin.h"
 
 #include "builtin/metadata/metadata.h"
+#include "builtin/network/unix.h"
 #include "builtin/uname/uname.h"
+#include "engine/dispatch.h"
+#include "task/writable.h"
 
 int builtin_register_all(struct dispatch *d, struct sluice_policy *p)
 {
 	int r = builtin_uname_register(d); /* every sandbox has a name */
+	struct writable *w = r < 0 ? NULL : writable_get(p, &r);
 
-	return r < 0 ? r : builtin_metadata_register(d, p);
+	if (!w)
+		return r;
+	r = dispatch_own(d, w, writable_unref);
+	if (r == 0)
+		r = builtin_metadata_register(d, w);
+	return r < 0 ? r : builtin_unix_register(d, w);
 }

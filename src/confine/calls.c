@@ -241,6 +241,16 @@ int calls_deny_list(const struct sluice_policy *p, struct call_deny *deny, struc
 	return 0;
 }
 
+static void set_any_type(int nr, void *deny)
+{
+	((struct call_deny *)deny)[nr].any_type = true;
+}
+
+void calls_allow_any_socket_type(struct call_deny *deny)
+{
+	each_call("socket socketpair", set_any_type, deny);
+}
+
 int confine_call_treatment(const struct sluice_policy *p, int nr, enum call_treatment *ret,
 			   struct sluice_error *err)
 {

@@ -20,6 +20,7 @@ struct sluice_policy;
 struct call_deny {
 	int error;	  /* 0: not refused */
 	bool conditional; /* only under the conditions of filter.c */
+	bool any_type; /* of a socket that is made: also those that can send to an address at each message */
 };
 
 /*
@@ -28,5 +29,10 @@ struct call_deny {
  */
 int calls_deny_list(const struct sluice_policy *p, struct call_deny *deny,
 		    struct sluice_error *err);
+
+/*
+ * A named Unix socket that may not be connected to must not be sent to either; where all may be connected to, there is nothing to refuse.
+ */
+void calls_allow_any_socket_type(struct call_deny *deny);
 
 #endif

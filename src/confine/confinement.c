@@ -61,10 +61,12 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	r = calls_deny_list(p, deny, err);
 	c->namespaces = r == 0 && namespaces_allowed(deny);
 	if (r == 0)
-		r = filter_compile(deny, notify, n_notify, &c->filter, err);
-	if (r == 0)
 		r = rules_make(p, c->proc_memory ? RULES_PROC_WRITE : RULES_PROC_READ, &c->rules,
 			       err);
+	if (r == 0 && c->rules.all_writable) /* no Unix socket is out of bounds */
+		calls_allow_any_socket_type(deny);
+	if (r == 0)
+		r = filter_compile(deny, notify, n_notify, &c->filter, err);
 	return r;
 }
 

@@ -120,15 +120,23 @@ static const struct of_others {
 	{ "sched_setattr", 1, { 0 }, { 0 } },
 };
 
-/* Allowed for these values of the first argument only. */
+#define SOCKET_TYPE_MASK 0xfu /* the rest is SOCK_CLOEXEC and SOCK_NONBLOCK */
+
+/* Allowed for these values of the first argument only; of a socket, and these types in the second. */
 struct allow_list {
 	const char *call;
 	int error; /* of all others */
 	const uint32_t *values;
 	size_t n;
+	const uint32_t *types;
+	size_t n_types;
 };
 
 static const uint32_t socket_domains[] = { AF_UNIX };
+/*
+ * A datagram can be sent to any named socket without a connect, by an address behind a pointer. SOCK_RAW makes a datagram socket of AF_UNIX too.
+ */
+static const uint32_t socket_types[] = { SOCK_STREAM, SOCK_SEQPACKET };
 /* READ_IMPLIES_EXEC, MMAP_PAGE_ZERO and their kind are left out. */
 static const uint32_t personalities[] = {
 	PER_LINUX,	   PER_LINUX32,
@@ -138,9 +146,11 @@ static const uint32_t personalities[] = {
 };
 
 static const struct allow_list allow_lists[] = {
-	{ "socket", EACCES, socket_domains, N_OF(socket_domains) },
-	{ "socketpair", EACCES, socket_domains, N_OF(socket_domains) },
-	{ "personality", EPERM, personalities, N_OF(personalities) },
+	{ "socket", EACCES, socket_domains, N_OF(socket_domains), socket_types,
+	  N_OF(socket_types) },
+	{ "socketpair", EACCES, socket_domains, N_OF(socket_domains), socket_types,
+	  N_OF(socket_types) },
+	{ "personality", EPERM, personalities, N_OF(personalities), NULL, 0 },
 };
 
 /* One program as libseccomp made it. */
@@ -253,7 +263,22 @@ static int deny_part(const struct call_deny *deny, struct part *part)
 	return part_end(ctx, r, part);
 }
 
-static int list_part(const struct allow_list *list, int nr, struct part *part)
+static int list_value(scmp_filter_ctx ctx, const struct allow_list *list, int nr, uint32_t value,
+		      bool any_type)
+{
+	struct scmp_arg_cmp first = SCMP_CMP(0, SCMP_CMP_MASKED_EQ, INT_MASK, value);
+	int r = 0;
+
+	if (any_type || !list->n_types)
+		return seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1, first);
+	for (size_t i = 0; r == 0 && i < list->n_types; i++)
+		r = seccomp_rule_add(
+			ctx, SCMP_ACT_ALLOW, nr, 2, first,
+			SCMP_CMP(1, SCMP_CMP_MASKED_EQ, SOCKET_TYPE_MASK, list->types[i]));
+	return r;
+}
+
+static int list_part(const struct allow_list *list, int nr, bool any_type, struct part *part)
 {
 	scmp_filter_ctx ctx;
 	int r = part_begin(SCMP_ACT_ERRNO((uint32_t)list->error), &ctx);
@@ -262,8 +287,7 @@ static int list_part(const struct allow_list *list, int nr, struct part *part)
 		return r;
 	part->nr = nr;
 	for (size_t i = 0; r == 0 && i < list->n; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 1,
-				     SCMP_CMP(0, SCMP_CMP_MASKED_EQ, INT_MASK, list->values[i]));
+		r = list_value(ctx, list, nr, list->values[i], any_type);
 	return part_end(ctx, r, part);
 }
 
@@ -291,7 +315,7 @@ static int parts_compile(const struct call_deny *deny, const int *notify, size_t
 		const struct allow_list *list = deny[nr].conditional ? allow_list_of(nr) : NULL;
 
 		if (list)
-			r = list_part(list, nr, &parts[n++]);
+			r = list_part(list, nr, deny[nr].any_type, &parts[n++]);
 	}
 	*n_parts = n;
 	return r;
@@ -456,18 +480,36 @@ static bool others_are_refused(const struct sock_fprog *prog, const struct call_
 	return true;
 }
 
+static bool is_listed(const uint32_t *values, size_t n, uint32_t value)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (values[i] == value)
+			return true;
+	}
+	return false;
+}
+
+/* Each value with each type, as far as there are types. */
 static bool list_holds(const struct sock_fprog *prog, const struct allow_list *list, int nr,
-		       uint32_t allowed)
+		       bool any_type, uint32_t allowed)
 {
 	uint64_t args[6] = { 0 };
 
-	for (size_t i = 0; i < list->n; i++) {
-		args[0] = list->values[i];
-		if (answer(prog, nr, args) != allowed)
+	any_type = any_type || !list->n_types;
+	for (uint32_t type = 0; type <= SOCKET_TYPE_MASK; type++) {
+		bool listed = any_type || is_listed(list->types, list->n_types, type);
+
+		args[1] = SOCK_CLOEXEC | type;
+		for (size_t i = 0; i < list->n; i++) {
+			args[0] = list->values[i];
+			if (answer(prog, nr, args) != (listed ? allowed : refusal(list->error)))
+				return false;
+		}
+		args[0] = 0x5a5a5a5a;
+		if (answer(prog, nr, args) != refusal(list->error))
 			return false;
 	}
-	args[0] = 0x5a5a5a5a;
-	return answer(prog, nr, args) == refusal(list->error);
+	return true;
 }
 
 static bool call_holds(const struct sock_fprog *prog, int nr, const struct call_deny *deny,
@@ -477,7 +519,7 @@ static bool call_holds(const struct sock_fprog *prog, int nr, const struct call_
 	uint64_t args[6] = { 0 };
 
 	if (list)
-		return list_holds(prog, list, nr, allowed);
+		return list_holds(prog, list, nr, deny->any_type, allowed);
 	if (deny->conditional)
 		harmless(nr, args);
 	else if (deny->error)

@@ -177,6 +177,23 @@ static int add_grant(const struct making *m, const struct policy_grant *g, struc
 	return r < 0 ? fail_errno(err, r, "grant: %s: Landlock", g->path) : 0;
 }
 
+static bool all_writable(const struct sluice_policy *p, const struct rules *r)
+{
+	struct stat root;
+
+	if (stat("/", &root) < 0)
+		return false;
+	for (size_t i = 0; i < p->n_grants; i++) {
+		const struct policy_grant *g = &p->grants[i];
+		const struct rules_file *f = &r->files[i];
+
+		if (g->access == POLICY_WRITE && !g->not_root && f->exists &&
+		    f->dev == root.st_dev && f->ino == root.st_ino)
+			return true;
+	}
+	return false;
+}
+
 static int add_devices(const struct making *m, struct sluice_error *err)
 {
 	for (size_t i = 0; i < N_OF(default_devices); i++) {
@@ -266,6 +283,7 @@ int rules_make(const struct sluice_policy *p, enum rules_proc proc, struct rules
 	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b };
 	if (r == 0)
 		r = add_rules(p, &m, proc, ret, err);
+	ret->all_writable = r == 0 && all_writable(p, ret);
 	if (r < 0)
 		rules_free(ret);
 	return r;

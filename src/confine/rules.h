@@ -25,6 +25,7 @@ struct rules {
 	int ruleset_a, ruleset_b; /* owned; -1 */
 	int abi;
 	bool signal_scope;	  /* both domains confine signals */
+	bool all_writable;	  /* writing is granted on "/" */
 	struct rules_file *files; /* one for each grant of the policy; owned */
 	size_t n_files;
 };

@@ -19,9 +19,6 @@
 #include "engine/engine_internal.h"
 #include "task/resolve.h"
 
-#define FIFO_LOOK_MS_MAX 16
-#define FIFO_WAITS_MAX 48u /* below RUNNERS_SPARE, so that takeovers stay possible */
-
 /* What open(2) and openat(2) honour; they ignore other bits, openat2 refuses them. */
 #define OPEN_FLAGS_KNOWN                                                                      \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | \
@@ -73,32 +70,6 @@ static int as_seen_how(struct sluice_request *req, struct resolve_open *how)
  * Waiting for the other end of a FIFO. A blocking open could be ended by nobody (opening the other end may not be granted), so it is asked for again
  * and again, without blocking, until the task or the engine goes.
  */
-static bool fifo_given_up(struct runner *r, const struct task *t)
-{
-	return atomic_load(&r->engine->stopping) || task_check(t) < 0;
-}
-
-static int fifo_begin(struct runner *r)
-{
-	if (atomic_fetch_add(&r->engine->n_blocked, 1) >= FIFO_WAITS_MAX) {
-		atomic_fetch_sub(&r->engine->n_blocked, 1);
-		return -EAGAIN;
-	}
-	atomic_store(&r->waits_for_fifo, true);
-	return 0;
-}
-
-static void fifo_end(struct runner *r)
-{
-	atomic_store(&r->waits_for_fifo, false);
-	atomic_fetch_sub(&r->engine->n_blocked, 1);
-}
-
-/* Longer from time to time. */
-static int fifo_next_ms(int ms)
-{
-	return ms < FIFO_LOOK_MS_MAX ? 2 * ms : ms;
-}
 
 /*
  * Has a writer opened the FIFO since @fd was? One that wrote or is gone shows in poll; a silent one makes tee, which takes nothing out, say
@@ -123,14 +94,14 @@ static int fifo_await_writer(struct runner *r, const struct task *t, int fd)
 
 	if (pipe2(scratch, O_CLOEXEC | O_NONBLOCK) < 0)
 		return -errno;
-	got = fifo_begin(r);
+	got = runner_wait_begin(r);
 	if (got == 0) {
 		while (!fifo_has_writer(fd, scratch[1], ms) && got == 0) {
-			if (fifo_given_up(r, t))
+			if (runner_wait_is_over(r, t))
 				got = -EINTR;
-			ms = fifo_next_ms(ms);
+			ms = runner_wait_ms(ms);
 		}
-		fifo_end(r);
+		runner_wait_end(r);
 	}
 	close(scratch[0]);
 	close(scratch[1]);
@@ -141,7 +112,7 @@ static int fifo_await_writer(struct runner *r, const struct task *t, int fd)
 static int fifo_await_reader(struct runner *r, const struct task *t, int fd, uint64_t flags)
 {
 	char path[32];
-	int ms = 1, got = fifo_begin(r);
+	int ms = 1, got = runner_wait_begin(r);
 
 	if (got < 0)
 		return got;
@@ -153,15 +124,15 @@ static int fifo_await_reader(struct runner *r, const struct task *t, int fd, uin
 		got = open(path, (int)flags | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
 		if (got >= 0 || errno != ENXIO)
 			break;
-		if (fifo_given_up(r, t)) {
+		if (runner_wait_is_over(r, t)) {
 			errno = EINTR;
 			break;
 		}
 		nanosleep(&pause, NULL);
-		ms = fifo_next_ms(ms);
+		ms = runner_wait_ms(ms);
 	}
 	got = got < 0 ? -errno : got;
-	fifo_end(r);
+	runner_wait_end(r);
 	return got;
 }
 

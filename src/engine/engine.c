@@ -243,9 +243,10 @@ static void runner_overdue(struct engine *e, struct runner *r, const struct look
 			atomic_fetch_add(&l->handler->late, 1);
 		if (request_claim(req, l->ticket, CLAIM_DECIDED | CLAIM_ACTED, CLAIM_BITS))
 			serve_send(e, req);
-	} else if (!atomic_load(
-			   &r->waits_for_fifo) && /* an open of a FIFO waits as long as it likes */
-		   request_claim(req, l->ticket, CLAIM_DECIDED, CLAIM_BITS)) {
+	} else if (
+		!atomic_load(
+			&r->waits) && /* an open of a FIFO or a connect waits as long as it likes */
+		request_claim(req, l->ticket, CLAIM_DECIDED, CLAIM_BITS)) {
 		serve_deny(e, req, NULL, ETIMEDOUT);
 	}
 }
@@ -491,7 +492,7 @@ static void engine_loop(struct engine *e)
 }
 
 /*
- * All runners leave: the receiver because the filter has no task left, workers because the ring is closed, FIFO waits because they look. One whose
+ * All runners leave: the receiver because the filter has no task left, workers because the ring is closed, acts that wait because they look. One whose
  * handler does not return is left to engine_join.
  */
 static void engine_wind_up(struct engine *e)

@@ -17,9 +17,11 @@
 #include "engine/request_internal.h"
 #include "task/identity.h"
 
-/* Runners beyond workers_max: receivers stuck in handlers, and acts that wait in an open of a FIFO. */
+/* Runners beyond workers_max: receivers stuck in handlers, and acts that wait as long as their task does. */
 #define RUNNERS_SPARE 64u
 #define RUNNERS_MAX (256u + RUNNERS_SPARE)
+/* ... of which these may wait at a time, so that takeovers stay possible. */
+#define WAITS_MAX 48u
 /* A worker above workers_min leaves after this long without work. */
 #define WORKER_IDLE_MS 5000
 /*
@@ -66,7 +68,8 @@ struct runner {
 	_Atomic uint64_t since_ns;		 /* when it began */
 	_Atomic(struct chain_handler *) handler; /* NULL: the engine itself acts */
 	_Atomic uint64_t deadline_ns;		 /* 0: none */
-	_Atomic bool waits_for_fifo;		 /* as long as its task does: no deadline */
+	_Atomic bool waits; /* for a FIFO or a listener, as long as its task does: no deadline */
+	struct connect_ring *connect_ring; /* made at the first connect; owned by the runner */
 };
 
 struct engine_source {
@@ -107,7 +110,7 @@ struct engine {
 	_Atomic uint32_t receiver_epoch; /* raised to take the role away */
 	_Atomic uint32_t n_deferred;
 	_Atomic uint32_t n_workers;   /* runners with a worker's role */
-	_Atomic uint32_t n_blocked;   /* of all runners, those that wait in an open of a FIFO */
+	_Atomic uint32_t n_blocked;   /* of all runners, those with `waits` */
 	_Atomic uint32_t want_worker; /* set by a thread that may not make one itself */
 	_Atomic uint64_t takeovers;
 	struct identity_cache identity;
@@ -148,6 +151,18 @@ void deferral_void(struct sluice_request *req);
 bool deferral_answered(const struct sluice_request *req);
 /* Deny parked requests that are overdue at @now_ns (UINT64_MAX: all, once no runner is left). Control thread. */
 void deferral_expire(struct engine *e, uint64_t now_ns);
+
+/*
+ * An act of @r begins to wait as long as its task does: it is left out of the pool's count and has no deadline. -EAGAIN: too many do. It then looks from
+ * time to time (after runner_wait_ms(ms) milliseconds, beginning with 1) whether the task or the engine has gone.
+ */
+int runner_wait_begin(struct runner *r);
+void runner_wait_end(struct runner *r);
+bool runner_wait_is_over(struct runner *r, const struct task *t);
+int runner_wait_ms(int ms);
+
+/* connect.c: free what connects of @r were made with. */
+void connect_ring_drop(struct runner *r);
 
 /* as_seen.c: carry out @req on behalf. Returns a descriptor to inject (flags in *ret_flags), or a negative errno. */
 int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_flags);

@@ -330,3 +330,8 @@ bool request_proc_granted(const struct sluice_request *req)
 {
 	return req->engine->config.proc_granted;
 }
+
+bool request_check_credentials(const struct sluice_request *req)
+{
+	return req->engine->config.check_credentials;
+}

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include <sluice/handler.h>
 
@@ -73,5 +74,13 @@ int request_inject(struct sluice_request *req, int fd, uint32_t flags);
 const struct task *request_task(const struct sluice_request *req);
 /* May the command read procfs? */
 bool request_proc_granted(const struct sluice_request *req);
+/* Might the task's credentials differ from ours? Then what is done on behalf must look (task/credentials.h). */
+bool request_check_credentials(const struct sluice_request *req);
+
+/*
+ * connect(2) of @fd, the caller's descriptor of the task's socket. Waits as the task would, without holding up anybody else, until the task or the
+ * engine goes. Returns 0 or the negative errno for the task; -EACCES: there is no io_uring to wait with. From within an act only.
+ */
+int request_connect(struct sluice_request *req, int fd, const struct sockaddr *addr, socklen_t len);
 
 #endif

@@ -24,6 +24,7 @@
 struct chain;
 struct chain_handler;
 struct engine;
+struct runner;
 
 /* Requests of one engine: running, queued and deferred together. */
 #define REQUESTS_MAX 2048u
@@ -71,6 +72,7 @@ struct sluice_request {
 	struct seccomp_notif notif;
 	struct engine *engine;
 	struct chain *chain;
+	struct runner *runner; /* that runs it; its own */
 	struct task task;
 	uint64_t received_ns;
 	uint32_t next; /* index of the first handler that has not run */

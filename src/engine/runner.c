@@ -20,6 +20,35 @@
 /* Room for a handler's printf of a few paths; only what is touched costs. */
 #define RUNNER_STACK_BYTES (512u << 10)
 
+#define WAIT_LOOK_MS_MAX 16
+
+int runner_wait_begin(struct runner *r)
+{
+	if (atomic_fetch_add(&r->engine->n_blocked, 1) >= WAITS_MAX) {
+		atomic_fetch_sub(&r->engine->n_blocked, 1);
+		return -EAGAIN;
+	}
+	atomic_store(&r->waits, true);
+	return 0;
+}
+
+void runner_wait_end(struct runner *r)
+{
+	atomic_store(&r->waits, false);
+	atomic_fetch_sub(&r->engine->n_blocked, 1);
+}
+
+bool runner_wait_is_over(struct runner *r, const struct task *t)
+{
+	return atomic_load(&r->engine->stopping) || task_check(t) < 0;
+}
+
+/* Longer from time to time. */
+int runner_wait_ms(int ms)
+{
+	return ms < WAIT_LOOK_MS_MAX ? 2 * ms : ms;
+}
+
 static bool receiver_is(const struct runner *r)
 {
 	return atomic_load(&r->engine->receiver_epoch) == r->epoch;
@@ -181,6 +210,7 @@ static void *runner_main(void *arg)
 	}
 	if (atomic_load(&r->role) == RUNNER_WORKER)
 		worker_loop(r);
+	connect_ring_drop(r);
 	atomic_store(&r->role, RUNNER_ENDED);
 	atomic_fetch_sub(&e->n_live, 1);
 	if (atomic_load(&e->stopping))
@@ -221,7 +251,7 @@ static struct runner *runner_slot_locked(struct engine *e)
 	if (!r)
 		return NULL;
 	r->engine = e;
-	atomic_init(&r->waits_for_fifo, false);
+	atomic_init(&r->waits, false);
 	e->runners[n] = r;
 	atomic_store(&e->n_runners, n + 1); /* publishes the pointer to the control thread's look */
 	return r;

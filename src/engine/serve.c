@@ -450,6 +450,7 @@ bool serve(struct runner *r, struct sluice_request *req)
 	struct sluice_verdict v;
 
 	runner_enter(r, req, ticket);
+	req->runner = r;
 	if (req->denied_late) {
 		tell_denied(r, req);
 		request_plan_drop(req);

@@ -70,7 +70,7 @@ struct sluice_policy {
 	pthread_mutex_t lock;
 	void *compiled; /* guarded by lock; owned by confine/ */
 	void (*compiled_unref)(void *compiled);
-	void *writable; /* guarded by lock; owned by builtin/metadata/ */
+	void *writable; /* guarded by lock; owned by task/ */
 	void (*writable_unref)(void *writable);
 };
 

@@ -33,6 +33,13 @@ int pidfd_open_thread(pid_t tid)
 	return fd < 0 ? -errno : fd;
 }
 
+int pidfd_get_fd(int pidfd, int fd)
+{
+	int got = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+	return got < 0 ? -errno : got;
+}
+
 int pidfd_kill(int pidfd, int sig)
 {
 	return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;

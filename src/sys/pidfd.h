@@ -16,5 +16,7 @@ int pidfd_kill(int pidfd, int sig);
 pid_t pidfd_tgid(int pidfd);
 /* Does thread @tid exist now, as a thread of process @process? */
 bool thread_is_of(pid_t tid, pid_t process);
+/* A duplicate (CLOEXEC) of descriptor @fd of the thread or process behind @pidfd. -EBADF: it has none, -EPERM, -ESRCH. */
+int pidfd_get_fd(int pidfd, int fd);
 
 #endif

@@ -7,11 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "sys/memory.h"
 #include "sys/notif.h"
 #include "sys/pidfd.h"
+#include "util/cleanup.h"
 
 #define PAGE_BYTES \
 	4096u /* smallest page of any architecture: reading up to such a border never crosses a mapping's end */
@@ -249,4 +251,43 @@ int task_open_dirfd(const struct task *t, int dirfd)
 		return -ESRCH;
 	}
 	return fd == -ESRCH ? (dirfd == AT_FDCWD ? -ENOENT : -EBADF) : fd;
+}
+
+/*
+ * Before 6.9 there is only the descriptor table of the whole process, and a thread may have another one: what was got must be what the thread's own link
+ * names.
+ */
+static bool is_the_threads(const struct task *t, int fd, int got)
+{
+	struct stat mine, its;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)t->tid, fd);
+	return fstat(got, &mine) == 0 && stat(path, &its) == 0 && mine.st_dev == its.st_dev &&
+	       mine.st_ino == its.st_ino;
+}
+
+static int get_fd(const struct task *t, int fd)
+{
+	_cleanup_close_ int pidfd = pidfd_open_thread(t->tid);
+	_cleanup_close_ int got = -1;
+	bool by_process = pidfd == -EINVAL;
+
+	if (by_process)
+		pidfd = pidfd_open_thread(task_lookup_process(t));
+	if (pidfd < 0)
+		return task_proc_error(-pidfd);
+	got = pidfd_get_fd(pidfd, fd);
+	if (got < 0)
+		return task_proc_error(-got);
+	return by_process && !is_the_threads(t, fd, got) ? -EACCES : TAKE_FD(got);
+}
+
+int task_get_fd(const struct task *t, int fd)
+{
+	_cleanup_close_ int got = fd < 0 ? -EBADF : get_fd(t, fd);
+
+	if (task_check(t) < 0)
+		return -ESRCH;
+	return TAKE_FD(got);
 }

@@ -42,4 +42,10 @@ int task_umask(const struct task *t);
 /* O_PATH descriptor (CLOEXEC, the caller's) of what the task's @dirfd names; AT_FDCWD: its working directory. -EBADF: it has no such descriptor. */
 int task_open_dirfd(const struct task *t, int dirfd);
 
+/*
+ * A duplicate (CLOEXEC, the caller's) of the task's descriptor @fd: the same open file, with its own flags and position. -EBADF: it has no such
+ * descriptor; -EACCES: the kernel does not let us have it; -ENFILE, -ESRCH.
+ */
+int task_get_fd(const struct task *t, int fd);
+
 #endif

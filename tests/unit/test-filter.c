@@ -118,6 +118,8 @@ static uint32_t ask(const struct sock_fprog *prog, int nr, unsigned arg, uint64_
 	struct seccomp_data data = { .nr = nr, .arch = ARCH_HERE };
 	struct machine m;
 
+	if (nr == SYS_socket || nr == SYS_socketpair)
+		data.args[1] = SOCK_STREAM;
 	data.args[arg] = value;
 	return run(prog, &data, &m);
 }
@@ -219,6 +221,45 @@ static void test_conditions_on_arguments(void **state)
 	}
 	free(plain.filter);
 	free(trapping.filter);
+	sluice_policy_unref(p);
+}
+
+/* @domain and @type of a socket. */
+static uint32_t ask_socket(const struct sock_fprog *prog, int nr, uint64_t domain, uint64_t type)
+{
+	struct seccomp_data data = { .nr = nr, .arch = ARCH_HERE, .args = { domain, type } };
+	struct machine m;
+
+	return run(prog, &data, &m);
+}
+
+static void test_types_of_sockets(void **state)
+{
+	static const int makers[] = { SYS_socket, SYS_socketpair };
+	static const uint64_t flags[] = { 0, SOCK_CLOEXEC, SOCK_NONBLOCK,
+					  SOCK_CLOEXEC | SOCK_NONBLOCK, HIGH };
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+	struct sock_fprog prog, any;
+
+	(void)state;
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	assert_int_equal(filter_compile(deny, NULL, 0, &prog, NULL), 0);
+	calls_allow_any_socket_type(deny);
+	assert_int_equal(filter_compile(deny, NULL, 0, &any, NULL), 0);
+	for (size_t i = 0; i < N_OF(makers) * N_OF(flags) * 16; i++) {
+		int nr = makers[i % 2];
+		uint64_t type = i / 2 % 16 | flags[i / 32];
+		bool sends = i / 2 % 16 != SOCK_STREAM && i / 2 % 16 != SOCK_SEQPACKET;
+
+		assert_int_equal(ask_socket(&prog, nr, AF_UNIX, type),
+				 sends ? REFUSE(EACCES) : ALLOW);
+		assert_int_equal(ask_socket(&any, nr, AF_UNIX, type), ALLOW);
+		assert_int_equal(ask_socket(&prog, nr, AF_INET, type), REFUSE(EACCES));
+		assert_int_equal(ask_socket(&any, nr, AF_INET, type), REFUSE(EACCES));
+	}
+	free(prog.filter);
+	free(any.filter);
 	sluice_policy_unref(p);
 }
 
@@ -391,6 +432,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_call_as_the_policy_says),
 		cmocka_unit_test(test_conditions_on_arguments),
+		cmocka_unit_test(test_types_of_sockets),
 		cmocka_unit_test(test_conditions_go_when_a_policy_allows_the_call),
 		cmocka_unit_test(test_notify_traps_its_calls_and_no_other),
 		cmocka_unit_test(test_a_refusal_is_stronger_than_a_trap),

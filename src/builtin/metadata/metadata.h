@@ -10,8 +10,9 @@
 #define SLUICE_BUILTIN_METADATA_METADATA_H
 
 struct dispatch;
-struct sluice_policy;
+struct writable;
 
-int builtin_metadata_register(struct dispatch *d, struct sluice_policy *p);
+/* @w is the table's, or lives as long. -ENOMEM. */
+int builtin_metadata_register(struct dispatch *d, struct writable *w);
 
 #endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "builtin/network/unix.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "engine/dispatch.h"
+#include "engine/request.h"
+#include "task/credentials.h"
+#include "task/resolve.h"
+#include "task/task.h"
+#include "task/writable.h"
+
+#define PATH_AT offsetof(struct sockaddr_un, sun_path)
+
+/* What the plan carries: the address as it was seen, and our duplicate of the task's socket. The file that the address names is the plan's first one. */
+struct target {
+	int sock; /* owned; -1 */
+	socklen_t len;
+	struct sockaddr_storage addr;
+};
+_Static_assert(sizeof(struct target) <= REQUEST_PLAN_BYTES, "a plan holds an address");
+
+static int address(struct sluice_request *req, struct target *t)
+{
+	ssize_t n = sluice_request_sockaddr(req, &t->addr);
+
+	if (n == 0 && (int)sluice_request_arg(req, 2)) /* of a length, but nowhere */
+		return -EFAULT;
+	t->len = n < 0 ? 0 : (socklen_t)n;
+	return n < 0 ? (int)n : 0;
+}
+
+/* The path of a named Unix address, which may end without a NUL; false for every other address, which the kernel judges on what was copied. */
+static bool is_named(const struct target *t, char path[sizeof(struct sockaddr_un)])
+{
+	const struct sockaddr_un *sun = (const struct sockaddr_un *)&t->addr;
+
+	if (t->len <= PATH_AT || t->len > sizeof(*sun) || sun->sun_family != AF_UNIX ||
+	    !sun->sun_path[0])
+		return false;
+	memset(path, 0, sizeof(*sun));
+	memcpy(path, sun->sun_path, t->len - PATH_AT);
+	return true;
+}
+
+/* The file at @path if it may be connected to, as a descriptor. */
+static int open_named(struct sluice_request *req, const struct writable *w, const char *path)
+{
+	struct resolve_open how = {
+		.dirfd = AT_FDCWD,
+		.path = path,
+		.flags = O_PATH,
+		.proc_granted = request_proc_granted(req),
+	};
+	int fd = resolve_open(request_task(req), &how);
+
+	if (fd < 0)
+		return fd == -EMFILE ? -ENFILE : fd; /* our limit, not the task's */
+	if (writable_has(w, fd))
+		return fd;
+	close(fd);
+	return -EACCES;
+}
+
+static int connect_as(struct sluice_request *req, const struct target *t)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int file = request_plan_fd(req, 0);
+
+	if (file < 0)
+		return request_connect(req, t->sock, (const struct sockaddr *)&t->addr, t->len);
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d", file);
+	return request_connect(req, t->sock, (const struct sockaddr *)&sun, sizeof(sun));
+}
+
+/* A request_act_fn. */
+static struct request_act carry_out(struct sluice_request *req, const void *target)
+{
+	return (struct request_act){ .value = connect_as(req, target), .fd = -1 };
+}
+
+/* A request_drop_fn. */
+static void drop(const void *target)
+{
+	const struct target *t = target;
+
+	if (t->sock >= 0)
+		close(t->sock);
+}
+
+/* Fill in @t, and *ret_file if the address names one. */
+static int look(struct sluice_request *req, const struct writable *w, struct target *t,
+		int *ret_file)
+{
+	const struct task *task = request_task(req);
+	char path[sizeof(struct sockaddr_un)];
+	int r;
+
+	t->sock = task_get_fd(task, (int)sluice_request_arg(req, 0));
+	if (t->sock < 0 && t->sock != -EACCES)
+		return t->sock;
+	r = address(req, t);
+	if (r == 0 && request_check_credentials(req))
+		r = credentials_compare(task);
+	if (r == 0 && is_named(t, path))
+		r = *ret_file = open_named(req, w, path);
+	if (r < 0)
+		return r;
+	return t->sock < 0 ? t->sock : 0; /* refused, after what the address alone says */
+}
+
+static struct sluice_verdict unix_handle(struct sluice_request *req, void *userdata)
+{
+	struct target t = { .sock = -1 };
+	struct request_plan p = {
+		.builtin = "unix",
+		.act = carry_out,
+		.drop = drop,
+		.layer = SLUICE_LAYER_HOST,
+		.fds = { -1, -1 },
+		.data = &t,
+		.size = sizeof(t),
+	};
+	int r = look(req, userdata, &t, &p.fds[0]);
+
+	if (r == 0) {
+		r = request_plan_act(req, &p);
+	} else {
+		drop(&t);
+		if (p.fds[0] >= 0)
+			close(p.fds[0]);
+	}
+	return r < 0 ? sluice_errno(-r) : sluice_continue();
+}
+
+int builtin_unix_register(struct dispatch *d, struct writable *w)
+{
+	struct sluice_handler h = sluice_handler_make("unix", SYS_connect, unix_handle, w);
+	int r = dispatch_add_planner(d, SYS_connect, unix_handle, w);
+
+	return r < 0 || writable_is_all(w) ? r : dispatch_add(d, &h, true);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * connect(2) on behalf.
+ *
+ * A listener whose backlog is full makes connect wait, for as long as it likes, on a socket whose O_NONBLOCK is the task's: it must not be touched, and to
+ * read it says nothing, since the task may change it at any moment. Only io_uring offers an attempt that does not wait whatever the socket says, and
+ * a wait that can be ended. So each runner that connects has a small ring of its own, with one connect at a time on it; the
+ * kernel checks it against the runner's credentials and Landlock domain, whichever thread of the kernel carries it out.
+ *
+ * Thread: the runner of the request.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+
+#include "engine/engine_internal.h"
+#include "sys/tsan.h"
+
+#define RING_ENTRIES 4
+#define TAG_CANCEL 0u
+
+struct connect_ring {
+	struct io_uring ring;
+	uint64_t tag; /* of the connect on its way; each has its own */
+};
+
+/* Fails where io_uring is refused. */
+static int ring_get(struct runner *r, struct connect_ring **ret)
+{
+	struct connect_ring *c = r->connect_ring;
+	int error;
+
+	if (!c) {
+		c = calloc(1, sizeof(*c));
+		if (!c)
+			return -ENOMEM;
+		error = io_uring_queue_init(RING_ENTRIES, &c->ring, 0);
+		if (error < 0) {
+			free(c);
+			return error == -ENOMEM ? error : -EACCES;
+		}
+		r->connect_ring = c;
+	}
+	*ret = c;
+	return 0;
+}
+
+void connect_ring_drop(struct runner *r)
+{
+	if (!r->connect_ring)
+		return;
+	io_uring_queue_exit(&r->connect_ring->ring);
+	free(r->connect_ring);
+	r->connect_ring = NULL;
+}
+
+static int start(struct connect_ring *c, int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct io_uring_sqe *sqe;
+	int r;
+
+	tsan_ignore_begin();
+	sqe = io_uring_get_sqe(&c->ring);	   /* there is room: the ring is empty */
+	io_uring_prep_connect(sqe, fd, addr, len); /* the address is copied at submission */
+	io_uring_sqe_set_data64(sqe, ++c->tag);
+	r = io_uring_submit(&c->ring);
+	tsan_ignore_end();
+	return r < 0 ? r : 0;
+}
+
+static void cancel(struct connect_ring *c)
+{
+	struct io_uring_sqe *sqe;
+
+	tsan_ignore_begin();
+	sqe = io_uring_get_sqe(&c->ring);
+	if (sqe) {
+		io_uring_prep_cancel64(sqe, c->tag, 0);
+		io_uring_sqe_set_data64(sqe, TAG_CANCEL);
+		io_uring_submit(&c->ring);
+	}
+	tsan_ignore_end();
+}
+
+/* Has the connect ended, within @ms milliseconds? */
+static bool has_ended(struct connect_ring *c, int ms, int *ret)
+{
+	struct __kernel_timespec wait = { .tv_nsec = ms * 1000000LL };
+	struct io_uring_cqe *cqe;
+	bool ended = false;
+
+	tsan_ignore_begin();
+	while (!ended && (ms ? io_uring_wait_cqe_timeout(&c->ring, &cqe, &wait)
+			     : io_uring_peek_cqe(&c->ring, &cqe)) == 0) {
+		ended = cqe->user_data == c->tag;
+		*ret = cqe->res;
+		io_uring_cqe_seen(&c->ring, cqe);
+	}
+	tsan_ignore_end();
+	return ended;
+}
+
+/* It would wait. Until the task or the engine goes it does; and it is over before this returns, since the address may name our descriptor. */
+static int await(struct runner *r, struct sluice_request *req, struct connect_ring *c)
+{
+	int begun = runner_wait_begin(r);
+	int ms = 1, result;
+
+	while (!has_ended(c, ms, &result)) {
+		if (begun < 0 || runner_wait_is_over(r, &req->task))
+			cancel(c);
+		ms = runner_wait_ms(ms);
+	}
+	if (begun < 0)
+		return result == -ECANCELED || result == -EINTR ? begun : result;
+	runner_wait_end(r);
+	return result;
+}
+
+int request_connect(struct sluice_request *req, int fd, const struct sockaddr *addr, socklen_t len)
+{
+	struct runner *r = req->runner;
+	struct connect_ring *c = NULL;
+	int result = ring_get(r, &c);
+
+	if (result < 0)
+		return result;
+	result = start(c, fd, addr, len);
+	if (result < 0) { /* an entry that was not taken would be at the next time */
+		connect_ring_drop(r);
+		return result;
+	}
+	if (!has_ended(c, 0, &result))
+		result = await(r, req, c);
+	return result;
+}

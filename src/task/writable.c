@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "task/writable.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "policy/policy.h"
+#include "util/cleanup.h"
+
+/*
+ * One place where files may be written. What a path leads to can change from one sandbox of a policy to the next; that it still leads to the
+ * same file is cheap to see, and that the file is still there by that name follows when the path itself is the name.
+ */
+struct root {
+	const char *path; /* as the grant has it; of the policy, or static */
+	char *real;	  /* as the kernel prints it for a descriptor; owned; NULL: not counted */
+	bool exists;
+	dev_t dev;
+	ino_t ino;
+};
+
+/* All of them. Made once per policy, kept inside it, shared by its sandboxes; constant. */
+struct writable {
+	atomic_uint refs;
+	uint64_t generation; /* of the policy */
+	dev_t root_dev;	     /* what "/" was */
+	ino_t root_ino;
+	size_t n;
+	struct root roots[];
+};
+
+void writable_unref(void *data)
+{
+	struct writable *w = data;
+
+	/* acquire-release: the last one sees what all others did */
+	if (atomic_fetch_sub_explicit(&w->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	for (size_t i = 0; i < w->n; i++)
+		free(w->roots[i].real);
+	free(w);
+}
+
+/* What the descriptor's link says, or NULL. */
+static const char *fd_path(int fd, char buf[PATH_MAX])
+{
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, buf, PATH_MAX - 1);
+	if (n < 0)
+		return NULL;
+	buf[n] = '\0';
+	return buf;
+}
+
+/* Does @path lie at or below @root? */
+static bool is_below(const char *path, const char *root)
+{
+	size_t n = strlen(root);
+
+	if (n == 1) /* "/" */
+		return true;
+	return !strncmp(path, root, n) && (path[n] == '/' || path[n] == '\0');
+}
+
+static bool has_path(const struct writable *w, const char *path)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->roots[i].real && is_below(path, w->roots[i].real))
+			return true;
+	}
+	return false;
+}
+
+bool writable_has(const struct writable *w, int fd)
+{
+	char buf[PATH_MAX];
+	const char *path = fd_path(fd, buf);
+
+	return path && path[0] == '/' && has_path(w, path);
+}
+
+bool writable_has_or_nameless(const struct writable *w, int fd)
+{
+	char buf[PATH_MAX];
+	const char *path = fd_path(fd, buf);
+	struct stat st;
+
+	if (!path)
+		return false;
+	if (path[0] != '/' || (fstat(fd, &st) == 0 && st.st_nlink == 0))
+		return true;
+	return has_path(w, path);
+}
+
+/* ---- from a policy ---- */
+
+static bool is_root(const struct writable *w, const struct stat *st)
+{
+	return st->st_dev == w->root_dev && st->st_ino == w->root_ino;
+}
+
+static int add_path(struct writable *w, const char *path, bool not_root)
+{
+	struct root *root = &w->roots[w->n++];
+	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
+	char buf[PATH_MAX];
+	struct stat st;
+	const char *real;
+
+	*root = (struct root){ .path = path };
+	if (fd < 0) /* a grant that must be there is reported where its rule is made */
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	root->exists = true;
+	root->dev = st.st_dev;
+	root->ino = st.st_ino;
+	if (not_root && is_root(w, &st))
+		return 0;
+	real = fd_path(fd, buf);
+	if (!real)
+		return -errno;
+	root->real = strdup(real);
+	return root->real ? 0 : -ENOMEM;
+}
+
+/* NULL and *ret_error on failure. */
+static struct writable *writable_new(const struct sluice_policy *p, int *ret_error)
+{
+	struct writable *w = calloc(1, sizeof(*w) + (p->n_grants + 1) * sizeof(w->roots[0]));
+	struct stat st;
+	int r = 0;
+
+	*ret_error = -ENOMEM;
+	if (!w)
+		return NULL;
+	atomic_init(&w->refs, 1);
+	w->generation = p->generation;
+	if (stat("/", &st) < 0)
+		r = -errno;
+	w->root_dev = st.st_dev;
+	w->root_ino = st.st_ino;
+	for (size_t i = 0; r == 0 && i < p->n_grants; i++) {
+		if (p->grants[i].access == POLICY_WRITE)
+			r = add_path(w, p->grants[i].path, p->grants[i].not_root);
+	}
+	if (r == 0 && p->default_devices) /* a terminal of one's own: mesg, grantpt */
+		r = add_path(w, "/dev/pts", false);
+	if (r == 0)
+		return w;
+	writable_unref(w);
+	*ret_error = r;
+	return NULL;
+}
+
+/* Would @root be the same if it were looked up now? */
+static bool root_current(const struct root *root)
+{
+	char cwd[PATH_MAX];
+	struct stat st;
+	bool exists = stat(root->path, &st) == 0;
+
+	if (exists != root->exists ||
+	    (exists && (st.st_dev != root->dev || st.st_ino != root->ino)))
+		return false;
+	if (!root->real || !strcmp(root->real, root->path))
+		return true;
+	return !strcmp(root->path, ".") && getcwd(cwd, sizeof(cwd)) && !strcmp(root->real, cwd);
+}
+
+static bool writable_current(const struct writable *w, const struct sluice_policy *p)
+{
+	struct stat st;
+
+	if (w->generation != p->generation || stat("/", &st) < 0 || !is_root(w, &st))
+		return false;
+	for (size_t i = 0; i < w->n; i++) {
+		if (!root_current(&w->roots[i]))
+			return false;
+	}
+	return true;
+}
+
+struct writable *writable_get(struct sluice_policy *p, int *ret_error)
+{
+	struct writable *w;
+
+	pthread_mutex_lock(&p->lock);
+	w = p->writable;
+	if (!w || !writable_current(w, p)) {
+		w = writable_new(p, ret_error);
+		if (w && p->writable)
+			writable_unref(p->writable);
+		if (w)
+			p->writable = w;
+		p->writable_unref = writable_unref;
+	}
+	if (w) /* relaxed: who passes a reference on has one */
+		atomic_fetch_add_explicit(&w->refs, 1, memory_order_relaxed);
+	pthread_mutex_unlock(&p->lock);
+	return w;
+}
+
+bool writable_is_all(const struct writable *w)
+{
+	for (size_t i = 0; i < w->n; i++) {
+		if (w->roots[i].real && !strcmp(w->roots[i].real, "/"))
+			return true;
+	}
+	return false;
+}
