@@ -287,6 +287,12 @@ int task_get_fd(const struct task *t, int fd)
 {
 	_cleanup_close_ int got = fd < 0 ? -EBADF : get_fd(t, fd);
 
+	if (got == -EACCES) { /* perhaps of one that is not there */
+		_cleanup_close_ int named = task_open_dirfd(t, fd);
+
+		if (named == -EBADF)
+			got = named;
+	}
 	if (task_check(t) < 0)
 		return -ESRCH;
 	return TAKE_FD(got);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -61,7 +62,8 @@ static int open_named(struct sluice_request *req, const struct writable *w, cons
 		.flags = O_PATH,
 		.proc_granted = request_proc_granted(req),
 	};
-	int fd = resolve_open(request_task(req), &how);
+	struct stat st;
+	int fd = resolve_open(request_task(req), &how, &st);
 
 	if (fd < 0)
 		return fd == -EMFILE ? -ENFILE : fd; /* our limit, not the task's */
