@@ -24,11 +24,17 @@
 
 int runner_wait_begin(struct runner *r)
 {
-	if (atomic_fetch_add(&r->engine->n_blocked, 1) >= WAITS_MAX) {
-		atomic_fetch_sub(&r->engine->n_blocked, 1);
+	struct engine *e = r->engine;
+
+	if (atomic_fetch_add(&e->n_blocked, 1) >= WAITS_MAX) {
+		atomic_fetch_sub(&e->n_blocked, 1);
 		return -EAGAIN;
 	}
 	atomic_store(&r->waits, true);
+	/* what was pushed while this one still counted as busy, and all others are */
+	atomic_thread_fence(memory_order_seq_cst);
+	if (handoff_length(e->handoff))
+		runner_want_worker(e, true);
 	return 0;
 }
 
@@ -161,14 +167,22 @@ static void receiver_loop(struct runner *r)
 		request_put(e, req);
 }
 
-/* Leave if more than @keep are there. Decided by one decrement, so that @keep stay. */
+/*
+ * Leave if more than @keep are there. Decided by one decrement, so that @keep stay. A push that still counted this one, or woke it, starts no other: so
+ * the ring is looked at once more afterwards (full fence; pairs with runner_want_worker's look at n_workers after the push).
+ */
 static bool worker_retire(struct engine *e, uint32_t keep)
 {
 	uint32_t n = atomic_load(&e->n_workers);
 
 	while (n > keep) {
-		if (atomic_compare_exchange_weak(&e->n_workers, &n, n - 1))
+		if (!atomic_compare_exchange_weak(&e->n_workers, &n, n - 1))
+			continue;
+		atomic_thread_fence(memory_order_seq_cst);
+		if (!handoff_length(e->handoff))
 			return true;
+		atomic_fetch_add(&e->n_workers, 1);
+		return false;
 	}
 	return false;
 }

@@ -22,7 +22,12 @@ int notif_recv(int listener, struct seccomp_notif *ret)
 
 int notif_id_valid(int listener, uint64_t id)
 {
-	return ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0 ? -errno : 0;
+	/* interrupted not by signals only: io_uring has work of the thread's to be done */
+	while (ioctl(listener, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return 0;
 }
 
 static int notif_send(int listener, const struct seccomp_notif_resp *resp)
