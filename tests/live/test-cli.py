@@ -892,11 +892,13 @@ def check_says_what_is_there():
 
 @case
 def check_says_what_is_missing_inside_a_sandbox():
-    d = run("-r", "/", "-w", os.getcwd(), "--", SLUICE, "check", "--json", env={**os.environ, "TMPDIR": os.getcwd()})
+    # the leak sanitizer traces its own process, which is refused inside
+    unseen = "--env=ASAN_OPTIONS=detect_leaks=0"
+    d = run("-r", "/", "-w", os.getcwd(), unseen, "--", SLUICE, "check", "--json", env={**os.environ, "TMPDIR": os.getcwd()})
     p = checked(d, 1)
     check(p["seccomp-notify"]["state"] == "required" and "already" in p["seccomp-notify"]["detail"], p)
     check(p["user-namespaces"]["state"] == "no" and p["user-namespaces"]["remedy"], p)
-    text = run("-r", "/", "--", SLUICE, "check")
+    text = run("-r", "/", unseen, "--", SLUICE, "check")
     check(text.status == 1 and re.search(r"^MISSING +seccomp-notify .*\n +-> Linux", text.out, re.M), text)
     check(text.out.endswith("\nsandboxes can't run without what is MISSING\n"), text)
 
