@@ -17,6 +17,7 @@
 #include "task/procfs.h"
 
 #define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
+#define OPEN_TRIES 100u
 
 static int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
@@ -25,11 +26,13 @@ static int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mod
 		.mode = mode,
 		.resolve = resolve,
 	};
+	unsigned tries = 0;
 	int fd;
 
+	/* a rename anywhere on the machine makes a ".." under RESOLVE_BENEATH or RESOLVE_IN_ROOT fail with EAGAIN */
 	do
 		fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-	while (fd < 0 && errno == EINTR);
+	while (fd < 0 && (errno == EINTR || (errno == EAGAIN && resolve && tries++ < OPEN_TRIES)));
 	return fd < 0 ? -errno : fd;
 }
 

@@ -29,7 +29,8 @@ static int words(const char *head, const char *ret[2], size_t n[2], bool *ret_cu
 	*ret_cut = end == IMAGE_HEAD_BYTES;
 	if (*ret_cut)
 		end--;
-	nul = !head[end];
+	/* a NUL in the last byte is where the kernel ends the line by itself, and blanks before it are trimmed */
+	nul = !head[end] && end < IMAGE_HEAD_BYTES - 1;
 	while (!nul && end > 2 && blank(head[end - 1]))
 		end--;
 	while (at < end && blank(head[at]))
