@@ -45,7 +45,7 @@ static bool namespaces_allowed(const struct call_deny *deny)
 }
 
 static int compile(const struct sluice_policy *p, struct confinement *c, const int *notify,
-		   size_t n_notify, struct sluice_error *err)
+		   size_t n_notify, const struct rules_tree *tree, struct sluice_error *err)
 {
 	struct call_deny deny[CALL_MAX];
 	int r;
@@ -63,13 +63,14 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	if (r == 0)
 		r = filter_compile(deny, notify, n_notify, &c->filter, err);
 	if (r == 0)
-		r = rules_make(p, c->proc_memory ? RULES_PROC_WRITE : RULES_PROC_READ, &c->rules,
-			       err);
+		r = rules_make(p, c->proc_memory ? RULES_PROC_WRITE : RULES_PROC_READ, tree,
+			       &c->rules, err);
 	return r;
 }
 
-static int confinement_new(const struct sluice_policy *p, const int *notify, size_t n_notify,
-			   struct confinement **ret, struct sluice_error *err)
+int confinement_new(const struct sluice_policy *p, const int *notify, size_t n_notify,
+		    const struct rules_tree *tree, struct confinement **ret,
+		    struct sluice_error *err)
 {
 	struct confinement *c = calloc(1, sizeof(*c));
 	int r;
@@ -78,7 +79,7 @@ static int confinement_new(const struct sluice_policy *p, const int *notify, siz
 		return fail_errno(err, -ENOMEM, "policy");
 	atomic_init(&c->refs, 1);
 	c->rules.ruleset_a = c->rules.ruleset_b = -1;
-	r = compile(p, c, notify, n_notify, err);
+	r = compile(p, c, notify, n_notify, tree, err);
 	if (r < 0)
 		confinement_free(c);
 	else
@@ -107,7 +108,7 @@ int confinement_get(struct sluice_policy *p, const int *notify, size_t n_notify,
 
 	pthread_mutex_lock(&p->lock);
 	if (!p->compiled || !fits(p->compiled, p, notify, n_notify)) {
-		r = confinement_new(p, notify, n_notify, &made, err);
+		r = confinement_new(p, notify, n_notify, NULL, &made, err);
 		if (r == 0) {
 			confinement_unref(p->compiled);
 			p->compiled = made;

@@ -149,8 +149,8 @@ bool deferral_answered(const struct sluice_request *req);
 /* Deny parked requests that are overdue at @now_ns (UINT64_MAX: all, once no runner is left). Control thread. */
 void deferral_expire(struct engine *e, uint64_t now_ns);
 
-/* as_seen.c: carry out @req on behalf. Returns a descriptor to inject (flags in *ret_flags), or a negative errno. */
-int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_flags);
+/* as_seen.c: carry out an open on behalf, in the host's tree. */
+struct request_act as_seen_open(struct sluice_request *req);
 
 /* trace.c */
 void trace_begin(struct engine *e);

@@ -24,6 +24,7 @@
 struct chain;
 struct chain_handler;
 struct engine;
+struct runner;
 
 /* Requests of one engine: running, queued and deferred together. */
 #define REQUESTS_MAX 2048u
@@ -95,8 +96,10 @@ struct sluice_request {
 	struct sluice_verdict given;
 
 	struct sluice_plan plan;
-	request_act_fn act; /* of a plan of kind ACT */
-	int plan_fds[2];    /* owned; -1 */
+	request_act_fn act;	       /* of a plan of kind ACT */
+	int plan_fds[2], plan_dirs[2]; /* owned; -1 */
+	const char *plan_names[2];     /* in plan_dirs; in plan_bytes, or NULL */
+	struct runner *runner;	       /* that runs it now */
 	struct sluice_outcome outcome;
 	struct decoded_path decoded[2];
 	struct request_buffers {

@@ -33,6 +33,13 @@ int pidfd_open_thread(pid_t tid)
 	return fd < 0 ? -errno : fd;
 }
 
+int pidfd_get(int pidfd, int fd)
+{
+	long r = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+
+	return r < 0 ? -errno : (int)r;
+}
+
 int pidfd_kill(int pidfd, int sig)
 {
 	return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;

@@ -250,3 +250,18 @@ int task_open_dirfd(const struct task *t, int dirfd)
 	}
 	return fd == -ESRCH ? (dirfd == AT_FDCWD ? -ENOENT : -EBADF) : fd;
 }
+
+int task_dup_fd(const struct task *t, int fd)
+{
+	int pidfd = pidfd_open_thread(t->tid);
+	int got = pidfd < 0 ? pidfd : pidfd_get(pidfd, fd);
+
+	if (pidfd >= 0)
+		close(pidfd);
+	if (task_check(t) < 0) {
+		if (got >= 0)
+			close(got);
+		return -ESRCH;
+	}
+	return got == -EPERM || got == -ENOSYS ? -EACCES : got;
+}

@@ -39,6 +39,8 @@ ssize_t task_status(const struct task *t, char *buf, size_t size);
 /* umask of the task, or a negative errno. Reads /proc: microseconds. */
 int task_umask(const struct task *t);
 
+/* A duplicate (CLOEXEC, the caller's) of the task's descriptor @fd: the same open file. -EBADF; -EACCES where pidfd_getfd is refused. */
+int task_dup_fd(const struct task *t, int fd);
 /* O_PATH descriptor (CLOEXEC, the caller's) of what the task's @dirfd names; AT_FDCWD: its working directory. -EBADF: it has no such descriptor. */
 int task_open_dirfd(const struct task *t, int dirfd);
 

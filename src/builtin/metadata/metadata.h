@@ -11,7 +11,10 @@
 
 struct dispatch;
 struct sluice_policy;
+struct tree;
 
-int builtin_metadata_register(struct dispatch *d, const struct sluice_policy *p);
+/* @tree: the command's own, borrowed until @d is freed; NULL: the host's. */
+int builtin_metadata_register(struct dispatch *d, const struct sluice_policy *p,
+			      const struct tree *tree);
 
 #endif
