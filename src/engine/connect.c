@@ -11,14 +11,19 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "engine/engine_internal.h"
 #include "sys/tsan.h"
 
 #define RING_ENTRIES 4
 #define TAG_CANCEL 0u
+#ifndef ERESTARTSYS
+#define ERESTARTSYS 512 /* the kernel's own: restart, unless the signal's handler wants EINTR */
+#endif
 
 struct connect_ring {
 	struct io_uring ring;
@@ -101,21 +106,52 @@ static bool has_ended(struct connect_ring *c, int ms, int *ret)
 	return ended;
 }
 
-/* It would wait. Until the task or the engine goes it does; and it is over before this returns, since the address may name our descriptor. */
+static bool was_ended(int result)
+{
+	return result == -ECANCELED || result == -EINTR;
+}
+
+/*
+ * It would wait. So it does, until there is a place, a signal for the task (whose handler then restarts the call or not, as the kernel knows by
+ * ERESTARTSYS), or the task or the engine goes. It is over before this returns, since the address may name a descriptor of ours.
+ */
 static int await(struct runner *r, struct sluice_request *req, struct connect_ring *c)
 {
 	int begun = runner_wait_begin(r);
 	int ms = 1, result;
 
 	while (!has_ended(c, ms, &result)) {
-		if (begun < 0 || runner_wait_is_over(r, &req->task))
+		if (begun < 0 || runner_wait_is_over(r, &req->task) ||
+		    task_is_signalled(&req->task))
 			cancel(c);
 		ms = runner_wait_ms(ms);
 	}
-	if (begun < 0)
-		return result == -ECANCELED || result == -EINTR ? begun : result;
-	runner_wait_end(r);
-	return result;
+	if (begun == 0)
+		runner_wait_end(r);
+	if (!was_ended(result))
+		return result;
+	return begun < 0 ? begun : -ERESTARTSYS;
+}
+
+/* Does the connection come about by itself, and the task not wait for it? A Unix socket's has no such state. */
+static bool goes_on_alone(int fd)
+{
+	int domain = AF_UNIX;
+	socklen_t size = sizeof(domain);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+	return domain != AF_UNIX && fcntl(fd, F_GETFL) & O_NONBLOCK;
+}
+
+/* Only the ring's interest in it is taken back. */
+static int leave(struct connect_ring *c)
+{
+	int result;
+
+	do
+		cancel(c);
+	while (!has_ended(c, 1, &result));
+	return was_ended(result) ? -EINPROGRESS : result;
 }
 
 int request_connect(struct sluice_request *req, int fd, const struct sockaddr *addr, socklen_t len)
@@ -131,7 +167,7 @@ int request_connect(struct sluice_request *req, int fd, const struct sockaddr *a
 		connect_ring_drop(r);
 		return result;
 	}
-	if (!has_ended(c, 0, &result))
-		result = await(r, req, c);
-	return result;
+	if (has_ended(c, 0, &result))
+		return result;
+	return goes_on_alone(fd) ? leave(c) : await(r, req, c);
 }

@@ -188,6 +188,25 @@ static long task_status_number(const struct task *t, const char *key, int base)
 	return at ? strtol(at + strlen(key), NULL, base) : -EIO;
 }
 
+/* The set of signals after @key; none if there is no such line. */
+static uint64_t signal_set(const char *status, const char *key)
+{
+	const char *at = strstr(status, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 16) : 0;
+}
+
+bool task_is_signalled(const struct task *t)
+{
+	char text[4096];
+	uint64_t pending;
+
+	if (task_status(t, text, sizeof(text)) < 0)
+		return false;
+	pending = signal_set(text, "\nSigPnd:") | signal_set(text, "\nShdPnd:");
+	return pending & ~signal_set(text, "\nSigBlk:") & ~signal_set(text, "\nSigIgn:");
+}
+
 pid_t task_lookup_process(const struct task *t)
 {
 	int pidfd = pidfd_open_thread(t->tid);

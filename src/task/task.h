@@ -36,6 +36,8 @@ ssize_t task_readlink(const struct task *t, const char *name, char *buf, size_t 
 ssize_t task_cmdline(const struct task *t, char *buf, size_t size);
 /* The start of /proc/TID/status, NUL-terminated. Returns its length. */
 ssize_t task_status(const struct task *t, char *buf, size_t size);
+/* Has it a signal to act upon, which the call that it is stopped in would return for? Reads /proc: microseconds. */
+bool task_is_signalled(const struct task *t);
 /* umask of the task, or a negative errno. Reads /proc: microseconds. */
 int task_umask(const struct task *t);
 

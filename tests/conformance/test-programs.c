@@ -70,6 +70,45 @@ static const char *const scripts[] = {
 	"grep -E 'SigBlk|SigIgn|SigCgt' /proc/self/status",
 	"nice; nice -n 3 nice",
 	"id; groups; tty; echo $-",
+	/* Unix sockets: by name, by abstract name, a pair, an event loop, a library that is built on them */
+	"python3 - <<'X'\n"
+	"import os, socket, threading\n"
+	"def serve(l):\n"
+	"    for _ in range(3):\n"
+	"        c, _ = l.accept(); c.sendall(c.recv(99)[::-1]); c.close()\n"
+	"for kind in socket.SOCK_STREAM, socket.SOCK_SEQPACKET:\n"
+	"    for name in 'named%d' % kind, '\\0sluice-%d' % os.getpid():\n"
+	"        l = socket.socket(socket.AF_UNIX, kind); l.bind(name); l.listen()\n"
+	"        t = threading.Thread(target=serve, args=[l]); t.start()\n"
+	"        for i in range(3):\n"
+	"            s = socket.socket(socket.AF_UNIX, kind); s.connect(name); s.sendall(b'abc%d' % i)\n"
+	"            print(kind, s.recv(99), s.getpeername() == l.getsockname(), s.getsockname()); s.close()\n"
+	"        t.join(); l.close()\n"
+	"    a, b = socket.socketpair(socket.AF_UNIX, kind); a.send(b'x'); print(b.recv(9))\n"
+	"X",
+	"python3 - <<'X'\n"
+	"import asyncio\n"
+	"async def serve(r, w):\n"
+	"    w.write((await r.readline()).upper()); await w.drain(); w.close()\n"
+	"async def ask(i):\n"
+	"    r, w = await asyncio.open_unix_connection('sock')\n"
+	"    w.write(b'hello %d\\n' % i); line = await r.readline(); w.close(); return line\n"
+	"async def main():\n"
+	"    s = await asyncio.start_unix_server(serve, 'sock')\n"
+	"    print(await asyncio.gather(*[ask(i) for i in range(50)])); s.close()\n"
+	"    try: await asyncio.open_unix_connection('none')\n"
+	"    except OSError as e: print(e)\n"
+	"asyncio.run(main())\n"
+	"X",
+	"cat >m.py <<'X'\n"
+	"import multiprocessing as m\n"
+	"def add(d, i): d[i] = i * i\n"
+	"if __name__ == '__main__':\n"
+	"    with m.Manager() as g:\n"
+	"        d = g.dict(); p = [m.Process(target=add, args=(d, i)) for i in range(4)]\n"
+	"        [x.start() for x in p]; [x.join() for x in p]; print(sorted(d.items()))\n"
+	"X\n"
+	"TMPDIR=$PWD python3 m.py",
 	/* jobs */
 	"for i in 1 2 3 4 5 6 7 8; do (exit $i) & done; wait; echo done",
 	"sleep 0.02 & a=$!; sleep 0.01 & wait $a; echo $?; wait; echo $?",

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -439,6 +441,79 @@ static int guest_killed(const char *path)
 	return guest_connect("none") == ENOENT ? 0 : 203;
 }
 
+static void on_alarm(int sig)
+{
+	(void)sig;
+}
+
+/* A signal each 30 ms, whose handler has @flags; a place after some of them. */
+static int signalled(const char *path, int flags)
+{
+	struct sigaction act = { .sa_handler = on_alarm, .sa_flags = flags };
+	int listener = listen_at(path, SOCK_STREAM, 0), status;
+	struct itimerval every = { { 0, 30000 }, { 0, 30000 } };
+	pid_t waiter;
+
+	if (listener < 0 || fill(path) != EAGAIN)
+		return 200;
+	waiter = fork();
+	if (waiter == 0) {
+		sigaction(SIGALRM, &act, NULL);
+		setitimer(ITIMER_REAL, &every, NULL);
+		_exit(connect_to(new_socket(SOCK_STREAM), path));
+	}
+	usleep(200000);
+	if (waitpid(waiter, &status, WNOHANG) == 0) {
+		close(accept(listener, NULL, NULL));
+		waitpid(waiter, &status, 0);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 201;
+}
+
+static int guest_signalled(const char *path)
+{
+	return signalled(path, 0);
+}
+
+static int guest_restarted(const char *path)
+{
+	return signalled(path, SA_RESTART);
+}
+
+/* Stopped and continued while it waits. */
+static int guest_stopped(const char *path)
+{
+	int listener = listen_at(path, SOCK_STREAM, 0), status;
+	pid_t waiter;
+
+	if (listener < 0 || fill(path) != EAGAIN)
+		return 200;
+	waiter = fork();
+	if (waiter == 0)
+		_exit(connect_to(new_socket(SOCK_STREAM), path));
+	usleep(20000);
+	kill(waiter, SIGSTOP);
+	if (waitpid(waiter, &status, WUNTRACED) != waiter || !WIFSTOPPED(status))
+		return 201;
+	close(accept(listener, NULL, NULL));
+	kill(waiter, SIGCONT);
+	return waitpid(waiter, &status, 0) == waiter && WIFEXITED(status) ? WEXITSTATUS(status)
+									  : 202;
+}
+
+/* "PORT FLAGS": of TCP, where a policy lets it be. */
+static int guest_tcp(const char *arg)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int port = 0, flags = 0, fd;
+
+	sscanf(arg, "%d %d", &port, &flags);
+	sa.sin_port = htons((uint16_t)port);
+	fd = socket(AF_INET, SOCK_STREAM | flags, 0);
+	return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? errno : 0;
+}
+
 /* Waits when the sandbox ends. */
 static int guest_left(const char *path)
 {
@@ -472,6 +547,10 @@ static const struct guest_role roles[] = {
 	{ "waits", guest_waits },
 	{ "killed", guest_killed },
 	{ "left", guest_left },
+	{ "signalled", guest_signalled },
+	{ "restarted", guest_restarted },
+	{ "stopped", guest_stopped },
+	{ "tcp", guest_tcp },
 	{ NULL, NULL },
 };
 
@@ -828,6 +907,70 @@ static void hazard_D7_those_that_wait_are_bounded_and_can_be_killed(void **state
 	wait_test("killed");
 }
 
+static void hazard_C7_signals_while_one_waits(void **state)
+{
+	const char *dir = guest_dir(), *path = in(dir, "l");
+
+	(void)state;
+	wait_test("restarted");
+	wait_test("stopped");
+	assert_int_equal(guest_bare("signalled", path), EINTR);
+	assert_int_equal(unlink(path), 0);
+	if (can_get_descriptors())
+		assert_int_equal(inside(dir, "signalled", path), EINTR);
+	guest_remove(dir);
+}
+
+static int tcp(bool bare, int port, int flags)
+{
+	struct sluice_policy *p = guest_policy();
+	char arg[32];
+	int r;
+
+	assert_int_equal(sluice_policy_allow_syscall(p, "socket", NULL), 0);
+	assert_int_equal(sluice_policy_disable(p, "net-tcp", NULL), 0);
+	snprintf(arg, sizeof(arg), "%d %d", port, flags);
+	r = bare ? guest_bare("tcp", arg) : guest_inside(p, "tcp", arg);
+	sluice_policy_unref(p);
+	return r;
+}
+
+/* Other sockets that a policy lets through connect as they would. */
+static void hazard_C7_other_sockets(void **state)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port;
+	socklen_t size = sizeof(sa);
+	int filling[8];
+	long long start;
+
+	(void)state;
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &size), 0);
+	port = ntohs(sa.sin_port);
+	assert_int_equal(tcp(true, port, 0), ECONNREFUSED);
+	assert_int_equal(tcp(false, port, 0), carried_out(ECONNREFUSED));
+	assert_int_equal(listen(fd, 64), 0);
+	assert_int_equal(tcp(true, port, 0), 0);
+	assert_int_equal(tcp(false, port, 0), carried_out(0));
+	/* a full one, which answers nothing: who waits for it would wait for minutes */
+	assert_int_equal(listen(fd, 0), 0);
+	for (int i = 0; i < 8; i++) {
+		int full = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		connect(full, (struct sockaddr *)&sa, sizeof(sa));
+		filling[i] = full;
+	}
+	assert_int_equal(tcp(true, port, SOCK_NONBLOCK), EINPROGRESS);
+	start = guest_now_ms();
+	assert_int_equal(tcp(false, port, SOCK_NONBLOCK), carried_out(EINPROGRESS));
+	assert_true(guest_now_ms() - start < 5000);
+	for (int i = 0; i < 8; i++)
+		close(filling[i]);
+	close(fd);
+}
+
 static void hazard_D8_one_waits_at_the_end(void **state)
 {
 	long long start = guest_now_ms();
@@ -912,6 +1055,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(hazard_C7_a_full_listener_without_waiting),
 		cmocka_unit_test(hazard_C4_waiting_for_a_listener_holds_up_nobody),
 		cmocka_unit_test(hazard_D7_those_that_wait_are_bounded_and_can_be_killed),
+		cmocka_unit_test(hazard_C7_signals_while_one_waits),
+		cmocka_unit_test(hazard_C7_other_sockets),
 		cmocka_unit_test(hazard_D8_one_waits_at_the_end),
 		cmocka_unit_test(test_an_extra_sees_the_file_and_may_refuse),
 	};
