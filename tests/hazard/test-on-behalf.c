@@ -17,7 +17,9 @@
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -74,14 +76,46 @@ static const char *in(const char *dir, const char *name)
 
 /* ---- C9: credentials ---- */
 
-/* Become an ordinary user for good and open ARG, a file that only root may read. 100 + errno: could not become one. */
-static int guest_as_ordinary(const char *path)
+/* Become an ordinary user for good. 0, or 100 + errno. */
+static int become_ordinary(void)
 {
 	if (setresgid(ORDINARY, ORDINARY, ORDINARY) < 0 ||
 	    setresuid(ORDINARY, ORDINARY, ORDINARY) < 0)
 		return 100 + errno;
 	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* so that the supervisor may look */
+	return 0;
+}
+
+/* ARG: a file that only root may read. */
+static int guest_as_ordinary(const char *path)
+{
+	int r = become_ordinary();
+
+	if (r)
+		return r;
 	return open2(path, O_RDONLY) < 0 ? errno : 0;
+}
+
+/* ARG: a file of root's. */
+static int guest_chmod_as_ordinary(const char *path)
+{
+	int r = become_ordinary();
+
+	if (r)
+		return r;
+	return chmod(path, 0644) < 0 ? errno : 0;
+}
+
+/* ARG: a socket that only root may connect to. */
+static int guest_connect_as_ordinary(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), r = become_ordinary();
+
+	if (r)
+		return r;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	return connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? errno : 0;
 }
 
 static int guest_open2(const char *path)
@@ -101,6 +135,59 @@ static int mixed_embedder(const char *path)
 		return 250;
 	res = guest_run(NULL, &openat2_alone, 1, "ordinary", path);
 	return res.exit_code;
+}
+
+static const char *mixed_role, *mixed_dir;
+
+/* The same with built-ins alone: writing below mixed_dir is granted. */
+static int mixed_builtins(const char *path)
+{
+	if (setgroups(0, NULL) < 0 || setresgid(ORDINARY, 0, 0) < 0 ||
+	    setresuid(ORDINARY, 0, 0) < 0)
+		return 250;
+	return guest_run(writable(mixed_dir), NULL, 0, mixed_role, path).exit_code;
+}
+
+static int listen_for_root(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(fd, 4), 0);
+	assert_int_equal(chmod(path, 0600), 0);
+	return fd;
+}
+
+/* What built-ins do on behalf is done as us, so it is not done for a task that is somebody else. */
+static void hazard_C9_built_ins_and_the_tasks_credentials(void **state)
+{
+	const char *dir = guest_dir(), *path = in(dir, "s");
+	int fd = listen_for_root(path);
+	struct stat st;
+
+	(void)state;
+	assert_int_equal(chmod(dir, 0755), 0);
+	mixed_dir = dir;
+	if (geteuid() == 0) {
+		mixed_role = "ordinary-connect";
+		assert_int_equal(guest_bare(mixed_role, path), EACCES);
+		assert_int_equal(apart(mixed_builtins, path), EACCES);
+		assert_int_equal(accept4(fd, NULL, NULL, SOCK_CLOEXEC), -1);
+		mixed_role = "ordinary-chmod";
+		assert_int_equal(guest_bare(mixed_role, path), EPERM);
+		assert_int_equal(apart(mixed_builtins, path), EACCES);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	} else { /* who stays the same all along */
+		assert_int_equal(
+			guest_run(writable(dir), NULL, 0, "ordinary-chmod", path).exit_code, 0);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0644);
+	}
+	close(fd);
+	guest_remove(dir);
 }
 
 static void hazard_C9_the_tasks_credentials(void **state)
@@ -441,6 +528,8 @@ static void hazard_C4_end_while_a_fifo_is_waited_for(void **state)
 
 static const struct guest_role roles[] = {
 	{ "ordinary", guest_as_ordinary },
+	{ "ordinary-chmod", guest_chmod_as_ordinary },
+	{ "ordinary-connect", guest_connect_as_ordinary },
 	{ "open2", guest_open2 },
 	{ "tty", guest_tty },
 	{ "terminal", guest_open_terminal },
@@ -458,6 +547,7 @@ int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hazard_C9_the_tasks_credentials),
+		cmocka_unit_test(hazard_C9_built_ins_and_the_tasks_credentials),
 		cmocka_unit_test(hazard_C11_dev_tty_is_the_tasks),
 		cmocka_unit_test(hazard_C11_no_terminal_for_the_supervisor),
 		cmocka_unit_test(hazard_C11_unnamed_files),
