@@ -25,14 +25,6 @@
 #include "sys/notif.h"
 #include "util/histogram.h"
 
-uint64_t engine_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 void engine_ring(struct engine *e)
 {
 	uint64_t one = 1;
@@ -198,7 +190,7 @@ void engine_set_timer(struct engine *e, uint64_t delay_ms, engine_source_fn fn, 
 {
 	e->timer_fn = fn;
 	e->timer_userdata = userdata;
-	e->timer_ns = delay_ms == UINT64_MAX ? UINT64_MAX : engine_now_ns() + delay_ms * 1000000u;
+	e->timer_ns = delay_ms == UINT64_MAX ? UINT64_MAX : clock_now_ns() + delay_ms * 1000000u;
 }
 
 /* ---- looking after runners ---- */
@@ -347,7 +339,7 @@ struct activity {
 static struct activity engine_tick(struct engine *e)
 {
 	uint32_t n = atomic_load(&e->n_runners);
-	uint64_t now = engine_now_ns();
+	uint64_t now = clock_now_ns();
 	struct activity a = { false, false };
 
 	for (uint32_t i = 0; i < n; i++) {
@@ -405,7 +397,7 @@ static int64_t engine_sleep_us(struct engine *e, struct activity a)
 
 static int64_t engine_timer_us(const struct engine *e, int64_t sleep_us)
 {
-	uint64_t now = engine_now_ns();
+	uint64_t now = clock_now_ns();
 	uint64_t left;
 
 	if (e->timer_ns == UINT64_MAX)
@@ -416,7 +408,7 @@ static int64_t engine_timer_us(const struct engine *e, int64_t sleep_us)
 
 static void engine_run_timer(struct engine *e)
 {
-	if (e->timer_ns == UINT64_MAX || engine_now_ns() < e->timer_ns)
+	if (e->timer_ns == UINT64_MAX || clock_now_ns() < e->timer_ns)
 		return;
 	e->timer_ns = UINT64_MAX;
 	e->timer_fn(e, e->timer_userdata);
@@ -497,12 +489,12 @@ static void engine_loop(struct engine *e)
  */
 static void engine_wind_up(struct engine *e)
 {
-	uint64_t until = engine_now_ns() + WIND_UP_MS * 1000000ull;
+	uint64_t until = clock_now_ns() + WIND_UP_MS * 1000000ull;
 	uint32_t live;
 
 	if (e->handoff)
 		handoff_close(e->handoff);
-	while ((live = atomic_load(&e->n_live)) && engine_now_ns() < until)
+	while ((live = atomic_load(&e->n_live)) && clock_now_ns() < until)
 		futex_wait(&e->n_live, live, 1);
 }
 

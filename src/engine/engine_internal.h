@@ -16,6 +16,7 @@
 #include "engine/poller.h"
 #include "engine/request_internal.h"
 #include "task/identity.h"
+#include "util/clock.h"
 
 /* Runners beyond workers_max: receivers stuck in handlers, and acts that wait as long as their task does. */
 #define RUNNERS_SPARE 64u
@@ -126,7 +127,6 @@ struct engine {
 
 /* Ring the control thread. Any thread; async-signal-safe. */
 void engine_ring(struct engine *e);
-uint64_t engine_now_ns(void);
 
 /* runner.c: start a thread with @role. 0, -EAGAIN when no more are allowed, -errno. Engine threads only (it inherits their confinement). */
 int runner_start(struct engine *e, enum runner_role role);

@@ -141,7 +141,7 @@ static struct sluice_request *receiver_serve(struct runner *r, struct sluice_req
 		notif_send_reply(e->listener, req->notif.id, ENOSYS, 0);
 		return req;
 	}
-	request_begin(req, e, c, engine_now_ns());
+	request_begin(req, e, c, clock_now_ns());
 	if (goes_to_pool(e, c)) {
 		next = receiver_hand_over(e, req);
 		if (next)

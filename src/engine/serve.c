@@ -216,7 +216,7 @@ static void publish_outcome(struct sluice_request *req, uint32_t kind, const cha
 	req->outcome.kind = kind;
 	req->outcome.by = by;
 	req->outcome.result = p->error ? -(int64_t)p->error : p->value;
-	req->outcome.elapsed_ns = engine_now_ns() - req->received_ns;
+	req->outcome.elapsed_ns = clock_now_ns() - req->received_ns;
 }
 
 /* From @start_ns on @h runs, or the engine's own act where it is NULL. */
@@ -234,13 +234,13 @@ static void run_observers(struct runner *r, struct sluice_request *req)
 
 	for (uint32_t i = 0; i < c->n_observers; i++) {
 		struct chain_handler *h = &c->observers[i];
-		uint64_t start = engine_now_ns();
+		uint64_t start = clock_now_ns();
 		struct sluice_verdict v;
 
 		set_deadline(r, h, start);
 		v = h->fn(req, h->userdata);
 		verdict_drop(&v);
-		chain_account(c, h, engine_now_ns() - start);
+		chain_account(c, h, clock_now_ns() - start);
 	}
 }
 
@@ -272,7 +272,7 @@ void serve_send(struct engine *e, struct sluice_request *req)
 static void account(struct sluice_request *req)
 {
 	struct chain *c = req->chain;
-	uint64_t ns = engine_now_ns() - req->received_ns;
+	uint64_t ns = clock_now_ns() - req->received_ns;
 
 	atomic_fetch_add_explicit(&c->supervised_ns, ns, memory_order_relaxed);
 	if (req->reply.error)
@@ -346,7 +346,7 @@ static void finish(struct runner *r, struct sluice_request *req, uint64_t ticket
 		return;
 	}
 	if (takes_time)
-		set_deadline(r, NULL, engine_now_ns());
+		set_deadline(r, NULL, clock_now_ns());
 	a = act_of(r, req, v);
 	if (!takes_time || request_claim(req, ticket, CLAIM_DECIDED, acted)) {
 		answer(r, req, ticket, &a, v->kind, by);
@@ -383,14 +383,14 @@ static struct sluice_verdict run_chain(struct runner *r, struct sluice_request *
 
 	*ret_by = NULL;
 	if (req->next || r->role != RUNNER_RECEIVER)
-		start = engine_now_ns();
+		start = clock_now_ns();
 	while (req->next < c->n_handlers) {
 		struct chain_handler *h = &c->handlers[req->next++];
 		uint64_t end;
 
 		set_deadline(r, h, start);
 		v = h->fn(req, h->userdata);
-		end = engine_now_ns();
+		end = clock_now_ns();
 		chain_account(c, h, end - start);
 		start = end;
 		if (v.kind != SLUICE_CONTINUE) {

@@ -13,15 +13,8 @@
 #include "policy/policy.h"
 #include "sandbox/sandbox.h"
 #include "sys/pidfd.h"
+#include "util/clock.h"
 #include "util/fail.h"
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 static void set_state(struct sluice_sandbox *s, enum sandbox_state state, int code,
 		      const struct sluice_error *err)
@@ -95,7 +88,7 @@ static void command_exited(struct sluice_sandbox *s, const struct launch_event *
 	struct sluice_result *r = &s->result;
 
 	pthread_mutex_lock(&s->lock);
-	r->wall_ns = now_ns() - s->started_ns;
+	r->wall_ns = clock_now_ns() - s->started_ns;
 	if (WIFSIGNALED(ev->status)) {
 		r->end = SLUICE_ENDED_SIGNAL;
 		r->signal = WTERMSIG(ev->status);
@@ -197,7 +190,7 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 
 	if (r < 0)
 		return r;
-	s->started_ns = now_ns();
+	s->started_ns = clock_now_ns();
 	r = launch_start(&s->launch, &spec, err);
 	if (r < 0)
 		return r;
@@ -232,7 +225,7 @@ static void sandbox_ended(struct sluice_sandbox *s)
 	if (!r->end) { /* init ended without a word about the command */
 		r->end = SLUICE_ENDED_FAULT;
 		r->exit_code = 125;
-		r->wall_ns = now_ns() - s->started_ns;
+		r->wall_ns = clock_now_ns() - s->started_ns;
 	} else if (s->timed_out) {
 		r->end = SLUICE_ENDED_TIMEOUT;
 		r->exit_code = 124;

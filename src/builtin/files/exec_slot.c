@@ -27,6 +27,7 @@
 #include "builtin/files/exec_internal.h"
 #include "engine/request.h"
 #include "task/task.h"
+#include "util/clock.h"
 
 /* Bytes of a slot's file: below the 256 that the kernel looks at, and above what paths and argv[0] need on the launcher's stack. */
 #define SLOT_BYTES 240u
@@ -35,14 +36,6 @@
 /* A slot that was not asked for by then may be taken away when no other is free. */
 #define FLIGHT_MAX_MS 2000u
 #define LEASE_SIGNAL SIGSTKFLT
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
 
 /* ---- the file ---- */
 
@@ -172,13 +165,13 @@ static bool is_over(pid_t thread)
 static bool lease_wait(int fd, pid_t thread)
 {
 	const struct timespec slice = { .tv_nsec = 5000000 };
-	uint64_t until = now_ns() + WINDOW_MAX_MS * 1000000ull;
+	uint64_t until = clock_now_ns() + WINDOW_MAX_MS * 1000000ull;
 	sigset_t set;
 
 	sigemptyset(&set);
 	sigaddset(&set, LEASE_SIGNAL);
 	while (fcntl(fd, F_GETLEASE) == F_WRLCK) {
-		if (now_ns() >= until)
+		if (clock_now_ns() >= until)
 			return false;
 		/* an older break's signal ends it early: the lease is what counts */
 		if (sigtimedwait(&set, NULL, &slice) < 0 && is_over(thread))
@@ -210,7 +203,7 @@ static void forget_thread_locked(struct exec_slots *s, pid_t thread)
 /* Flights whose process is gone, or that have had their time. */
 static void forget_lost_locked(struct exec_slots *s)
 {
-	uint64_t old = now_ns() - FLIGHT_MAX_MS * 1000000ull;
+	uint64_t old = clock_now_ns() - FLIGHT_MAX_MS * 1000000ull;
 
 	for (size_t i = 0; i < EXEC_SLOTS; i++) {
 		struct exec_slot *slot = &s->slots[i];
@@ -305,7 +298,7 @@ static struct exec_slot *slot_open_locked(struct exec_slots *s, struct exec_flig
 		return NULL;
 	atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
 	slot->flight = f;
-	slot->since_ns = now_ns();
+	slot->since_ns = clock_now_ns();
 	return slot;
 }
 
