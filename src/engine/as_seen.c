@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
+#include "sys/fd.h"
 #include "task/resolve.h"
 
 /* What open(2) and openat(2) honour; they ignore other bits, openat2 refuses them. */
@@ -111,12 +112,12 @@ static int fifo_await_writer(struct runner *r, const struct task *t, int fd)
 /* @fd (O_PATH) names the FIFO. Returns a descriptor for writing once there is a reader. */
 static int fifo_await_reader(struct runner *r, const struct task *t, int fd, uint64_t flags)
 {
-	char path[32];
+	char path[FD_LINK_BYTES];
 	int ms = 1, got = runner_wait_begin(r);
 
 	if (got < 0)
 		return got;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd_link(fd, path);
 	flags &= ~(uint64_t)(O_CREAT | O_EXCL | O_TRUNC | O_NOFOLLOW);
 	for (;;) {
 		struct timespec pause = { .tv_nsec = ms * 1000000L };

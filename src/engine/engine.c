@@ -165,11 +165,6 @@ void engine_stop(struct engine *e)
 
 /* ---- what the owner wants of the control thread ---- */
 
-const char *engine_poller(const struct engine *e)
-{
-	return poller_name(e->poller);
-}
-
 int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata)
 {
 	int slot = poller_add(e->poller, fd, POLLIN);

@@ -45,9 +45,6 @@ struct engine_config {
 
 int engine_new(const struct engine_config *config, struct engine **ret);
 
-/* What the control thread waits on now: "ppoll", "io_uring" or "epoll". */
-const char *engine_poller(const struct engine *e);
-
 /* A descriptor the owner wants watched on the control thread; @fn is called while it is readable or hung up. Returns a handle or -errno. */
 typedef void (*engine_source_fn)(struct engine *e, void *userdata);
 int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata);

@@ -15,7 +15,9 @@
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
+#include "sys/fd.h"
 #include "sys/notif.h"
+#include "task/credentials.h"
 #include "task/family.h"
 
 #define READ_MAX (1u << 20)
@@ -228,15 +230,7 @@ ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_stor
 /* Where the file behind @fd lies, or NULL. */
 static const char *host_path(int fd, char buf[PATH_MAX])
 {
-	char link[32];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = fd < 0 ? -1 : readlink(link, buf, PATH_MAX - 1);
-	if (n < 0)
-		return NULL;
-	buf[n] = '\0';
-	return buf;
+	return fd >= 0 && fd_path(fd, buf, PATH_MAX) >= 0 ? buf : NULL;
 }
 
 void sluice_request_plan(struct sluice_request *req, struct sluice_plan *ret)
@@ -331,7 +325,7 @@ bool request_proc_granted(const struct sluice_request *req)
 	return req->engine->config.proc_granted;
 }
 
-bool request_check_credentials(const struct sluice_request *req)
+int request_compare_credentials(const struct sluice_request *req)
 {
-	return req->engine->config.check_credentials;
+	return req->engine->config.check_credentials ? credentials_compare(&req->task) : 0;
 }

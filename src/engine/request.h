@@ -74,8 +74,8 @@ int request_inject(struct sluice_request *req, int fd, uint32_t flags);
 const struct task *request_task(const struct sluice_request *req);
 /* May the command read procfs? */
 bool request_proc_granted(const struct sluice_request *req);
-/* Might the task's credentials differ from ours? Then what is done on behalf must look (task/credentials.h). */
-bool request_check_credentials(const struct sluice_request *req);
+/* Would an act on behalf be done with the task's own credentials? 0, or as credentials_compare, which is only asked where they may differ. */
+int request_compare_credentials(const struct sluice_request *req);
 
 /*
  * connect(2) of @fd, the caller's descriptor of the task's socket. Waits as the task would, without holding up anybody else, until the task or the

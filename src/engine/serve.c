@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "engine/engine_internal.h"
+#include "sys/fd.h"
 #include "sys/notif.h"
 #include "task/family.h"
 #include "util/histogram.h"
@@ -86,24 +87,10 @@ static struct act act_plan(struct sluice_request *req)
 	return a;
 }
 
-static int write_all(int fd, const void *data, size_t size)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = write(fd, (const char *)data + done, size - done);
-
-		if (n < 0)
-			return -errno;
-		done += (size_t)n;
-	}
-	return 0;
-}
-
 /* A read-only descriptor of an unnamed file that holds @data; -errno. */
 static int bytes_fd(const void *data, size_t size)
 {
-	char path[32];
+	char path[FD_LINK_BYTES];
 	int rw, ro;
 
 	if (size > INJECT_BYTES_MAX || (size && !data))
@@ -111,10 +98,10 @@ static int bytes_fd(const void *data, size_t size)
 	rw = memfd_create("sluice", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (rw < 0)
 		return -errno;
-	ro = write_all(rw, data, size);
+	ro = fd_write_all(rw, data, size);
 	if (ro == 0) {
 		fcntl(rw, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", rw);
+		fd_link(rw, path);
 		ro = open(path, O_RDONLY | O_CLOEXEC);
 		if (ro < 0)
 			ro = -errno;

@@ -85,19 +85,9 @@ int notif_set_sync_wake_up(int listener)
 		       : 0;
 }
 
-static short notif_poll(int listener, short events)
-{
-	struct pollfd p = { .fd = listener, .events = events };
-
-	return poll(&p, 1, 0) > 0 ? p.revents : 0;
-}
-
 bool notif_hung_up(int listener)
 {
-	return notif_poll(listener, 0) & POLLHUP;
-}
+	struct pollfd p = { .fd = listener };
 
-bool notif_readable(int listener)
-{
-	return notif_poll(listener, POLLIN) & POLLIN;
+	return poll(&p, 1, 0) > 0 && p.revents & POLLHUP;
 }

@@ -29,7 +29,5 @@ int notif_addfd(int listener, uint64_t id, int fd, uint32_t flags);
 int notif_set_sync_wake_up(int listener);
 /* True once no task is left under the filter. */
 bool notif_hung_up(int listener);
-/* True when a notification may be there to take. */
-bool notif_readable(int listener);
 
 #endif

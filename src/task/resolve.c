@@ -13,27 +13,16 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "sys/openat2.h"
 #include "task/credentials.h"
 #include "task/procfs.h"
 
 #define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
-#define OPEN_TRIES 100u
 
-static int sys_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+/* A terminal that is opened here must not become ours. */
+static int open_one(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
-	struct open_how how = {
-		.flags = flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY),
-		.mode = mode,
-		.resolve = resolve,
-	};
-	unsigned tries = 0;
-	int fd;
-
-	/* a rename anywhere on the machine makes a ".." under RESOLVE_BENEATH or RESOLVE_IN_ROOT fail with EAGAIN */
-	do
-		fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-	while (fd < 0 && (errno == EINTR || (errno == EAGAIN && resolve && tries++ < OPEN_TRIES)));
-	return fd < 0 ? -errno : fd;
+	return open_at_how(dirfd, path, flags & O_PATH ? flags : flags | O_NOCTTY, mode, resolve);
 }
 
 /* ---- the walk by hand ---- */
@@ -61,7 +50,7 @@ static int walk_start(struct walk *w)
 	int fd;
 
 	if (w->rest[0] == '/')
-		fd = sys_openat2(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, 0);
+		fd = open_one(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, 0);
 	else
 		fd = task_open_dirfd(w->task, w->how->dirfd);
 	return walk_to(w, fd);
@@ -100,7 +89,7 @@ static int walk_push(struct walk *w, const char *target)
 	memmove(w->rest + n, w->rest, left + 1);
 	memcpy(w->rest, target, n);
 	if (w->rest[0] == '/')
-		return walk_to(w, sys_openat2(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, 0));
+		return walk_to(w, open_one(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, 0));
 	return 0;
 }
 
@@ -128,10 +117,10 @@ static int walk_enter(struct walk *w, const struct step *s)
 
 	snprintf(name, sizeof(name), "%s%s", s->name, s->dir ? "/" : "");
 	if (s->last)
-		r = sys_openat2(w->at, name, w->how->flags, w->how->mode, RESOLVE_NO_SYMLINKS);
+		r = open_one(w->at, name, w->how->flags, w->how->mode, RESOLVE_NO_SYMLINKS);
 	else
 		r = walk_on(walk_to(
-			w, sys_openat2(w->at, name, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS)));
+			w, open_one(w->at, name, O_PATH | O_DIRECTORY, 0, RESOLVE_NO_SYMLINKS)));
 	return r == -ELOOP ? WALK_AGAIN : r;
 }
 
@@ -171,7 +160,7 @@ static int reopen(int fd, const struct step *s, const struct resolve_open *how)
 	char path[40];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d%s", fd, s->dir ? "/" : "");
-	return sys_openat2(AT_FDCWD, path, how->flags, how->mode, 0);
+	return open_one(AT_FDCWD, path, how->flags, how->mode, 0);
 }
 
 /*
@@ -184,7 +173,7 @@ static int walk_magic(struct walk *w, const struct step *s)
 
 	if (w->how->resolve & RESOLVE_NO_MAGICLINKS)
 		return -ELOOP;
-	fd = sys_openat2(w->at, s->name, O_PATH, 0, 0);
+	fd = open_one(w->at, s->name, O_PATH, 0, 0);
 	if (fd < 0)
 		return fd;
 	if (procfs_has(fd) && !procfs_is_root(fd)) {
@@ -208,8 +197,7 @@ static int walk_link(struct walk *w, const struct step *s)
 	int place;
 
 	if (means_the_link(s, w->how->flags))
-		return sys_openat2(w->at, s->name, w->how->flags, w->how->mode,
-				   RESOLVE_NO_MAGICLINKS);
+		return open_one(w->at, s->name, w->how->flags, w->how->mode, RESOLVE_NO_MAGICLINKS);
 	if (!procfs_has(s->link))
 		return walk_text(w, s);
 	place = procfs_place(w->at);
@@ -239,7 +227,7 @@ static int walk_step(struct walk *w, struct step *s)
 
 	if (!strcmp(s->name, "..") || !strcmp(s->name, "."))
 		return walk_enter(w, s);
-	s->link = sys_openat2(w->at, s->name, O_PATH | O_NOFOLLOW, 0, 0);
+	s->link = open_one(w->at, s->name, O_PATH | O_NOFOLLOW, 0, 0);
 	if (s->link < 0) /* also a name to create */
 		return s->last && s->link == -ENOENT ? walk_enter(w, s) : s->link;
 	if (fstat(s->link, &st) < 0)
@@ -261,7 +249,7 @@ static int walk_components(struct walk *w)
 		if (r < 0)
 			return r;
 		if (r == 0) /* only slashes: the directory itself */
-			return sys_openat2(w->at, ".", w->how->flags, w->how->mode, 0);
+			return open_one(w->at, ".", w->how->flags, w->how->mode, 0);
 		do
 			r = walk_step(w, &s);
 		while (r == WALK_AGAIN && ++w->links <= SYMLINKS_MAX);
@@ -311,7 +299,7 @@ static bool may_differ(int base, const struct resolve_open *how, int fd, bool on
 		return false;
 	if (fd != -ENOENT && fd != -ENOTDIR && fd != -EACCES)
 		return fd == -ELOOP;
-	again = sys_openat2(base, how->path, O_PATH, 0, RESOLVE_NO_SYMLINKS);
+	again = open_one(base, how->path, O_PATH, 0, RESOLVE_NO_SYMLINKS);
 	if (again >= 0)
 		close(again);
 	return again == -ELOOP;
@@ -325,7 +313,7 @@ static bool writes(uint64_t flags)
 /* Asked with a directory that nobody has, so nothing can be opened. */
 static bool flags_refused(const struct resolve_open *how)
 {
-	return sys_openat2(-1, "x", how->flags, how->mode, how->resolve) == -EINVAL;
+	return open_one(-1, "x", how->flags, how->mode, how->resolve) == -EINVAL;
 }
 
 /* Our own domain grants more of /proc than the policy may. */
@@ -357,8 +345,7 @@ int resolve_open(const struct task *t, const struct resolve_open *how, struct st
 	base = resolve_base(t, how);
 	if (base < 0 && base != AT_FDCWD) /* flags that don't go together come first */
 		return flags_refused(how) ? -EINVAL : base;
-	fd = sys_openat2(base, how->path, how->flags, how->mode,
-			 how->resolve | RESOLVE_NO_MAGICLINKS);
+	fd = open_one(base, how->path, how->flags, how->mode, how->resolve | RESOLVE_NO_MAGICLINKS);
 	on_proc = look(fd, ret);
 	differs = may_differ(base, how, fd, on_proc);
 	if (base >= 0)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "policy/policy.h"
+#include "sys/fd.h"
 #include "util/cleanup.h"
 
 /*
@@ -49,20 +50,6 @@ void writable_unref(void *data)
 	free(w);
 }
 
-/* What the descriptor's link says, or NULL. */
-static const char *fd_path(int fd, char buf[PATH_MAX])
-{
-	char link[32];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, buf, PATH_MAX - 1);
-	if (n < 0)
-		return NULL;
-	buf[n] = '\0';
-	return buf;
-}
-
 /* Does @path lie at or below @root? */
 static bool is_below(const char *path, const char *root)
 {
@@ -85,22 +72,20 @@ static bool has_path(const struct writable *w, const char *path)
 bool writable_has(const struct writable *w, int fd)
 {
 	char buf[PATH_MAX];
-	const char *path = fd_path(fd, buf);
 
-	return path && path[0] == '/' && has_path(w, path);
+	return fd_path(fd, buf, sizeof(buf)) >= 0 && buf[0] == '/' && has_path(w, buf);
 }
 
 bool writable_has_or_nameless(const struct writable *w, int fd)
 {
 	char buf[PATH_MAX];
-	const char *path = fd_path(fd, buf);
 	struct stat st;
 
-	if (!path)
+	if (fd_path(fd, buf, sizeof(buf)) < 0)
 		return false;
-	if (path[0] != '/' || (fstat(fd, &st) == 0 && st.st_nlink == 0))
+	if (buf[0] != '/' || (fstat(fd, &st) == 0 && st.st_nlink == 0))
 		return true;
-	return has_path(w, path);
+	return has_path(w, buf);
 }
 
 /* ---- from a policy ---- */
@@ -116,7 +101,7 @@ static int add_path(struct writable *w, const char *path, bool not_root)
 	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
 	char buf[PATH_MAX];
 	struct stat st;
-	const char *real;
+	ssize_t n;
 
 	*root = (struct root){ .path = path };
 	if (fd < 0) /* a grant that must be there is reported where its rule is made */
@@ -128,10 +113,10 @@ static int add_path(struct writable *w, const char *path, bool not_root)
 	root->ino = st.st_ino;
 	if (not_root && is_root(w, &st))
 		return 0;
-	real = fd_path(fd, buf);
-	if (!real)
-		return -errno;
-	root->real = strdup(real);
+	n = fd_path(fd, buf, sizeof(buf));
+	if (n < 0)
+		return (int)n;
+	root->real = strdup(buf);
 	return root->real ? 0 : -ENOMEM;
 }
 

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "tree/life.h"
+#include "sys/fd.h"
 #include "util/fail.h"
 
 #define META "branch.json"
@@ -168,11 +169,11 @@ static bool bytes_of(const json_t *value, char *buf, size_t size)
 
 static json_t *lower_json(int fd)
 {
-	char link[32], path[PATH_MAX];
+	char link[FD_LINK_BYTES], path[PATH_MAX];
 	struct stat st;
 	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	n = readlink(link, path, sizeof(path) - 1);
 	if (n < 0 || fstat(fd, &st) < 0)
 		return NULL;
@@ -192,19 +193,6 @@ static json_t *meta_json(const struct branch *b)
 			 "lowers", lowers);
 }
 
-static int write_all(int fd, const char *bytes, size_t n)
-{
-	while (n) {
-		ssize_t w = write(fd, bytes, n);
-
-		if (w < 0)
-			return -errno;
-		bytes += w;
-		n -= (size_t)w;
-	}
-	return 0;
-}
-
 int branch_write_meta(const struct branch *b)
 {
 	json_t *meta = meta_json(b);
@@ -218,7 +206,7 @@ int branch_write_meta(const struct branch *b)
 	fd = openat(b->dir_fd, META_NEXT, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, text, strlen(text));
+	r = fd_write_all(fd, text, strlen(text));
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r == 0 && renameat(b->dir_fd, META_NEXT, b->dir_fd, META) < 0)
@@ -295,7 +283,7 @@ static int probe(int work_fd)
 	if (fd < 0)
 		return -errno;
 	r = set_opaque(fd);
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	close(fd);
 	if (r == 0)
 		r = make_whiteout(work_fd, "#probe.w");

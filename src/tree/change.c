@@ -19,6 +19,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/fd.h"
 #include "sys/openat2.h"
 
 #define ACL_DEFAULT "system.posix_acl_default"
@@ -378,12 +379,12 @@ struct nursery {
 
 static int nursery_open(struct branch *b, const struct target *t, struct nursery *ret)
 {
-	char link[32], acl[4096], own[32];
+	char link[FD_LINK_BYTES], acl[4096], own[FD_LINK_BYTES];
 	struct stat st;
 	ssize_t n;
 
 	*ret = (struct nursery){ .fd = b->work_fd };
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", t->dir);
+	fd_link(t->dir, link);
 	n = getxattr(link, ACL_DEFAULT, acl, sizeof(acl));
 	if (fstat(t->dir, &st) < 0)
 		return -errno;
@@ -393,7 +394,7 @@ static int nursery_open(struct branch *b, const struct target *t, struct nursery
 	if (mkdirat(b->work_fd, ret->name, 0700) < 0)
 		return -errno;
 	ret->fd = openat(b->work_fd, ret->name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	snprintf(own, sizeof(own), "/proc/self/fd/%d", ret->fd);
+	fd_link(ret->fd, own);
 	if (ret->fd < 0 || chown(own, (uid_t)-1, st.st_gid) < 0 ||
 	    chmod(own, 0700 | (st.st_mode & S_ISGID)) < 0 ||
 	    (n > 0 && setxattr(own, ACL_DEFAULT, acl, (size_t)n, 0) < 0))
@@ -548,9 +549,9 @@ int branch_mknod(struct branch *b, const char *path, mode_t mode, dev_t dev)
 
 static int make_hard_link(int dir_fd, const char *name, void *arg)
 {
-	char link[32];
+	char link[FD_LINK_BYTES];
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", *(int *)arg);
+	fd_link(*(int *)arg, link);
 	return linkat(AT_FDCWD, link, dir_fd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 }
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "sys/openat2.h"
+#include "sys/fd.h"
 #include "tree/change.h"
 #include "tree/diff.h"
 #include "tree/life.h"
@@ -241,7 +242,8 @@ static int commit_deletion(struct commit *c, const struct change_item *i, struct
 /* Between file systems. */
 static int copy_over(struct commit *c, const struct places *p, const struct stat *st)
 {
-	char temporary[WORK_NAME_BYTES + 16], number[WORK_NAME_BYTES], link[32], target[PATH_MAX];
+	char temporary[WORK_NAME_BYTES + 16], number[WORK_NAME_BYTES], link[FD_LINK_BYTES],
+		target[PATH_MAX];
 	_cleanup_close_ int from = -1, to = -1, in = -1;
 	ssize_t n;
 	int r = 0;
@@ -252,7 +254,7 @@ static int copy_over(struct commit *c, const struct places *p, const struct stat
 	if (from < 0)
 		return -errno;
 	if (S_ISREG(st->st_mode)) {
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", from);
+		fd_link(from, link);
 		in = open(link, O_RDONLY | O_CLOEXEC);
 		to = openat(p->lower, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		r = in < 0 || to < 0 ? -errno : copy_data(in, to, st->st_size);
@@ -280,13 +282,13 @@ static int copy_over(struct commit *c, const struct places *p, const struct stat
 
 static void drop_origin(const struct places *p, const struct stat *st)
 {
-	char link[32];
+	char link[FD_LINK_BYTES];
 	int fd;
 
 	if (!S_ISREG(st->st_mode))
 		return;
 	fd = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	removexattr(link, XATTR_ORIGIN);
 	if (fd >= 0)
 		close(fd);
@@ -313,12 +315,12 @@ static int commit_file(struct commit *c, const struct change_item *i, struct low
 
 static int drop_opaque(const struct places *p, struct node *n)
 {
-	char link[32];
+	char link[FD_LINK_BYTES];
 	int fd = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r = 0;
 
 	if (fd < 0)
 		return -errno;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	if (removexattr(link, XATTR_OPAQUE) < 0 && errno != ENODATA)
 		r = -errno;
 	close(fd);

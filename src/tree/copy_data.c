@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tree/branch_internal.h"
+#include "sys/fd.h"
 
 #define CHUNK_BYTES (1u << 20)
 #define KERNEL_CHUNK_BYTES (64u << 20)
@@ -160,11 +161,11 @@ static int copy_xattrs(const char *from, const char *to)
 int copy_attributes(int from, const struct stat *st, int to)
 {
 	const struct timespec times[2] = { st->st_atim, st->st_mtim };
-	char source[32], target[32];
+	char source[FD_LINK_BYTES], target[FD_LINK_BYTES];
 	int r;
 
-	snprintf(source, sizeof(source), "/proc/self/fd/%d", from);
-	snprintf(target, sizeof(target), "/proc/self/fd/%d", to);
+	fd_link(from, source);
+	fd_link(to, target);
 	/* an owner that is not ours to give stays ours; before the mode, which a change of owner clears bits of */
 	if (fchownat(to, "", st->st_uid, st->st_gid, AT_EMPTY_PATH) < 0 && errno == EPERM &&
 	    fchownat(to, "", (uid_t)-1, st->st_gid, AT_EMPTY_PATH) < 0 && !may_be_lost(errno))

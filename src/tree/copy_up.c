@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "sys/openat2.h"
+#include "sys/fd.h"
 #include "tree/branch_internal.h"
 
 /* ---- one at a time for each lower file ---- */
@@ -125,10 +126,10 @@ static size_t origin_of(const struct branch *b, int fd, struct origin *o)
 static void set_origin(const struct branch *b, int lower, const struct stat *st, int fd)
 {
 	struct origin o;
-	char link[32];
+	char link[FD_LINK_BYTES];
 
 	if (S_ISDIR(st->st_mode) || (S_ISREG(st->st_mode) && st->st_nlink == 1)) {
-		snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		fd_link(fd, link);
 		setxattr(link, XATTR_ORIGIN, &o, origin_of(b, lower, &o), 0);
 	}
 }
@@ -149,10 +150,10 @@ struct copy {
 static int make_regular(struct copy *c)
 {
 	_cleanup_close_ int from = -1;
-	char link[32];
+	char link[FD_LINK_BYTES];
 	int r;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", c->lower);
+	fd_link(c->lower, link);
 	from = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (from < 0)
 		return -errno;
@@ -252,9 +253,9 @@ static int record_cover(struct copy *c, const struct stat *made)
 
 static void set_mode(int fd, mode_t mode)
 {
-	char link[32];
+	char link[FD_LINK_BYTES];
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	chmod(link, mode & 07777);
 }
 

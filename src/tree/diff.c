@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/fd.h"
 #include "sys/openat2.h"
 
 void changes_fini(struct changes *c)
@@ -53,10 +54,10 @@ static int add(struct changes *c, const char *path, enum branch_change_kind kind
 /* The names and values of user attributes and ACLs as one string; bytes, or -errno. */
 static ssize_t all_xattrs(int fd, char *buf, size_t size)
 {
-	char link[32], names[4096];
+	char link[FD_LINK_BYTES], names[4096];
 	ssize_t n, len = 0;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	n = listxattr(link, names, sizeof(names));
 	if (n < 0)
 		return errno == EOPNOTSUPP ? 0 : -errno;

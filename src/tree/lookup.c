@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "sys/openat2.h"
+#include "sys/fd.h"
 #include "tree/branch_internal.h"
 
 void branch_rdlock(struct branch *b)
@@ -242,22 +243,17 @@ static bool is_hidden_xattr(const char *name)
 	return !strncmp(name, XATTR_HIDDEN, strlen(XATTR_HIDDEN));
 }
 
-/* Xattr calls by path act on a link's target, those by O_PATH descriptor do not exist: the name in its directory is what is left. */
-static ssize_t on_link(const struct branch_entry *e, char buf[32])
-{
-	return snprintf(buf, 32, "/proc/self/fd/%d", e->fd);
-}
-
+/* There are no xattr calls by O_PATH descriptor, and by path they act on a link's target: the descriptor's own link is what is left. */
 ssize_t branch_getxattr(struct branch *b, const char *path, const char *name, void *buf,
 			size_t size)
 {
 	struct branch_entry e;
-	char link[32];
+	char link[FD_LINK_BYTES];
 	ssize_t n = lookup_existing(b, path, &e);
 
 	if (n < 0)
 		return n;
-	on_link(&e, link);
+	fd_link(e.fd, link);
 	n = is_hidden_xattr(name) ? -ENODATA : getxattr(link, name, buf, size);
 	n = n == -1 ? -errno : n;
 	close(e.fd);
@@ -286,12 +282,12 @@ static ssize_t filter_names(const char *all, ssize_t n, char *buf, size_t size)
 ssize_t branch_listxattr(struct branch *b, const char *path, char *buf, size_t size)
 {
 	struct branch_entry e;
-	char link[32], *all = NULL;
+	char link[FD_LINK_BYTES], *all = NULL;
 	ssize_t n = lookup_existing(b, path, &e);
 
 	if (n < 0)
 		return n;
-	on_link(&e, link);
+	fd_link(e.fd, link);
 	n = listxattr(link, NULL, 0);
 	if (n > 0) {
 		all = malloc((size_t)n);

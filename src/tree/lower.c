@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "sys/openat2.h"
+#include "sys/fd.h"
 #include "tree/branch_internal.h"
 
 bool is_whiteout(const struct stat *st)
@@ -35,9 +36,9 @@ void lower_close(struct lower_hit *hit)
 /* An O_PATH descriptor has no xattr calls of its own. */
 bool has_opaque(int fd)
 {
-	char link[32], value;
+	char link[FD_LINK_BYTES], value;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	return getxattr(link, XATTR_OPAQUE, &value, 1) == 1 && value == 'y';
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tree/change.h"
+#include "sys/fd.h"
 
 static bool wants_write(int flags)
 {
@@ -24,10 +25,10 @@ static bool wants_write(int flags)
 
 static int reopen(int fd, int flags)
 {
-	char link[32];
+	char link[FD_LINK_BYTES];
 	int r;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	r = open(link, (flags & ~(O_CREAT | O_EXCL | O_NOFOLLOW)) | O_CLOEXEC);
 	return r < 0 ? -errno : r;
 }
@@ -265,10 +266,10 @@ static int check_change(const struct change *c, const struct branch_entry *e)
 /* Setting or removing must not copy up when it fails on the attribute that is there. */
 static int check_xattr(const struct change *c, int fd)
 {
-	char link[32];
+	char link[FD_LINK_BYTES];
 	bool there;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	there = getxattr(link, c->name, NULL, 0) >= 0;
 	if (!there && errno != ENODATA)
 		return -errno;
@@ -279,10 +280,10 @@ static int check_xattr(const struct change *c, int fd)
 
 static int apply(const struct change *c, int fd)
 {
-	char link[32];
+	char link[FD_LINK_BYTES];
 	long r = 0;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	switch (c->kind) {
 	case CHANGE_MODE:
 		r = chmod(link, c->mode);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tree/branch_internal.h"
+#include "sys/fd.h"
 
 static void count(struct branch *b, uint64_t was, uint64_t is)
 {
@@ -59,12 +60,12 @@ static struct watched *find_watched(struct branch *b, ino_t ino)
 void room_watch(struct branch *b, int fd)
 {
 	struct watched *f;
-	char link[32];
+	char link[FD_LINK_BYTES];
 	struct stat st;
 
 	if (!b->max_bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	pthread_mutex_lock(&b->room_lock);
 	if (!find_watched(b, st.st_ino)) {
 		f = &b->watched[b->next_watched++ % ROOM_WATCHED];

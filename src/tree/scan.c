@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sys/openat2.h"
+#include "sys/fd.h"
 #include "tree/life.h"
 
 /* ---- identities of before, by upper inode ---- */
@@ -130,7 +131,7 @@ static int scan_entry(struct scan *s, int dir_fd, struct node *parent, const cha
 static int open_to_read(struct branch *b, const char *path)
 {
 	int fd = open_beneath(b->upper_fd, path, O_RDONLY | O_DIRECTORY, 0);
-	char link[32];
+	char link[FD_LINK_BYTES];
 	struct stat st;
 	int at;
 
@@ -139,7 +140,7 @@ static int open_to_read(struct branch *b, const char *path)
 	at = open_beneath(b->upper_fd, path, O_PATH | O_DIRECTORY, 0);
 	if (at < 0)
 		return at;
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", at);
+	fd_link(at, link);
 	if (fstat(at, &st) == 0 && chmod(link, (st.st_mode & 07777) | 0700) == 0) {
 		fd = open(link, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		fd = fd < 0 ? -errno : fd;

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/fd.h"
 #include "tree/walk.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
@@ -109,27 +110,12 @@ static int mount_by_host(const struct view *v, const char *host, size_t *ret_len
 	return found;
 }
 
-static ssize_t host_path(int fd, char *buf, size_t size)
-{
-	char link[32];
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = readlink(link, buf, size);
-	if (n < 0)
-		return -errno;
-	if ((size_t)n == size)
-		return -ENAMETOOLONG;
-	buf[n] = '\0';
-	return n;
-}
-
 int view_mount_of(const struct view *v, int fd)
 {
 	char host[PATH_MAX];
 	size_t n;
 
-	return host_path(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n);
+	return fd_path(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n);
 }
 
 /* The kernel marks the path of what was removed. */
@@ -145,7 +131,7 @@ static bool is_removed(int fd, const char *host, size_t n)
 ssize_t view_path(const struct view *v, int fd, char *buf, size_t size)
 {
 	char host[PATH_MAX];
-	ssize_t n = host_path(fd, host, sizeof(host));
+	ssize_t n = fd_path(fd, host, sizeof(host));
 	const char *at, *rest;
 	size_t length;
 	int m;
@@ -197,7 +183,7 @@ static int mount_init(struct view_mount *m, const char *at, int fd, bool read_on
 	m->dev = st.st_dev;
 	m->ino = st.st_ino;
 	m->directory = S_ISDIR(st.st_mode);
-	if (host_path(fd, host, sizeof(host)) < 0)
+	if (fd_path(fd, host, sizeof(host)) < 0)
 		return -ENAMETOOLONG;
 	m->at = strdup(at);
 	m->host = strdup(host);

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sys/openat2.h"
 #include "task/procfs.h"
 #include "tree/view.h"
 
@@ -40,13 +41,7 @@ struct step {
 
 static int open_path(int dirfd, const char *path, uint64_t flags, uint64_t resolve)
 {
-	struct open_how how = { .flags = flags | O_PATH | O_CLOEXEC, .resolve = resolve };
-	int fd;
-
-	do
-		fd = (int)syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-	while (fd < 0 && errno == EINTR);
-	return fd < 0 ? -errno : fd;
+	return open_at_how(dirfd, path, flags | O_PATH, 0, resolve);
 }
 
 static int dup_high(int fd)

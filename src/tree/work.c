@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "tree/branch_internal.h"
+#include "sys/fd.h"
 
 /* As overlayfs names its own there, so that either cleans up after the other. */
 void work_name(struct branch *b, char buf[WORK_NAME_BYTES])
@@ -30,9 +31,9 @@ int make_whiteout(int dir_fd, const char *name)
 /* Of an O_PATH descriptor; see has_opaque. */
 int set_opaque(int fd)
 {
-	char link[32];
+	char link[FD_LINK_BYTES];
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	fd_link(fd, link);
 	return setxattr(link, XATTR_OPAQUE, "y", 1, 0) < 0 ? -errno : 0;
 }
 

@@ -14,6 +14,7 @@
 
 #include "builtin/files/exec_internal.h"
 #include "launcher/program.h"
+#include "sys/fd.h"
 
 #define IMAGE_MAGIC 0x6567616d69786c73ull
 
@@ -45,20 +46,6 @@ static void image_name(uint64_t number, char buf[24])
 	snprintf(buf, 24, "%llu", (unsigned long long)number);
 }
 
-static int write_all(int fd, const void *data, size_t size)
-{
-	size_t done = 0;
-
-	while (done < size) {
-		ssize_t n = write(fd, (const char *)data + done, size - done);
-
-		if (n < 0)
-			return -errno;
-		done += (size_t)n;
-	}
-	return 0;
-}
-
 static int image_make(const struct exec_images *im, uint64_t number, const char *path)
 {
 	struct image_tail tail = { strlen(path), IMAGE_MAGIC };
@@ -69,11 +56,11 @@ static int image_make(const struct exec_images *im, uint64_t number, const char 
 	fd = openat(im->dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
 	if (fd < 0)
 		return -errno;
-	r = write_all(fd, launcher_program, launcher_program_size);
+	r = fd_write_all(fd, launcher_program, launcher_program_size);
 	if (r == 0)
-		r = write_all(fd, path, tail.path_bytes);
+		r = fd_write_all(fd, path, tail.path_bytes);
 	if (r == 0)
-		r = write_all(fd, &tail, sizeof(tail));
+		r = fd_write_all(fd, &tail, sizeof(tail));
 	close(fd);
 	if (r < 0)
 		unlinkat(im->dir, name, 0);

@@ -14,6 +14,7 @@
 #include <unistd.h>
 #include <utime.h>
 
+#include "sys/fd.h"
 #include "task/resolve.h"
 
 /* Newer than the headers of Debian 12; the same on every architecture. */
@@ -325,10 +326,10 @@ static long set_xattr(struct sluice_request *req, const struct change *c, const 
 
 static long make(struct sluice_request *req, const struct change *c, int fd)
 {
-	char path[32];
+	char path[FD_LINK_BYTES];
 
 	/* the link of our own descriptor leads to the file itself, also where that is a symbolic link */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	fd_link(fd, path);
 	switch (c->kind) {
 	case CHANGE_MODE:
 		return chmod(path, c->mode);

@@ -8,7 +8,6 @@
 
 #include "builtin/metadata/change.h"
 #include "engine/dispatch.h"
-#include "task/credentials.h"
 #include "task/writable.h"
 
 _Static_assert(sizeof(struct change) <= REQUEST_PLAN_BYTES, "a plan holds a change");
@@ -25,8 +24,8 @@ static struct sluice_verdict plan(struct sluice_request *req, const struct writa
 	struct change change;
 	int r = change_decode(req, &change, &target);
 
-	if (r == 0 && request_check_credentials(req))
-		r = credentials_compare(request_task(req));
+	if (r == 0)
+		r = request_compare_credentials(req);
 	if (r == 0)
 		p.fds[0] = r = change_open(req, &target);
 	if (r < 0)

@@ -15,7 +15,7 @@
 
 #include "engine/dispatch.h"
 #include "engine/request.h"
-#include "task/credentials.h"
+#include "sys/fd.h"
 #include "task/resolve.h"
 #include "task/task.h"
 #include "task/writable.h"
@@ -80,7 +80,7 @@ static int connect_as(struct sluice_request *req, const struct target *t)
 
 	if (file < 0)
 		return request_connect(req, t->sock, (const struct sockaddr *)&t->addr, t->len);
-	snprintf(sun.sun_path, sizeof(sun.sun_path), "/proc/self/fd/%d", file);
+	fd_link(file, sun.sun_path);
 	return request_connect(req, t->sock, (const struct sockaddr *)&sun, sizeof(sun));
 }
 
@@ -111,8 +111,8 @@ static int look(struct sluice_request *req, const struct writable *w, struct tar
 	if (t->sock < 0 && t->sock != -EACCES)
 		return t->sock;
 	r = address(req, t);
-	if (r == 0 && request_check_credentials(req))
-		r = credentials_compare(task);
+	if (r == 0)
+		r = request_compare_credentials(req);
 	if (r == 0 && is_named(t, path))
 		r = *ret_file = open_named(req, w, path);
 	if (r < 0)

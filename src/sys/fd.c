@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sys/fd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+const char *fd_link(int fd, char buf[FD_LINK_BYTES])
+{
+	snprintf(buf, FD_LINK_BYTES, "/proc/self/fd/%d", fd);
+	return buf;
+}
+
+ssize_t fd_path(int fd, char *buf, size_t size)
+{
+	char link[FD_LINK_BYTES];
+	ssize_t n = readlink(fd_link(fd, link), buf, size);
+
+	if (n < 0)
+		return -errno;
+	if ((size_t)n == size)
+		return -ENAMETOOLONG;
+	buf[n] = '\0';
+	return n;
+}
+
+int fd_write_all(int fd, const void *data, size_t size)
+{
+	size_t done = 0;
+
+	while (done < size) {
+		ssize_t n = write(fd, (const char *)data + done, size - done);
+
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+	}
+	return 0;
+}
