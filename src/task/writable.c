@@ -16,16 +16,11 @@
 #include "sys/fd.h"
 #include "util/cleanup.h"
 
-/*
- * One place where files may be written. What a path leads to can change from one sandbox of a policy to the next; that it still leads to the
- * same file is cheap to see, and that the file is still there by that name follows when the path itself is the name.
- */
+/* One place where files may be written. What a path leads to can change from one sandbox of a policy to the next. */
 struct root {
 	const char *path; /* as the grant has it; of the policy, or static */
+	bool not_root;	  /* does not count where it is "/" */
 	char *real;	  /* as the kernel prints it for a descriptor; owned; NULL: not counted */
-	bool exists;
-	dev_t dev;
-	ino_t ino;
 };
 
 /* All of them. Made once per policy, kept inside it, shared by its sandboxes; constant. */
@@ -95,26 +90,32 @@ static bool is_root(const struct writable *w, const struct stat *st)
 	return st->st_dev == w->root_dev && st->st_ino == w->root_ino;
 }
 
+/* What @root's path is the name of now, in @buf: its length, 0 if that does not count, -errno. */
+static ssize_t root_look(const struct writable *w, const struct root *root, char *buf, size_t size)
+{
+	_cleanup_close_ int fd = open(root->path, O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0) /* a grant that must be there is reported where its rule is made */
+		return 0;
+	if (root->not_root) {
+		if (fstat(fd, &st) < 0)
+			return -errno;
+		if (is_root(w, &st))
+			return 0;
+	}
+	return fd_path(fd, buf, size);
+}
+
 static int add_path(struct writable *w, const char *path, bool not_root)
 {
 	struct root *root = &w->roots[w->n++];
-	_cleanup_close_ int fd = open(path, O_PATH | O_CLOEXEC);
 	char buf[PATH_MAX];
-	struct stat st;
 	ssize_t n;
 
-	*root = (struct root){ .path = path };
-	if (fd < 0) /* a grant that must be there is reported where its rule is made */
-		return 0;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	root->exists = true;
-	root->dev = st.st_dev;
-	root->ino = st.st_ino;
-	if (not_root && is_root(w, &st))
-		return 0;
-	n = fd_path(fd, buf, sizeof(buf));
-	if (n < 0)
+	*root = (struct root){ .path = path, .not_root = not_root };
+	n = root_look(w, root, buf, sizeof(buf));
+	if (n <= 0)
 		return (int)n;
 	root->real = strdup(buf);
 	return root->real ? 0 : -ENOMEM;
@@ -149,19 +150,16 @@ static struct writable *writable_new(const struct sluice_policy *p, int *ret_err
 	return NULL;
 }
 
-/* Would @root be the same if it were looked up now? */
-static bool root_current(const struct root *root)
+/*
+ * Would @root be the same if it were looked up now? Only the name tells: where a directory was moved and a link left in its place, the path still leads to
+ * the same file.
+ */
+static bool root_current(const struct writable *w, const struct root *root)
 {
-	char cwd[PATH_MAX];
-	struct stat st;
-	bool exists = stat(root->path, &st) == 0;
+	char buf[PATH_MAX];
+	ssize_t n = root_look(w, root, buf, sizeof(buf));
 
-	if (exists != root->exists ||
-	    (exists && (st.st_dev != root->dev || st.st_ino != root->ino)))
-		return false;
-	if (!root->real || !strcmp(root->real, root->path))
-		return true;
-	return !strcmp(root->path, ".") && getcwd(cwd, sizeof(cwd)) && !strcmp(root->real, cwd);
+	return n > 0 ? root->real && !strcmp(root->real, buf) : n == 0 && !root->real;
 }
 
 static bool writable_current(const struct writable *w, const struct sluice_policy *p)
@@ -171,7 +169,7 @@ static bool writable_current(const struct writable *w, const struct sluice_polic
 	if (w->generation != p->generation || stat("/", &st) < 0 || !is_root(w, &st))
 		return false;
 	for (size_t i = 0; i < w->n; i++) {
-		if (!root_current(&w->roots[i]))
+		if (!root_current(w, &w->roots[i]))
 			return false;
 	}
 	return true;
