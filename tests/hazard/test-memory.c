@@ -12,6 +12,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -297,6 +299,175 @@ static void hazard_A3_open_how_sizes(void **state)
 	}
 }
 
+/* ---- A4 ---- */
+
+/* What the handler made of one look; the call returns it. */
+enum {
+	WHOLE = 1,   /* every byte is the task's */
+	NOTHING = 2, /* an error, and nothing in the buffer */
+	MIXED = 3,   /* something else */
+	LENGTH = 10, /* + length of the string */
+};
+
+#define LOOK_MAX 70000u
+#define TASKS_BYTE 'y'
+#define STALE_BYTE 's' /* what the buffer held before */
+
+static bool all_are(const char *buf, char c, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (buf[i] != c)
+			return false;
+	}
+	return true;
+}
+
+/* getpriority(ADDRESS, SIZE) is answered with what reading there gives; size 0: a string. */
+static struct sluice_verdict look_at_memory(struct sluice_request *req, void *userdata)
+{
+	uint64_t addr = sluice_request_arg(req, 0), size = sluice_request_arg(req, 1);
+	char *buf = userdata;
+	ssize_t n;
+
+	/* behind a string that has no end there is one at once */
+	memset(buf, size ? STALE_BYTE : 0, LOOK_MAX);
+	if (size) {
+		n = sluice_request_read(req, addr, buf, size);
+		if (n == 0)
+			return sluice_value(all_are(buf, TASKS_BYTE, size) ? WHOLE : MIXED);
+		return sluice_value(n == -EFAULT && all_are(buf, 0, size) ? NOTHING : MIXED);
+	}
+	n = sluice_request_read_string(req, addr, buf, LOOK_MAX);
+	if (n < 0)
+		return sluice_value(n == -EFAULT && !*buf ? NOTHING : MIXED);
+	return sluice_value(all_are(buf, TASKS_BYTE, (size_t)n) && !buf[n] ? LENGTH + n : MIXED);
+}
+
+/* Distances from the edge, and sizes. */
+static const size_t backs[] = { 0,   1,	   7,	 8,    100,  255,  256,	 257,  511,  512,
+				513, 1000, 4095, 4096, 4097, 4352, 5000, 8000, 8191, 8192 };
+
+static int guest_short_reads(const char *arg)
+{
+	char *end = edge() + 2 * PAGE;
+
+	(void)arg;
+	memset(end - 2 * PAGE, TASKS_BYTE, 2 * PAGE);
+	for (size_t i = 0; i < N_OF(backs); i++) {
+		for (size_t j = 1; j < N_OF(backs); j++) {
+			long got = syscall(SYS_getpriority, end - backs[i], backs[j]);
+
+			if (got != (backs[j] <= backs[i] ? WHOLE : NOTHING))
+				return 10 + (int)i;
+		}
+		if (syscall(SYS_getpriority, end - backs[i], LOOK_MAX) != NOTHING ||
+		    syscall(SYS_getpriority, end - backs[i], 0) != NOTHING)
+			return 50 + (int)i;
+	}
+	/* the same with an end to the string */
+	end[-1] = '\0';
+	for (size_t i = 1; i < N_OF(backs); i++) {
+		long got = syscall(SYS_getpriority, end - backs[i], 0);
+
+		if (got != LENGTH + (long)backs[i] - 1)
+			return 100 + (int)i;
+	}
+	return 0;
+}
+
+/* The second of two pages comes and goes. */
+static void *flip_page(void *arg)
+{
+	char *page = arg;
+	int fd = memfd_create("page", 0);
+	char byte[1] = { TASKS_BYTE };
+
+	for (size_t i = 0; i < PAGE; i++) {
+		if (write(fd, byte, 1) != 1)
+			return NULL;
+	}
+	while (!atomic_load_explicit(&stop, memory_order_relaxed)) {
+		if (mmap(page, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)
+			return NULL;
+		sched_yield();
+		munmap(page, PAGE);
+		sched_yield();
+	}
+	return arg;
+}
+
+/* Reads that run into a page which is there at times: all or nothing, and both of them. */
+static int guest_short_race(const char *arg)
+{
+	char *p = edge();
+	int whole = 0, nothing = 0, tries;
+	void *flipped;
+	pthread_t t;
+
+	(void)arg;
+	memset(p, TASKS_BYTE, PAGE);
+	munmap(p + PAGE, PAGE);
+	if (pthread_create(&t, NULL, flip_page, p + PAGE))
+		return 200;
+	for (tries = 0; tries < RACE_TRIES && (whole < 500 || nothing < 500); tries++) {
+		long got = syscall(SYS_getpriority, p + PAGE - 64, 2048);
+
+		whole += got == WHOLE;
+		nothing += got == NOTHING;
+		if (got != WHOLE && got != NOTHING)
+			return 1;
+	}
+	atomic_store(&stop, 1);
+	pthread_join(t, &flipped);
+	if (!flipped)
+		return 201;
+	return whole && nothing ? 0 : 202;
+}
+
+/* A path that was decoded before must not be what is behind the mapped part of the next one. */
+static int guest_short_path(const char *arg)
+{
+	static const char tail[] = "/etc/passwd";
+	char *end = edge() + 2 * PAGE, *at = end - (sizeof(tail) - 1);
+
+	(void)arg;
+	for (int i = 0; i < 100; i++) {
+		int fd = open(tail, O_RDONLY);
+
+		if (fd < 0)
+			return 1;
+		close(fd);
+		memcpy(at, tail, sizeof(tail) - 1);
+		if (syscall(SYS_openat, AT_FDCWD, at, O_RDONLY) >= 0 || errno != EFAULT)
+			return 2;
+		/* all of it: the last byte ends it */
+		memcpy(at - 1, tail, sizeof(tail));
+		fd = (int)syscall(SYS_openat, AT_FDCWD, at - 1, O_RDONLY);
+		if (fd < 0)
+			return 3;
+		close(fd);
+	}
+	return 0;
+}
+
+static void hazard_A4_a_short_read_is_not_a_whole_one(void **state)
+{
+	static char buf[LOOK_MAX];
+	struct sluice_handler h = { .nr = SYS_getpriority, .fn = look_at_memory, .userdata = buf };
+
+	(void)state;
+	assert_int_equal(guest_run(NULL, &h, 1, "short-reads", "").exit_code, 0);
+	assert_int_equal(guest_run(NULL, &h, 1, "short-race", "").exit_code, 0);
+}
+
+static void hazard_A4_a_short_path_has_no_rest(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_bare("short-path", ""), 0);
+	assert_int_equal(
+		guest_run(NULL, as_seen_opens, N_AS_SEEN_OPENS, "short-path", "").exit_code, 0);
+}
+
 /* ---- A5 ---- */
 
 /* Bytes of a string, and how far from the edge of a mapping its NUL (or, if it has none, its last byte) lies. */
@@ -505,9 +676,18 @@ static void hazard_A9_results_into_bad_memory(void **state)
 }
 
 static const struct guest_role roles[] = {
-	{ "race", guest_race },	  { "victims", guest_victims }, { "connect", guest_connect },
-	{ "how", guest_how },	  { "string", guest_string },	{ "pointer", guest_pointer },
-	{ "bytes", guest_bytes }, { "threads", guest_threads }, { "uname", guest_uname },
+	{ "race", guest_race },
+	{ "victims", guest_victims },
+	{ "connect", guest_connect },
+	{ "how", guest_how },
+	{ "string", guest_string },
+	{ "pointer", guest_pointer },
+	{ "bytes", guest_bytes },
+	{ "threads", guest_threads },
+	{ "uname", guest_uname },
+	{ "short-reads", guest_short_reads },
+	{ "short-race", guest_short_race },
+	{ "short-path", guest_short_path },
 	{ NULL, NULL },
 };
 
@@ -518,6 +698,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(hazard_A2_killed_while_looked_at),
 		cmocka_unit_test(hazard_A3_address_lengths),
 		cmocka_unit_test(hazard_A3_open_how_sizes),
+		cmocka_unit_test(hazard_A4_a_short_read_is_not_a_whole_one),
+		cmocka_unit_test(hazard_A4_a_short_path_has_no_rest),
 		cmocka_unit_test(hazard_A5_strings_at_the_edge),
 		cmocka_unit_test(hazard_A5_names_are_bytes),
 		cmocka_unit_test(hazard_A6_each_thread_its_own_surroundings),
