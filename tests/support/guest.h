@@ -16,6 +16,11 @@ struct guest_role {
 	int (*fn)(const char *arg);
 };
 
+/* How much longer things may take in this build than in an ordinary one; the build says so where it has sanitizers. */
+#ifndef GUEST_SLOW
+#define GUEST_SLOW 1
+#endif
+
 /* The guest could not tell: a role must not return it. */
 #define GUEST_FAILED 255
 
@@ -43,7 +48,8 @@ struct sluice_policy *guest_policy(void);
 const char *guest_dir(void);
 void guest_remove(const char *dir);
 
-/* Milliseconds of CLOCK_MONOTONIC. */
+/* CLOCK_MONOTONIC. */
+long long guest_now_us(void);
 long long guest_now_ms(void);
 
 #endif
