@@ -99,7 +99,7 @@ def parse(argv):
     p.add_argument("--repeat", type=int, default=1)
     p.add_argument("--verbose", action="store_true")
     p.add_argument("--list", action="store_true")
-    return p.parse_args(argv)
+    return p.parse_intermixed_args(argv)
 
 
 def main(argv):
