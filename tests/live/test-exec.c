@@ -23,7 +23,7 @@
 #include "../support/guest.h"
 #include "builtin/files/exec.h"
 
-#define EXECS 2000
+#define EXECS (2000 / GUEST_SLOW)
 
 /* ---- inside ---- */
 
@@ -184,11 +184,12 @@ static int role_watched(const char *arg)
 
 	if (!w.path || pthread_create(&t, NULL, watch_path, &w))
 		return 1;
-	for (int i = 0; i < 500 && r == 0; i++)
+	for (int i = 0; i < EXECS / 4 && r == 0; i++)
 		r = vfork_exec(w.path, child_argv);
 	atomic_store(&w.stop, 1);
 	pthread_join(t, NULL);
-	fprintf(stderr, "another thread saw %ld of 500 execs in %ld looks\n", w.changes, w.looks);
+	fprintf(stderr, "another thread saw %ld of %d execs in %ld looks\n", w.changes, EXECS / 4,
+		w.looks);
 	return r || strcmp(w.path, arg) ? 2 : 0;
 }
 
@@ -200,7 +201,7 @@ static void *spawn_many(void *arg)
 {
 	_Atomic int *wrong = arg;
 
-	for (int i = 0; i < 200; i++) {
+	for (int i = 0; i < EXECS / 10; i++) {
 		pid_t pid;
 		int status;
 
