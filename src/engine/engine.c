@@ -300,7 +300,8 @@ static bool receiver_stuck(struct engine *e, struct runner *r, const struct look
 
 static bool is_receiver(struct engine *e, struct runner *r)
 {
-	return atomic_load(&r->role) == RUNNER_RECEIVER && r->epoch == e->receiver_epoch;
+	return atomic_load(&r->role) == RUNNER_RECEIVER &&
+	       atomic_load(&r->epoch) == atomic_load(&e->receiver_epoch);
 }
 
 static void receiver_tick(struct engine *e, struct runner *r, const struct look *l, uint64_t now_ns)

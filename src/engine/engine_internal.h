@@ -59,7 +59,8 @@ struct runner {
 	pthread_t thread;
 	_Atomic uint32_t role;
 	_Atomic pid_t tid; /* 0 until it runs */
-	uint32_t epoch; /* of the receiver's role, as given to this runner; owned by the runner */
+	_Atomic uint32_t
+		epoch; /* of the receiver's role, as given to this runner when it was started */
 
 	_Atomic uint64_t seq;
 	_Atomic(struct sluice_request *) current;

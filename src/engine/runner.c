@@ -57,7 +57,7 @@ int runner_wait_ms(int ms)
 
 static bool receiver_is(const struct runner *r)
 {
-	return atomic_load(&r->engine->receiver_epoch) == r->epoch;
+	return atomic_load(&r->engine->receiver_epoch) == atomic_load(&r->epoch);
 }
 
 static struct sluice_request *take_request(struct engine *e)
@@ -279,7 +279,7 @@ int runner_start(struct engine *e, enum runner_role role)
 	pthread_mutex_lock(&e->runners_lock);
 	r = atomic_load(&e->stopping) ? NULL : runner_slot_locked(e);
 	if (r) {
-		r->epoch = atomic_load(&e->receiver_epoch);
+		atomic_store(&r->epoch, atomic_load(&e->receiver_epoch));
 		atomic_store(&r->role, role);
 		atomic_fetch_add(&e->n_live, 1);
 		err = runner_spawn(r);
