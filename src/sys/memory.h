@@ -16,7 +16,7 @@
 
 /* Copy up to @size bytes. Returns how many (short at an unmapped page), -EFAULT when none, -ESRCH, -EPERM. */
 ssize_t memory_read(pid_t tid, uint64_t addr, void *buf, size_t size, bool by_proc);
-/* The same, to the task; page protection is honoured in both ways. */
+/* The same, to the task. Page protection is honoured in both ways, as in reads. */
 ssize_t memory_write(pid_t tid, uint64_t addr, const void *buf, size_t size, bool by_proc);
 
 #endif

@@ -326,9 +326,10 @@ static bool all_are(const char *buf, char c, size_t size)
 static struct sluice_verdict look_at_memory(struct sluice_request *req, void *userdata)
 {
 	uint64_t addr = sluice_request_arg(req, 0), size = sluice_request_arg(req, 1);
-	char *buf = userdata;
+	char buf[LOOK_MAX];
 	ssize_t n;
 
+	(void)userdata;
 	/* behind a string that has no end there is one at once */
 	memset(buf, size ? STALE_BYTE : 0, LOOK_MAX);
 	if (size) {
@@ -514,6 +515,30 @@ static int guest_pointer(const char *arg)
 	return syscall(SYS_openat, AT_FDCWD, pointers[atoi(arg)], O_RDONLY) < 0 ? errno : 0;
 }
 
+/* Open /etc/passwd by a string in a page that the caller itself may not read, and by one that runs into such a page. */
+static int guest_protected(const char *arg)
+{
+	static const char path[] = "/etc/passwd";
+	char *p = edge(), *cut = p + PAGE - 4;
+	int fd;
+
+	(void)arg;
+	memcpy(p + PAGE, path, sizeof(path));
+	fd = (int)syscall(SYS_openat, AT_FDCWD, p + PAGE, O_RDONLY);
+	if (fd < 0)
+		return 1;
+	mprotect(p + PAGE, PAGE, PROT_NONE);
+	if (syscall(SYS_openat, AT_FDCWD, p + PAGE, O_RDONLY) >= 0 || errno != EFAULT)
+		return 2;
+	mprotect(p + PAGE, PAGE, PROT_READ | PROT_WRITE);
+	memcpy(cut, path, sizeof(path));
+	mprotect(p + PAGE, PAGE, PROT_NONE);
+	if (syscall(SYS_openat, AT_FDCWD, cut, O_RDONLY) >= 0 || errno != EFAULT)
+		return 3;
+	mprotect(p + PAGE, PAGE, PROT_READ);
+	return syscall(SYS_openat, AT_FDCWD, cut, O_RDONLY) < 0 ? 4 : 0;
+}
+
 /* Create and open again a name of all bytes that a name can have, in the directory ARG. */
 static int guest_bytes(const char *dir)
 {
@@ -549,6 +574,14 @@ static void hazard_A5_strings_at_the_edge(void **state)
 		assert_int_equal(guest_bare("pointer", arg), EFAULT);
 		assert_int_equal(as_seen(NULL, "pointer", arg), EFAULT);
 	}
+}
+
+/* Looking through /proc must not see more than the caller does. */
+static void hazard_A5_pages_that_may_not_be_read(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_bare("protected", ""), 0);
+	assert_int_equal(as_seen(NULL, "protected", ""), 0);
 }
 
 static void hazard_A5_names_are_bytes(void **state)
@@ -685,6 +718,7 @@ static const struct guest_role roles[] = {
 	{ "bytes", guest_bytes },
 	{ "threads", guest_threads },
 	{ "uname", guest_uname },
+	{ "protected", guest_protected },
 	{ "short-reads", guest_short_reads },
 	{ "short-race", guest_short_race },
 	{ "short-path", guest_short_path },
@@ -701,6 +735,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(hazard_A4_a_short_read_is_not_a_whole_one),
 		cmocka_unit_test(hazard_A4_a_short_path_has_no_rest),
 		cmocka_unit_test(hazard_A5_strings_at_the_edge),
+		cmocka_unit_test(hazard_A5_pages_that_may_not_be_read),
 		cmocka_unit_test(hazard_A5_names_are_bytes),
 		cmocka_unit_test(hazard_A6_each_thread_its_own_surroundings),
 		cmocka_unit_test(hazard_A9_results_into_bad_memory),
