@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,11 @@ static int drop_capabilities(void)
 	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3];
 
 	memset(none, 0, sizeof(none));
+	/*
+	 * Root's exec would be given capabilities that no_new_privs then takes away again, which the kernel takes for a set-id program: flags of
+	 * the personality are cleared. EPERM for those who have none to drop.
+	 */
+	prctl(PR_SET_SECUREBITS, prctl(PR_GET_SECUREBITS) | SECBIT_NOROOT);
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* EINVAL before 4.3 */
 	return syscall(SYS_capset, &header, none) < 0 ? -errno : 0;
 }
