@@ -863,7 +863,7 @@ static void run_world(uint64_t seed, unsigned n_ops)
 
 	w.dir = guest_dir();
 	fflush(NULL);
-	pid = fork();
+	pid = guest_fork_one();
 	assert_true(pid >= 0);
 	if (pid == 0)
 		_exit(world(seed, n_ops));

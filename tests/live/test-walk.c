@@ -165,7 +165,7 @@ static void ask_kernel(const struct place *p, const struct question *q, struct a
 	pid_t pid;
 
 	assert_int_equal(pipe(ends), 0);
-	pid = fork();
+	pid = guest_fork_one();
 	if (pid == 0) {
 		enter_oracle(p);
 		for (size_t i = 0; i < n; i++) {

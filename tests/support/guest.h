@@ -41,6 +41,9 @@ struct sluice_result guest_run(struct sluice_policy *p, const struct sluice_hand
 struct sluice_sandbox *guest_spawn(struct sluice_policy *p, const struct sluice_spawn_options *o,
 				   const char *role, const char *arg);
 
+/* fork(2) of a process with one thread that stays one: user namespaces are for those alone, and the thread sanitizer's fork adds a thread. */
+pid_t guest_fork_one(void);
+
 /* A policy under which "/" may be read and executed. */
 struct sluice_policy *guest_policy(void);
 
