@@ -31,20 +31,23 @@
 
 static const char *in(const char *dir, const char *name)
 {
-	static char buf[4][PATH_MAX];
+	static char buf[4][PATH_MAX + 16];
 	static unsigned next;
 	char *path = buf[next++ % 4];
 
-	snprintf(path, PATH_MAX, "%s/%s", dir, name);
+	snprintf(path, sizeof(buf[0]), "%s/%s", dir, name);
 	return path;
 }
 
 static void put(const char *dir, const char *name)
 {
+	const char *sub = in(dir, name);
+	char path[PATH_MAX + 32];
 	int fd;
 
-	assert_int_equal(mkdir(in(dir, name), 0755), 0);
-	fd = open(in(in(dir, name), "f"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	assert_int_equal(mkdir(sub, 0755), 0);
+	snprintf(path, sizeof(path), "%s/f", sub);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	assert_int_equal(write(fd, name, 1), 1);
 	assert_int_equal(fchmod(fd, 0600), 0);
 	close(fd);
@@ -197,14 +200,13 @@ static int guest_flips(const char *arg)
 {
 	bool below = *arg == 'b';
 	const char *dir = strchr(arg, ' ') + 1;
-	const char *tail = below ? "" : "f";
 	int ok = 0, refused = 0, tries;
 	bool both = false;
 	struct flip f;
 	pthread_t t;
 
-	f.fds[0] = open(in(in(dir, "w"), tail), O_RDONLY);
-	f.fds[1] = open(in(in(dir, "r"), tail), O_RDONLY);
+	f.fds[0] = open(in(dir, below ? "w" : "w/f"), O_RDONLY);
+	f.fds[1] = open(in(dir, below ? "r" : "r/f"), O_RDONLY);
 	if (f.fds[0] < 0 || f.fds[1] < 0 || dup2(f.fds[0], NUMBER) < 0 ||
 	    pthread_create(&t, NULL, flip_number, &f))
 		return 200;
@@ -216,7 +218,7 @@ static int guest_flips(const char *arg)
 		if (r != 0 && r != EACCES)
 			return 201;
 		if (tries % 64 == 0)
-			both = ok && (refused || mode_of(in(in(dir, "r"), "f")) == 0640);
+			both = ok && (refused || mode_of(in(dir, "r/f")) == 0640);
 	}
 	atomic_store(&stop, 1);
 	pthread_join(t, NULL);
@@ -237,8 +239,7 @@ static int guest_moved(const char *arg)
 	int ends[2], bits = 0;
 	char dir[4000];
 
-	if (sscanf(arg, "%d %d %3999s", &ends[0], &ends[1], dir) != 3 ||
-	    become(in(in(dir, "w"), "f")) < 0)
+	if (sscanf(arg, "%d %d %3999s", &ends[0], &ends[1], dir) != 3 || become(in(dir, "w/f")) < 0)
 		return 200;
 	for (int i = 0; i < 3; i++) {
 		int r = chmod_number(i % 2 ? 0604 : 0640);
@@ -280,7 +281,7 @@ static void hazard_A8_numbers_that_are_given_again(void **state)
 
 static void flips(const char *how)
 {
-	const char *dir = place(), *held = in(in(dir, "r"), "f");
+	const char *dir = place(), *held = in(dir, "r/f");
 	struct sluice_policy *p = writable(dir);
 	char arg[PATH_MAX];
 
@@ -304,7 +305,7 @@ static void hazard_A8_a_number_that_flips(void **state)
 static int moved(struct sluice_policy *p, const char *dir)
 {
 	struct sluice_spawn_options o = { .size = sizeof(o) };
-	const char *here = in(in(dir, "w"), "f"), *there = in(in(dir, "r"), "away");
+	const char *here = in(dir, "w/f"), *there = in(dir, "r/away");
 	int up[2], down[2];
 	struct sluice_sandbox *s;
 	struct sluice_result r;

@@ -18,11 +18,11 @@
 
 static const char *in(const char *dir, const char *name)
 {
-	static char buf[8][PATH_MAX];
+	static char buf[8][PATH_MAX + 16];
 	static unsigned next;
 	char *path = buf[next++ % 8];
 
-	snprintf(path, PATH_MAX, "%s/%s", dir, name);
+	snprintf(path, sizeof(buf[0]), "%s/%s", dir, name);
 	return path;
 }
 
@@ -82,10 +82,12 @@ static const struct guest_role roles[] = {
 
 /* ---- outside ---- */
 
-static void put(const char *dir)
+static void put(const char *top, const char *name)
 {
+	char dir[PATH_MAX];
 	int fd;
 
+	snprintf(dir, sizeof(dir), "%s/%s", top, name);
 	assert_int_equal(mkdir(dir, 0755), 0);
 	assert_int_equal(mkdir(in(dir, "s"), 0755), 0);
 	fd = open(in(dir, "s/f"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
@@ -98,8 +100,8 @@ static const char *place(void)
 {
 	const char *dir = guest_dir();
 
-	put(in(dir, "a"));
-	put(in(dir, "b"));
+	put(dir, "a");
+	put(dir, "b");
 	assert_int_equal(symlink("a", in(dir, "link")), 0);
 	assert_int_equal(guest_bare("reach", dir), ONLY_A | ONLY_B);
 	return dir;
