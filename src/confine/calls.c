@@ -9,21 +9,14 @@
 #include "confine/calls.h"
 
 #include <errno.h>
-#include <seccomp.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "confine/confinement.h"
+#include "confine/names.h"
 #include "policy/policy.h"
 #include "util/fail.h"
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
-#if defined(__x86_64__)
-#define SLUICE_SCMP_ARCH SCMP_ARCH_X86_64
-#else
-#define SLUICE_SCMP_ARCH SCMP_ARCH_AARCH64
-#endif
 
 /* From pidfd_send_signal on all architectures share their numbers (include/uapi/asm-generic/unistd.h). */
 #define UNIFIED_FIRST 424
@@ -114,37 +107,37 @@ static const char never_retried_names[] =
 
 int syscall_number(const char *name)
 {
-	int nr;
+	size_t low = 0, high = n_call_names;
 
 	for (size_t i = 0; i < N_OF(unified_names); i++) {
-		if (!strcmp(name, unified_names[i]))
+		if (*name == *unified_names[i] && !strcmp(name, unified_names[i]))
 			return UNIFIED_FIRST + (int)i;
 	}
-	nr = seccomp_syscall_resolve_name_arch(SLUICE_SCMP_ARCH, name);
-	return nr < 0 || nr > CALL_LAST_KNOWN ? -EINVAL : nr;
-}
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		int order = strcmp(name, call_names[middle].name);
 
-/* libseccomp hands out heap copies; the names are constant, so each is kept from its first use on. */
-static const char *library_name(int nr)
-{
-	static _Atomic(char *) kept[UNIFIED_FIRST];
-	char *name = atomic_load(&kept[nr]), *none = NULL;
-
-	if (name)
-		return name;
-	name = seccomp_syscall_resolve_num_arch(SLUICE_SCMP_ARCH, nr);
-	if (name && !atomic_compare_exchange_strong(&kept[nr], &none, name)) {
-		free(name);
-		name = none;
+		if (order == 0)
+			return call_names[middle].nr;
+		if (order < 0)
+			high = middle;
+		else
+			low = middle + 1;
 	}
-	return name;
+	return -EINVAL;
 }
 
 const char *syscall_name(int nr)
 {
 	if (nr < 0 || nr > CALL_LAST_KNOWN)
 		return NULL;
-	return nr >= UNIFIED_FIRST ? unified_names[nr - UNIFIED_FIRST] : library_name(nr);
+	if (nr >= UNIFIED_FIRST)
+		return unified_names[nr - UNIFIED_FIRST];
+	for (size_t i = 0; i < n_call_names; i++) {
+		if (call_names[i].nr == nr)
+			return call_names[i].name;
+	}
+	return NULL;
 }
 
 /* ---- the deny list ---- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is known about system calls by name: numbers newer than libseccomp's table, groups, the deny list. Pure tables.
+ * What is known about system calls by name: numbers, groups, the deny list. Pure tables.
  */
 #ifndef SLUICE_CONFINE_CALLS_H
 #define SLUICE_CONFINE_CALLS_H
@@ -16,10 +16,10 @@ struct sluice_policy;
 #define CALL_LAST_KNOWN 469
 #define CALL_MAX (CALL_LAST_KNOWN + 1)
 
-/* How a call is refused: always with an errno, or when its arguments match the conditions that filter.c knows for it. */
+/* How a call is refused: always with an errno, or when its arguments match the conditions of conditions.c for it. */
 struct call_deny {
 	int error;	  /* 0: not refused */
-	bool conditional; /* only under the conditions of filter.c */
+	bool conditional; /* only under those conditions */
 	bool any_type; /* of a socket that is made: also those that can send to an address at each message */
 };
 

@@ -6,6 +6,7 @@
 #define SLUICE_CONFINE_FILTER_H
 
 #include <linux/filter.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <sluice/error.h>
@@ -13,10 +14,14 @@
 #include "confine/calls.h"
 
 /*
- * Compile. @deny: of calls_deny_list. @notify: sorted, unique. *ret->filter is on the heap. The same input gives the same bytes.
- * The program is run once for each call and compared with that. -ENOMEM (also when it is not what was asked for), -EINVAL (libseccomp refused a rule), -E2BIG (more than the kernel's 4096 instructions).
+ * Compile. @deny: of calls_deny_list. @notify: known numbers. *ret->filter is on the heap. The same input gives the same bytes.
+ * -ENOMEM, -E2BIG (more than the kernel's 4096 instructions), -EFAULT (filter_holds says no).
  */
 int filter_compile(const struct call_deny *deny, const int *notify, size_t n_notify,
 		   struct sock_fprog *ret, struct sluice_error *err);
+
+/* Does @prog answer every call as it should? Each number is tried, and both other ABIs; without a condition the answer must not depend on arguments. */
+bool filter_holds(const struct sock_fprog *prog, const struct call_deny *deny, const int *notify,
+		  size_t n_notify);
 
 #endif

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An interpreter of seccomp programs, as far as libseccomp uses them.
+ * An interpreter of seccomp programs, as far as filter.c uses them.
  *
- * The compiled program is the only thing between a command and a denied call, so it is run once for each call before it is used: libseccomp
- * (2.5.4) can return success with a program that lacks rules when memory is short. Pure; any thread.
+ * The compiled program is the only thing between a command and a denied call, so it is run for each call before it is used. Pure; any thread.
  */
 #include "confine/verify.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 static bool taken(const struct sock_filter *f, uint32_t a)
@@ -34,7 +34,9 @@ static uint32_t load(const struct seccomp_data *data, uint32_t at)
 	return word;
 }
 
-uint32_t verify_run(const struct sock_fprog *prog, const struct seccomp_data *data)
+/* Runs @prog as long as it loads nothing of @data from byte @bound on. */
+static uint32_t run_below(const struct sock_fprog *prog, const struct seccomp_data *data,
+			  size_t bound)
 {
 	uint32_t a = 0;
 
@@ -43,6 +45,8 @@ uint32_t verify_run(const struct sock_fprog *prog, const struct seccomp_data *da
 
 		switch (f->code) {
 		case BPF_LD | BPF_W | BPF_ABS:
+			if (f->k >= bound)
+				return SECCOMP_RET_KILL_THREAD;
 			a = load(data, f->k);
 			break;
 		case BPF_ALU | BPF_AND | BPF_K:
@@ -64,4 +68,16 @@ uint32_t verify_run(const struct sock_fprog *prog, const struct seccomp_data *da
 		}
 	}
 	return SECCOMP_RET_KILL_THREAD;
+}
+
+uint32_t verify_run(const struct sock_fprog *prog, const struct seccomp_data *data)
+{
+	return run_below(prog, data, SIZE_MAX);
+}
+
+uint32_t verify_run_number(const struct sock_fprog *prog, int nr, uint32_t arch)
+{
+	struct seccomp_data data = { .nr = nr, .arch = arch };
+
+	return run_below(prog, &data, offsetof(struct seccomp_data, instruction_pointer));
 }

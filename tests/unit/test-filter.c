@@ -8,6 +8,8 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,6 +22,7 @@
 #include "policy/policy.h"
 
 #include "../support/cmocka.h"
+#include "../support/filter-oracle.h"
 
 #if defined(__x86_64__)
 #define ARCH_HERE AUDIT_ARCH_X86_64
@@ -427,6 +430,188 @@ static void test_the_largest_program_fits(void **state)
 	sluice_policy_unref(p);
 }
 
+/* ---- libseccomp's program ---- */
+
+#define VALUES_MAX 192
+#define RANDOM_POLICIES 150
+
+/* Each bit, small numbers, and what lies around the values that conditions know. */
+static size_t interesting_values(uint64_t v[VALUES_MAX])
+{
+	static const uint32_t known[] = {
+		TIOCSTI,    0x541c,	0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x40086604,
+		0x401c5820, 0x800c6613, 0x40806685, 0x50009401, 0x50009417, 0x5000940e, 0x50009418,
+		0x5000940f, 0x5000943f, 0x20008,    0x40008,	0x20000000, 0xffffffff,
+	};
+	size_t n = 0;
+
+	for (unsigned bit = 0; bit < 64; bit++)
+		v[n++] = UINT64_C(1) << bit;
+	for (uint64_t small = 0; small <= 18; small++)
+		v[n++] = small;
+	for (size_t i = 0; i < N_OF(known); i++) {
+		v[n++] = known[i];
+		v[n++] = known[i] - 1u;
+		v[n++] = known[i] | HIGH;
+	}
+	v[n++] = ~UINT64_C(0);
+	v[n++] = SOCK_STREAM | SOCK_CLOEXEC;
+	v[n++] = SOCK_SEQPACKET | SOCK_NONBLOCK | HIGH;
+	assert_true(n <= VALUES_MAX);
+	return n;
+}
+
+static void same_answer(const struct sock_fprog progs[2], const struct seccomp_data *data)
+{
+	struct machine m;
+	uint32_t ours = run(&progs[0], data, &m), theirs = run(&progs[1], data, &m);
+
+	if (ours != theirs)
+		fail_msg("call %d of %#x (%#llx, %#llx, %#llx, %#llx): %#x, libseccomp: %#x",
+			 data->nr, data->arch, data->args[0], data->args[1], data->args[2],
+			 data->args[3], ours, theirs);
+}
+
+/* Arguments @a and @b with all pairs of @v, the rest 0. */
+static void same_for_pairs(const struct sock_fprog progs[2], int nr, unsigned a, unsigned b,
+			   const uint64_t *v, size_t n)
+{
+	struct seccomp_data data = { .nr = nr, .arch = ARCH_HERE };
+
+	for (size_t i = 0; i < n; i++) {
+		for (size_t k = 0; k < n; k++) {
+			data.args[a] = v[i];
+			data.args[b] = v[k];
+			same_answer(progs, &data);
+		}
+	}
+}
+
+/* All numbers of all ABIs, each with nothing and with everything in its arguments. */
+static void same_for_numbers(const struct sock_fprog progs[2])
+{
+	static const uint32_t archs[] = { ARCH_HERE, AUDIT_ARCH_I386, AUDIT_ARCH_ARM,
+					  AUDIT_ARCH_PPC64 };
+	static const uint32_t bases[] = { 0, 0x40000000, 0x80000000, 0xfffff000 };
+
+	for (size_t i = 0; i < N_OF(archs) * N_OF(bases) * 1024; i++) {
+		struct seccomp_data data = {
+			.nr = (int)(bases[i / 1024 % N_OF(bases)] + i % 1024),
+			.arch = archs[i / 1024 / N_OF(bases)],
+		};
+
+		same_answer(progs, &data);
+		memset(data.args, 0xff, sizeof(data.args));
+		same_answer(progs, &data);
+	}
+}
+
+static void compile_both(const struct call_deny *deny, const int *notify, size_t n,
+			 struct sock_fprog progs[2])
+{
+	struct sluice_error err = { 0 };
+
+	if (filter_compile(deny, notify, n, &progs[0], &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(filter_oracle(deny, notify, n, &progs[1]), 0);
+}
+
+/* @pairs: also every two of the first four arguments of every call that has a condition. */
+static void same_for_all(const struct call_deny *deny, const int *notify, size_t n, bool pairs)
+{
+	struct sock_fprog progs[2];
+	uint64_t values[VALUES_MAX];
+	size_t n_values = interesting_values(values);
+
+	compile_both(deny, notify, n, progs);
+	same_for_numbers(progs);
+	for (int nr = 0; nr < CALL_MAX && pairs; nr++) {
+		for (unsigned pair = 0; pair < 16 && deny[nr].conditional; pair++) {
+			if (pair / 4 < pair % 4)
+				same_for_pairs(progs, nr, pair / 4, pair % 4, values, n_values);
+		}
+	}
+	free(progs[0].filter);
+	free(progs[1].filter);
+}
+
+static void test_libseccomp_answers_the_same(void **state)
+{
+	const int some[] = { SYS_openat, SYS_uname, SYS_clone, SYS_socket, SYS_prlimit64 };
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+
+	(void)state;
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	same_for_all(deny, NULL, 0, true);
+	same_for_all(deny, some, N_OF(some), true);
+	calls_allow_any_socket_type(deny);
+	same_for_all(deny, NULL, 0, true);
+	assert_int_equal(sluice_policy_deny_syscall(p, "getcwd", NULL), 0);
+	assert_int_equal(sluice_policy_allow_syscall(p, "socket", NULL), 0);
+	assert_int_equal(sluice_policy_allow_syscall(p, "@namespace", NULL), 0);
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	same_for_all(deny, some, N_OF(some), true);
+	sluice_policy_unref(p);
+}
+
+static uint32_t next_random(uint64_t *seed)
+{
+	*seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+	return (uint32_t)(*seed >> 33);
+}
+
+/* Deny lists and notify sets that no policy would have, up to the longest programs. */
+static void test_libseccomp_answers_the_same_to_any_list(void **state)
+{
+	static const int errors[] = { EPERM, ENOSYS, EACCES, EXDEV };
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+	uint64_t seed = 1;
+
+	(void)state;
+	for (unsigned round = 0; round < RANDOM_POLICIES; round++) {
+		unsigned denied = next_random(&seed) % 100, trapped = next_random(&seed) % 100;
+		int notify[CALL_MAX];
+		size_t n = 0;
+
+		assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+		for (int nr = 0; nr < CALL_MAX; nr++) {
+			uint32_t r = next_random(&seed);
+
+			if (!syscall_name(nr))
+				continue;
+			if (deny[nr].conditional && r % 4)
+				deny[nr].any_type = r % 8 == 1;
+			else if (r / 8 % 100 < denied)
+				deny[nr] = (struct call_deny){ errors[r / 1024 % 4], false, false };
+			else
+				deny[nr] = (struct call_deny){ 0, false, false };
+			if (next_random(&seed) % 100 < trapped)
+				notify[n++] = nr;
+		}
+		same_for_all(deny, notify, n, false);
+	}
+	sluice_policy_unref(p);
+}
+
+/* What a program costs when it is loaded: see filter.c. */
+static void test_the_program_is_short(void **state)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+	struct sock_fprog progs[2];
+
+	(void)state;
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	compile_both(deny, NULL, 0, progs);
+	printf("%u instructions, libseccomp %u\n", progs[0].len, progs[1].len);
+	assert_true(progs[0].len * 3 < progs[1].len * 2);
+	free(progs[0].filter);
+	free(progs[1].filter);
+	sluice_policy_unref(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -441,6 +626,9 @@ int main(void)
 		cmocka_unit_test(test_arguments_are_left_alone_without_a_condition),
 		cmocka_unit_test(test_same_input_same_bytes),
 		cmocka_unit_test(test_the_largest_program_fits),
+		cmocka_unit_test(test_libseccomp_answers_the_same),
+		cmocka_unit_test(test_libseccomp_answers_the_same_to_any_list),
+		cmocka_unit_test(test_the_program_is_short),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

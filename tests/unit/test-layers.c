@@ -5,7 +5,7 @@
  *	util < sys < policy < task < tree < engine, confine < builtin < sandbox          cli: util and the public headers only
  *	util < sys < launcher < builtin
  *
- * engine and confine do not know each other, and no built-in knows another. libseccomp is included in confine/ only, liburing in engine/ only,
+ * engine and confine do not know each other, and no built-in knows another. libseccomp is for tests, liburing is included in engine/ only,
  * ck in engine/ and task/ only; a public header includes no internal one. Reads the #include lines of src/ and include/.
  */
 #define _GNU_SOURCE
@@ -41,7 +41,7 @@ static const struct {
 	const char *prefix; /* of an <include> */
 	const char *may;    /* folders that may have it */
 } libraries[] = {
-	{ "seccomp.h", " confine " },
+	{ "seccomp.h", " " },
 	{ "liburing", " engine " },
 	{ "ck_", " engine task " },
 };
@@ -217,6 +217,7 @@ static void test_planted_violations(void **state)
 		{ "new/x.c", "#include \"util/fail.h\"" },
 		{ "x.c", "#include \"util/fail.h\"" },
 		{ "engine/x.c", "#include <seccomp.h>" },
+		{ "confine/x.c", "#include <seccomp.h>" },
 		{ "confine/x.c", "#include <liburing.h>" },
 		{ "sandbox/x.c", "#include <ck_ring.h>" },
 		{ "include/sluice/x.h", "#include <ck_pr.h>" },
@@ -239,7 +240,6 @@ static void test_allowed(void **state)
 		{ "engine/x.c", "#include <liburing.h>" },
 		{ "engine/x.c", "#include <ck_ring.h>" },
 		{ "engine/x.c", "#include <linux/seccomp.h>" },
-		{ "confine/x.c", "#include <seccomp.h>" },
 		{ "builtin/a/x.c", "#include \"builtin/a/a.h\"" },
 		{ "builtin/a/x.c", "#include \"builtin/builtin.h\"" },
 		{ "builtin/builtin.c", "#include \"builtin/a/a.h\"" },

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The conditions: see conditions.h. Which calls have one is said in calls.c too, for policies may turn each off.
+ */
+#define _GNU_SOURCE
+#include "confine/conditions.h"
+
+#include <errno.h>
+#include <linux/ioprio.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define WHOLE 0xffffffffu
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x80
+#endif
+#ifndef TIOCLINUX
+#define TIOCLINUX 0x541C
+#endif
+#ifndef MSG_FASTOPEN
+#define MSG_FASTOPEN 0x20000000
+#endif
+
+/* New namespaces; the bit of NEWTIME is part of the exit signal in clone's. */
+#define CLONE_NAMESPACES                                                               \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | \
+	 CLONE_NEWPID | CLONE_NEWNET)
+
+static const uint32_t ioctls[] = {
+	/* typing into a terminal that others read */
+	TIOCSTI, TIOCLINUX,
+	/* attributes, versions, encryption, verity and subvolumes: changed through a descriptor for reading, past Landlock */
+	0x40086602, /* FS_IOC_SETFLAGS */
+	0x40046602, /* FS_IOC32_SETFLAGS */
+	0x40087602, /* FS_IOC_SETVERSION */
+	0x40047602, /* FS_IOC32_SETVERSION */
+	0x40086604, /* EXT4_IOC_SETVERSION */
+	0x401c5820, /* FS_IOC_FSSETXATTR */
+	0x800c6613, /* FS_IOC_SET_ENCRYPTION_POLICY */
+	0x40806685, /* FS_IOC_ENABLE_VERITY */
+	0x50009401, /* BTRFS_IOC_SNAP_CREATE */
+	0x50009417, /* BTRFS_IOC_SNAP_CREATE_V2 */
+	0x5000940e, /* BTRFS_IOC_SUBVOL_CREATE */
+	0x50009418, /* BTRFS_IOC_SUBVOL_CREATE_V2 */
+	0x5000940f, /* BTRFS_IOC_SNAP_DESTROY */
+	0x5000943f, /* BTRFS_IOC_SNAP_DESTROY_V2 */
+};
+
+/* READ_IMPLIES_EXEC, MMAP_PAGE_ZERO and their kind are left out. */
+static const uint32_t personalities[] = {
+	PER_LINUX,	   PER_LINUX32,
+	UNAME26,	   UNAME26 | PER_LINUX32,
+	ADDR_NO_RANDOMIZE, ADDR_NO_RANDOMIZE | PER_LINUX32,
+	0xffffffffu, /* look without change */
+};
+
+static const uint32_t socket_domains[] = { AF_UNIX };
+/*
+ * A datagram can be sent to any named socket without a connect, by an address behind a pointer. SOCK_RAW makes a datagram socket of AF_UNIX too.
+ */
+static const uint32_t socket_types[] = { SOCK_STREAM, SOCK_SEQPACKET };
+#define SOCKET_TYPE_MASK 0xfu /* the rest is SOCK_CLOEXEC and SOCK_NONBLOCK */
+
+/*
+ * Acts on other processes of the same user, for which Landlock has no hook: the supervisor's limits (RLIMIT_CPU 1 would end it) and its share of the
+ * processors. (sched_setaffinity stays: threads are pinned by number.)
+ */
+static const uint32_t own_process[] = { 0, 0 };
+static const uint32_t prio_process[] = { PRIO_PROCESS };
+static const uint32_t ioprio_process[] = { IOPRIO_WHO_PROCESS };
+
+#define NO_BIT(arg, bits, error)                  \
+	{                                         \
+		CLAUSE_NO_BIT, arg, error, (bits) \
+	}
+#define NOT_LISTED(arg, list, error)                                      \
+	{                                                                 \
+		CLAUSE_NOT_LISTED, arg, error, WHOLE, (list), N_OF(list), \
+	}
+#define LISTED(arg, list, error)                                      \
+	{                                                             \
+		CLAUSE_LISTED, arg, error, WHOLE, (list), N_OF(list), \
+	}
+#define OWN(arg, value)                                        \
+	{                                                      \
+		CLAUSE_OWN, arg, EPERM, WHOLE, (value), 1, arg \
+	}
+
+const struct condition conditions[N_CONDITIONS] = {
+	{ { SYS_clone, -1 }, { NO_BIT(0, CLONE_NAMESPACES, EPERM) }, 1 },
+	{ { SYS_unshare, -1 }, { NO_BIT(0, CLONE_NAMESPACES | CLONE_NEWTIME, EPERM) }, 1 },
+	{ { SYS_ioctl, -1 }, { NOT_LISTED(1, ioctls, EPERM) }, 1 },
+	{ { SYS_personality, -1 }, { LISTED(0, personalities, EPERM) }, 1 },
+	/* a connection made by a send, past a rule on connect */
+	{ { SYS_sendto, SYS_sendmmsg, -1 }, { NO_BIT(3, MSG_FASTOPEN, EOPNOTSUPP) }, 1 },
+	{ { SYS_sendmsg, -1 }, { NO_BIT(2, MSG_FASTOPEN, EOPNOTSUPP) }, 1 },
+	{ { SYS_socket, SYS_socketpair, -1 },
+	  { LISTED(0, socket_domains, EACCES),
+	    { CLAUSE_LISTED, 1, EACCES, SOCKET_TYPE_MASK, socket_types, N_OF(socket_types), 0,
+	      true } },
+	  2 },
+	{ { SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr },
+	  { OWN(0, own_process) },
+	  1 },
+	{ { SYS_setpriority, -1 }, { OWN(0, prio_process), OWN(1, own_process) }, 2 },
+	{ { SYS_ioprio_set, -1 }, { OWN(0, ioprio_process), OWN(1, own_process) }, 2 },
+	/* one's own limits by number 0, or a look without new limits */
+	{ { SYS_prlimit64, -1 }, { { CLAUSE_OWN, 0, EPERM, WHOLE, own_process, 2, 2 } }, 1 },
+};
+
+const struct condition *condition_of(int nr)
+{
+	for (size_t i = 0; i < N_CONDITIONS; i++) {
+		const struct condition *c = &conditions[i];
+
+		for (size_t k = 0; k < CONDITION_CALLS_MAX && c->calls[k] >= 0; k++) {
+			if (c->calls[k] == nr)
+				return c;
+		}
+	}
+	return NULL;
+}
+
+size_t condition_clauses(const struct condition *c, bool any_type)
+{
+	size_t n = c->n_clauses;
+
+	while (n && any_type && c->clauses[n - 1].socket_type)
+		n--;
+	return n;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls that are refused for some of their arguments only. Pure tables; any thread.
+ */
+#ifndef SLUICE_CONFINE_CONDITIONS_H
+#define SLUICE_CONFINE_CONDITIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CONDITION_CALLS_MAX 3
+#define CONDITION_CLAUSES_MAX 2
+
+enum clause_kind {
+	CLAUSE_NO_BIT = 1, /* refused when the argument has one of the bits in `mask` */
+	CLAUSE_NOT_LISTED, /* refused when (argument & mask) is one of the values */
+	CLAUSE_LISTED,	   /* refused when it is none of them */
+	CLAUSE_OWN, /* refused when the argument is not values[0], nor argument `other` values[1] */
+};
+
+/*
+ * What one argument must be like. The kernel takes those of the first three kinds as 32-bit numbers, so the upper half does not count;
+ * of CLAUSE_OWN all 64 bits do.
+ */
+struct clause {
+	enum clause_kind kind;
+	unsigned arg;
+	int error;
+	uint32_t mask;
+	const uint32_t *values;
+	size_t n;
+	unsigned other;	  /* of CLAUSE_OWN; the same as `arg`: none */
+	bool socket_type; /* does not count where sockets of any type may be made */
+};
+
+/* Refused when one of the clauses says so. */
+struct condition {
+	int calls[CONDITION_CALLS_MAX]; /* that share it; -1 after the last */
+	struct clause clauses[CONDITION_CLAUSES_MAX];
+	size_t n_clauses;
+};
+
+#define N_CONDITIONS 11
+extern const struct condition conditions[N_CONDITIONS];
+
+/* The condition of call @nr, or NULL. */
+const struct condition *condition_of(int nr);
+/* The number of clauses that count. */
+size_t condition_clauses(const struct condition *c, bool any_type);
+
+#endif
