@@ -36,15 +36,21 @@ static int ppoll_wait(struct poller *p, int64_t timeout_us, struct poller_event 
 {
 	struct timespec ts = { timeout_us / 1000000, (timeout_us % 1000000) * 1000 };
 	struct pollfd fds[POLLER_MAX_FDS];
+	unsigned n_fds = 0;
 	size_t n = 0;
 
-	/* the kernel passes over a negative descriptor: a free slot */
+	/*
+	 * The kernel passes over a negative descriptor: a free slot. Not more slots than there are, since the limit of open files, which may
+	 * be lowered at any time, is one of watched files too.
+	 */
 	for (unsigned slot = 0; slot < POLLER_MAX_FDS; slot++) {
 		const struct poller_watch *w = &p->watches[slot];
 
 		fds[slot] = (struct pollfd){ .fd = w->fd, .events = (short)w->events };
+		if (w->fd >= 0)
+			n_fds = slot + 1;
 	}
-	if (ppoll(fds, POLLER_MAX_FDS, timeout_us < 0 ? NULL : &ts, NULL) < 0)
+	if (ppoll(fds, n_fds, timeout_us < 0 ? NULL : &ts, NULL) < 0)
 		return errno == EINTR ? 0 : -errno;
 	/* none is passed over for ever when @ret is too short for all */
 	p->first = (p->first + 1) % POLLER_MAX_FDS;

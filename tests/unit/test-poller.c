@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "engine/poller.h"
@@ -204,6 +205,26 @@ static void test_switched(void **state)
 	teardown(&s);
 }
 
+/* The limit of open files may be lower than the number of slots, and be lowered while we wait. */
+static void test_few_files_allowed(void **state)
+{
+	struct rlimit saved, few;
+	struct poller_event ev;
+	struct setup s;
+	int r;
+
+	setup(&s, state);
+	poller_add(s.p, s.fd[0], POLLIN);
+	assert_int_equal(write(s.fd[1], "x", 1), 1);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &saved), 0);
+	few = (struct rlimit){ POLLER_MAX_FDS / 2, saved.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	r = poller_wait(s.p, LONG_US, &ev, 1);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &saved), 0);
+	assert_int_equal(r, 1);
+	teardown(&s);
+}
+
 static enum poller_backend on_epoll = POLLER_EPOLL, on_ppoll = POLLER_PPOLL;
 
 #define ALL(test)                                                   \
@@ -216,10 +237,11 @@ static enum poller_backend on_epoll = POLLER_EPOLL, on_ppoll = POLLER_PPOLL;
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		ALL(test_level_triggered), ALL(test_time_out),
-		ALL(test_hang_up),	   ALL(test_removed_is_silent),
-		ALL(test_modified),	   ALL(test_which_backend),
-		ALL(test_switched),	   ALL(test_all_slots_and_no_more),
+		ALL(test_level_triggered),   ALL(test_time_out),
+		ALL(test_hang_up),	     ALL(test_removed_is_silent),
+		ALL(test_modified),	     ALL(test_which_backend),
+		ALL(test_switched),	     ALL(test_all_slots_and_no_more),
+		ALL(test_few_files_allowed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
