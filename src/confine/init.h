@@ -49,7 +49,6 @@ struct init_shared {
 	pid_t command;
 	int pidfd;
 	int children_fd;
-	char children[2048]; /* what it holds */
 	bool killing;
 	bool tree_gone; /* nobody is left, and that has been said */
 	struct launch_event event;
@@ -58,6 +57,8 @@ struct init_shared {
 		char bytes[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
 	} control;
+
+	char children[2048]; /* what it holds; not cleared before the clone */
 };
 
 /* Entry of the init process. Never returns. */

@@ -9,8 +9,9 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,10 +24,10 @@
 #include "util/fail.h"
 
 /*
- * The mapping: init's stack, the command's stack, then struct init_shared and the words of script_argv. Only pages that are touched
- * cost memory.
+ * The memory: init's stack, then struct init_shared and the words of script_argv; and the command's stack. On the heap: only pages that are touched
+ * cost anything, the stack's end and what follows it may share one, and the next sandbox has them mapped already.
  */
-#define SHARED_OFFSET ((size_t)2 * INIT_STACK_BYTES)
+#define SHARED_OFFSET INIT_STACK_BYTES
 
 static size_t count(char *const *list)
 {
@@ -37,9 +38,30 @@ static size_t count(char *const *list)
 	return n;
 }
 
-static size_t memory_bytes(size_t argc)
+int launch_init(struct launch *l, char *const *argv)
 {
-	return SHARED_OFFSET + sizeof(struct init_shared) + (argc + 3) * sizeof(char *);
+	memset(l, 0, sizeof(*l));
+	l->init_pidfd = l->pidfd = l->listener = l->channel = -1;
+	l->memory = malloc(SHARED_OFFSET + sizeof(struct init_shared) +
+			   (count(argv) + 3) * sizeof(char *));
+	l->command_stack = malloc(INIT_STACK_BYTES);
+	if (l->memory && l->command_stack)
+		return 0;
+	launch_free(l);
+	return -ENOMEM;
+}
+
+void launch_trim(struct launch *l)
+{
+	free(l->command_stack);
+	l->command_stack = NULL;
+}
+
+void launch_free(struct launch *l)
+{
+	launch_trim(l);
+	free(l->memory);
+	l->memory = NULL;
 }
 
 /* A CLOEXEC copy above 2, where the command's own descriptors are put. Closes @fd. */
@@ -80,19 +102,13 @@ static bool traps_exec(const struct confinement *c)
 	return false;
 }
 
-static struct init_shared *shared_new(struct launch *l, const struct launch_spec *spec, int channel)
+static struct init_shared *shared_fill(struct launch *l, const struct launch_spec *spec,
+				       int channel)
 {
 	size_t argc = count(spec->argv);
-	struct init_shared *s;
-	char *memory;
+	struct init_shared *s = (struct init_shared *)(void *)((char *)l->memory + SHARED_OFFSET);
 
-	l->memory_bytes = memory_bytes(argc);
-	memory = mmap(NULL, l->memory_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-		      -1, 0);
-	if (memory == MAP_FAILED)
-		return NULL;
-	l->memory = memory;
-	s = (struct init_shared *)(void *)(memory + SHARED_OFFSET);
+	memset(s, 0, offsetof(struct init_shared, children));
 	s->spec = *spec;
 	s->filter = spec->confinement->filter;
 	s->ruleset_b = spec->confinement->rules.ruleset_b;
@@ -100,10 +116,10 @@ static struct init_shared *shared_new(struct launch *l, const struct launch_spec
 	s->early = traps_exec(spec->confinement) || spec->max_open_files;
 	s->channel = channel;
 	s->parent = getpid();
-	s->command_stack_top = memory + SHARED_OFFSET;
+	s->command_stack_top = (char *)l->command_stack + INIT_STACK_BYTES;
 	s->script_argv = (const char **)(s + 1);
 	s->script_argv[0] = "/bin/sh";
-	for (size_t i = 1; i < argc; i++)
+	for (size_t i = 1; i <= argc; i++)
 		s->script_argv[i + 1] = spec->argv[i];
 	return s;
 }
@@ -131,13 +147,10 @@ static long clone_init(struct launch *l, struct init_shared *s, int *ret_pidfd)
 
 static int start_init(struct launch *l, const struct launch_spec *spec, int channel)
 {
-	struct init_shared *s = shared_new(l, spec, channel);
+	struct init_shared *s = shared_fill(l, spec, channel);
 	int pidfd = -1;
-	long pid;
+	long pid = clone_init(l, s, &pidfd);
 
-	if (!s)
-		return -ENOMEM;
-	pid = clone_init(l, s, &pidfd);
 	if (pid < 0)
 		return (int)pid;
 	l->init_pid = (pid_t)pid;
@@ -236,8 +249,6 @@ int launch_start(struct launch *l, const struct launch_spec *spec, struct sluice
 	int channel[2];
 	int r;
 
-	memset(l, 0, sizeof(*l));
-	l->init_pidfd = l->pidfd = l->listener = l->channel = -1;
 	l->signal_scope = spec->confinement->rules.signal_scope;
 	r = channel_open(channel);
 	if (r < 0)
@@ -308,8 +319,5 @@ void launch_fini(struct launch *l)
 	}
 	if (l->listener >= 0)
 		close(l->listener);
-	if (l->memory)
-		munmap(l->memory, l->memory_bytes);
-	memset(l, 0, sizeof(*l));
 	l->init_pidfd = l->pidfd = l->listener = l->channel = -1;
 }

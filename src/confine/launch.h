@@ -79,13 +79,21 @@ struct launch {
 	int channel; /* SOCK_SEQPACKET: launch events; end of file: init is gone */
 	bool signal_scope;
 	bool execed; /* the command had executed when launch_start returned: no LAUNCH_EXECED will come */
-	bool empty;   /* an event of tree_gone has been read */
-	void *memory; /* shared with init: see init.h; freed by launch_fini */
-	size_t memory_bytes;
+	bool empty; /* an event of tree_gone has been read */
+	/* owned by who asked for the sandbox, so that an engine thread needs no heap arena of its own */
+	void *memory;	     /* shared with init: see init.h */
+	void *command_stack; /* NULL once the command has executed */
 };
 
+/* Make what launch_start needs of memory: 0 or -ENOMEM. Thread: any, before launch_start. */
+int launch_init(struct launch *l, char *const *argv);
+/* The command has executed: give back what only it used. Thread: that of launch_init. */
+void launch_trim(struct launch *l);
+/* Free the memory. Thread: that of launch_init, once launch_fini has returned, or in place of a start. */
+void launch_free(struct launch *l);
+
 /*
- * Start. Thread: an engine thread in domain A, which must live as long as the sandbox (its end is init's sign to kill). Returns 0 once the
+ * Start, after launch_init. Thread: an engine thread in domain A, which must live as long as the sandbox (its end is init's sign to kill). Returns 0 once the
  * listener is here; whether the exec succeeded comes as an event when a handler may have to answer the exec first, or it takes long.
  * On failure nothing is left behind and @err says which stage failed.
  */
@@ -100,7 +108,7 @@ int launch_failure(uint32_t stage, int error, struct sluice_error *err);
 /* Tell init to kill the whole tree. Async-signal-safe; any thread. */
 int launch_kill_tree(const struct launch *l);
 
-/* After EMPTY or end of file: reap init, close all, free stacks. Kills what is left when init died early. Thread: the one that started. */
+/* After EMPTY or end of file: reap init, close all. Kills what is left when init died early. Thread: the one that started. */
 void launch_fini(struct launch *l);
 
 #endif

@@ -61,15 +61,15 @@ static int engine_histograms(struct dispatch *d)
 
 static int engine_watch_doorbell(struct engine *e)
 {
-	int r = poller_new(&e->poller, POLLER_PPOLL);
-
-	if (r < 0)
-		return r;
 	e->doorbell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (e->doorbell < 0)
 		return -errno;
 	e->doorbell_slot = poller_add(e->poller, e->doorbell, POLLIN);
-	return e->doorbell_slot < 0 ? e->doorbell_slot : 0;
+	if (e->doorbell_slot >= 0)
+		return 0;
+	close(e->doorbell);
+	e->doorbell = -1;
+	return e->doorbell_slot;
 }
 
 static int engine_init(struct engine *e, const struct engine_config *config)
@@ -81,12 +81,10 @@ static int engine_init(struct engine *e, const struct engine_config *config)
 	snprintf(e->name, sizeof(e->name), "%s", config->name);
 	e->config.name = e->name;
 	e->dispatch = config->dispatch;
-	e->listener = e->listener_slot = -1;
+	e->listener = e->listener_slot = e->doorbell = e->doorbell_slot = -1;
 	e->timer_ns = UINT64_MAX;
-	e->recv_hangs = kernel_recv_hangs();
 	pthread_mutex_init(&e->runners_lock, NULL);
-	e->doorbell = -1;
-	r = engine_watch_doorbell(e);
+	r = poller_new(&e->poller, POLLER_PPOLL);
 	return r == 0 && config->histograms ? engine_histograms(e->dispatch) : r;
 }
 
@@ -160,7 +158,6 @@ struct engine *engine_unref(struct engine *e)
 void engine_stop(struct engine *e)
 {
 	atomic_store(&e->stopping, true);
-	engine_ring(e);
 }
 
 /* ---- what the owner wants of the control thread ---- */
@@ -415,6 +412,13 @@ static void engine_run_timer(struct engine *e)
 /* The first notification: from now on a receiver takes them, and only the listener's end is waited for here. */
 static int engine_wake_up(struct engine *e)
 {
+	if (e->doorbell < 0) {
+		int r = engine_watch_doorbell(e);
+
+		if (r < 0)
+			return r;
+		e->recv_hangs = kernel_recv_hangs();
+	}
 	if (!e->slab) {
 		poller_switch(e->poller,
 			      POLLER_RING); /* where nothing else can be had, ppoll does it */

@@ -61,7 +61,7 @@ int engine_serve(struct engine *e, int listener);
 void engine_run(struct engine *e);
 /* Wait for threads whose handlers have still not returned. Same thread, after engine_run or in its place. */
 void engine_join(struct engine *e);
-/* Make engine_run return. Any thread. */
+/* Make engine_run return. Control thread: from a source or the timer. */
 void engine_stop(struct engine *e);
 
 struct engine_counts {

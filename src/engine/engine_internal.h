@@ -106,7 +106,7 @@ struct engine {
 		uint64_t cpu_ns;
 	} suspect;
 
-	int doorbell; /* eventfd; written by any thread */
+	int doorbell; /* eventfd; written by any thread; made before the first runner, -1 until then */
 	_Atomic bool stopping;
 	_Atomic bool control_parked;	 /* full fence with a receiver's seq, see control_park */
 	_Atomic uint32_t receiver_epoch; /* raised to take the role away */
@@ -126,7 +126,7 @@ struct engine {
 	bool trace_begun; /* owned by the control thread */
 };
 
-/* Ring the control thread. Any thread; async-signal-safe. */
+/* Ring the control thread. Any thread, once there is a runner; async-signal-safe. */
 void engine_ring(struct engine *e);
 
 /* runner.c: start a thread with @role. 0, -EAGAIN when no more are allowed, -errno. Engine threads only (it inherits their confinement). */

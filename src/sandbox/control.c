@@ -236,7 +236,7 @@ static void sandbox_ended(struct sluice_sandbox *s)
 		s->state = SANDBOX_ENDED;
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
-	if (write(s->end_fd, &one, sizeof(one)) < 0)
+	if (s->end_fd >= 0 && write(s->end_fd, &one, sizeof(one)) < 0)
 		return; /* an eventfd that is 0 takes a 1 */
 }
 

@@ -109,7 +109,7 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 	return r < 0 ? fail_errno(err, r, "engine") : 0;
 }
 
-static int sandbox_init(struct sluice_sandbox *s, struct sluice_policy *p)
+static void sandbox_init(struct sluice_sandbox *s, struct sluice_policy *p)
 {
 	pthread_condattr_t attr;
 
@@ -126,8 +126,7 @@ static int sandbox_init(struct sluice_sandbox *s, struct sluice_policy *p)
 		snprintf(s->name, sizeof(s->name), "%s", p->name);
 	else
 		snprintf(s->name, sizeof(s->name), "sandbox-%d-%lu", (int)getpid(), ++spawned);
-	s->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return s->end_fd < 0 ? -errno : 0;
+	s->end_fd = -1;
 }
 
 /* Everything but the thread. On failure the caller frees @s all the same. */
@@ -136,15 +135,17 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 			   struct sluice_error *err)
 {
 	struct dispatch *dispatch = NULL;
-	int r = sandbox_init(s, p);
+	int r;
 
-	if (r < 0)
-		return fail_errno(err, r, "sandbox");
+	sandbox_init(s, p);
 	if (o->stops)
 		s->stop_fd = o->stop_fd;
 	r = command_init(&s->command, p, argv, err);
 	if (r < 0)
 		return r;
+	r = launch_init(&s->launch, s->command.argv);
+	if (r < 0)
+		return fail_errno(err, r, "sandbox");
 	r = dispatch_build(p, o->extras, o->n_extras, &dispatch, err);
 	if (r < 0)
 		return r;
@@ -219,9 +220,11 @@ static int sandbox_run(struct sluice_sandbox *s, struct sluice_result *ret_resul
 	return r;
 }
 
-/* Start the control thread: whether the command runs is still to be seen. NULL and *ret_error on failure. */
+/*
+ * Start the control thread: whether the command runs is still to be seen. @polled: somebody may wait for end_fd. NULL and *ret_error on failure.
+ */
 static struct sluice_sandbox *sandbox_begin(struct sluice_policy *policy, const char *const argv[],
-					    const struct sluice_spawn_options *options,
+					    const struct sluice_spawn_options *options, bool polled,
 					    int *ret_error, struct sluice_error *err)
 {
 	struct sluice_spawn_options o;
@@ -237,6 +240,11 @@ static struct sluice_sandbox *sandbox_begin(struct sluice_policy *policy, const 
 		return NULL;
 	}
 	r = sandbox_prepare(s, policy, argv, &o, err);
+	if (r == 0 && polled) {
+		s->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (s->end_fd < 0)
+			r = fail_errno(err, -errno, "sandbox");
+	}
 	if (r == 0) {
 		r = sandbox_start_thread(s);
 		if (r < 0)
@@ -255,10 +263,12 @@ int sluice_spawn(struct sluice_policy *policy, const char *const argv[],
 
 	if (!policy || !ret)
 		return fail(err, -EINVAL, "policy or result: NULL");
-	s = sandbox_begin(policy, argv, options, &r, err);
+	s = sandbox_begin(policy, argv, options, true, &r, err);
 	if (!s)
 		return r;
 	r = sandbox_started(s, err);
+	if (r == 0)
+		launch_trim(&s->launch);
 	stdio_close_child(&s->stdio);
 	if (r < 0)
 		sluice_sandbox_free(s);
@@ -354,6 +364,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 		sluice_supervisor_unref(s->supervisor);
 	}
 	stdio_fini(&s->stdio);
+	launch_free(&s->launch);
 	engine_unref(s->engine);
 	confinement_unref(s->confinement);
 	command_fini(&s->command);
@@ -380,7 +391,7 @@ int sluice_run_with_extra_handlers(struct sluice_policy *policy, const char *con
 
 	if (!policy)
 		return fail(err, -EINVAL, "policy or result: NULL");
-	s = sandbox_begin(policy, argv, &o, &r, err);
+	s = sandbox_begin(policy, argv, &o, false, &r, err);
 	if (!s)
 		return r;
 	r = sandbox_run(s, ret_result, err);

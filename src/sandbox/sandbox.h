@@ -53,7 +53,7 @@ struct sluice_sandbox {
 	int stop_fd;	  /* borrowed; -1: nobody asked for stops */
 	bool thread_started;
 	pthread_t thread; /* control thread; joined by free */
-	int end_fd;	  /* eventfd; readable once ENDED */
+	int end_fd;	  /* eventfd; readable once ENDED; -1 in sluice_run */
 
 	/* owned by the control thread */
 	struct launch launch;
