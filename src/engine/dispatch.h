@@ -14,7 +14,7 @@
 
 #include <sluice/handler.h>
 
-#define DISPATCH_MAX_NR 1024 /* numbers of all native ABIs lie below; kernel 6.18 ends at 470 */
+#define DISPATCH_MAX_NR 512 /* numbers of all native ABIs lie below; kernel 6.18 ends at 470 */
 #define DISPATCH_MAX_CHAIN 64
 
 struct dispatch;

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "sys/futex.h"
 #include "sys/tsan.h"
@@ -17,15 +17,20 @@ struct handoff {
 	_Atomic uint32_t parked; /* workers asleep or about to be, that no push has claimed yet */
 	_Atomic uint32_t claims; /* futex word: workers claimed by a push that have not left yet */
 	_Atomic bool closed;
+	size_t bytes; /* of the mapping */
 	ck_ring_buffer_t slots[];
 };
 
+/* A mapping, of which only as much takes memory as was ever used. */
 struct handoff *handoff_new(unsigned slots)
 {
-	struct handoff *h = calloc(1, sizeof(*h) + slots * sizeof(ck_ring_buffer_t));
+	size_t bytes = sizeof(struct handoff) + slots * sizeof(ck_ring_buffer_t);
+	struct handoff *h = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (!h)
+	if (h == MAP_FAILED)
 		return NULL;
+	h->bytes = bytes;
 	pthread_mutex_init(&h->producers, NULL);
 	ck_ring_init(&h->ring, slots);
 	return h;
@@ -33,9 +38,10 @@ struct handoff *handoff_new(unsigned slots)
 
 struct handoff *handoff_free(struct handoff *h)
 {
-	if (h)
+	if (h) {
 		pthread_mutex_destroy(&h->producers);
-	free(h);
+		munmap(h, h->bytes);
+	}
 	return NULL;
 }
 

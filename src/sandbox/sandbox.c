@@ -267,8 +267,10 @@ int sluice_spawn(struct sluice_policy *policy, const char *const argv[],
 	if (!s)
 		return r;
 	r = sandbox_started(s, err);
-	if (r == 0)
+	if (r == 0) {
 		launch_trim(&s->launch);
+		command_fini(&s->command);
+	}
 	stdio_close_child(&s->stdio);
 	if (r < 0)
 		sluice_sandbox_free(s);

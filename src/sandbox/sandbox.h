@@ -47,7 +47,7 @@ struct sluice_sandbox {
 	struct sluice_supervisor *supervisor; /* reference or NULL */
 	struct confinement *confinement;      /* reference */
 	struct engine *engine;		      /* reference */
-	struct command command;
+	struct command command;		      /* gone once the start has succeeded */
 	struct stdio_plan stdio;
 	uint64_t sigmask; /* of the command */
 	int stop_fd;	  /* borrowed; -1: nobody asked for stops */
