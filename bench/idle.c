@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <libgen.h>
 #include <limits.h>
+#include <malloc.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <spawn.h>
@@ -184,6 +185,7 @@ static void crowd_stop(struct crowd *c)
 		}
 		c->bare[i] = 0;
 	}
+	malloc_trim(0); /* else the next ones find our heap in place and seem to take none */
 }
 
 static void crowd_fini(struct crowd *c)
@@ -222,7 +224,7 @@ static int measure_memory(struct crowd *c, unsigned rounds, struct use ret[N_STA
 {
 	struct use seen[N_STATES][MEMORY_ROUNDS], warm_up;
 
-	/* the first of all also pays for what stays: heap arenas, slabs */
+	/* the first of all also pays for what stays: arenas of threads, slabs */
 	if (measure_state(c, UNCALLED, &warm_up) < 0)
 		return -1;
 	for (unsigned i = 0; i < rounds; i++) {
