@@ -492,6 +492,21 @@ static void op_tmpfile(const char *path, const char *other)
 	close(o);
 }
 
+/*
+ * Two names of one inode, which a rename leaves alone before any right is asked for (vfs_rename), are two inodes to an overlayfs that looked one of
+ * them up anew: it may not decode the origin in a user namespace. There it is no oracle.
+ */
+static bool is_lost_link(const char *path, const char *other)
+{
+	struct branch_entry x, y;
+	struct stat k, l;
+
+	return branch_stat(w.ours, path, &x) == 0 && branch_stat(w.ours, other, &y) == 0 &&
+	       x.kind == BRANCH_UPPER && y.kind == BRANCH_UPPER && x.st.st_ino == y.st.st_ino &&
+	       strcmp(path, other) != 0 && kernel_stat(path, &k) && kernel_stat(other, &l) &&
+	       k.st_ino != l.st_ino;
+}
+
 static void op_rename(const char *path, const char *other)
 {
 	static const unsigned flags[] = { 0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE };
@@ -499,6 +514,8 @@ static void op_rename(const char *path, const char *other)
 	long k;
 
 	snprintf(w.what, sizeof(w.what), "rename %s -> %s %u", path, other, f);
+	if (is_lost_link(path, other))
+		return;
 	k = result(renameat2(w.oracle, path, w.oracle, other, f));
 	/* now and then it loses track of its own upper entries; nothing was done then */
 	if (k != -ESTALE)
