@@ -35,7 +35,8 @@ static struct branch *branch_alloc(const struct branch_spec *spec)
 
 	if (!b)
 		return NULL;
-	b->storage_fd = b->dir_fd = b->upper_fd = b->work_fd = b->lock_fd = b->log_fd = -1;
+	b->storage_fd = b->dir_fd = b->upper_fd = b->work_fd = b->index_fd = b->lock_fd =
+		b->log_fd = -1;
 	b->durable = spec->durable;
 	b->max_bytes = spec->max_bytes;
 	b->name = strdup(spec->name);
@@ -60,9 +61,8 @@ static struct branch *branch_alloc(const struct branch_spec *spec)
 
 static void close_all(struct branch *b)
 {
-	const int fds[] = {
-		b->storage_fd, b->dir_fd, b->upper_fd, b->work_fd, b->lock_fd, b->log_fd
-	};
+	const int fds[] = { b->storage_fd, b->dir_fd,  b->upper_fd, b->work_fd,
+			    b->index_fd,   b->lock_fd, b->log_fd };
 
 	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
 		if (fds[i] >= 0)
@@ -82,6 +82,7 @@ struct branch *branch_close(struct branch *b)
 		return NULL;
 	close_all(b);
 	nodes_fini(&b->nodes);
+	links_fini(&b->links);
 	identities_fini(&b->identities);
 	pthread_rwlock_destroy(&b->lock);
 	pthread_mutex_destroy(&b->copying_lock);
@@ -316,6 +317,15 @@ static void empty_work(int work_fd)
 	closedir(d);
 }
 
+/* A mounted overlayfs leaves it with mode 0. */
+static int open_inner(int outer, const char *name, int *ret)
+{
+	if ((mkdirat(outer, name, 0700) < 0 && errno != EEXIST) ||
+	    fchmodat(outer, name, 0700, 0) < 0)
+		return -errno;
+	return open_dir(outer, name, ret);
+}
+
 static int open_own(struct branch *b)
 {
 	_cleanup_close_ int outer = -1;
@@ -324,19 +334,17 @@ static int open_own(struct branch *b)
 
 	if (r == 0)
 		r = open_dir(b->dir_fd, "work", &outer);
-	if (r == 0 && mkdirat(outer, "work", 0700) < 0 && errno != EEXIST)
-		r = -errno;
-	/* a mounted overlayfs leaves it with mode 0 */
-	if (r == 0 && fchmodat(outer, "work", 0700, 0) < 0)
-		r = -errno;
 	if (r == 0)
-		r = open_dir(outer, "work", &b->work_fd);
+		r = open_inner(outer, "work", &b->work_fd);
+	if (r == 0)
+		r = open_inner(outer, "index", &b->index_fd);
 	if (r == 0 && fstat(b->upper_fd, &st) < 0)
 		r = -errno;
 	if (r < 0)
 		return r;
 	b->upper_dev = st.st_dev;
 	b->nodes.root->ino = st.st_ino;
+	origins_learn(b);
 	b->log_fd = openat(b->dir_fd, "covered.log",
 			   O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	return b->log_fd < 0 ? -errno : 0;

@@ -91,7 +91,7 @@ int branch_lookup(struct branch *b, const char *path, struct branch_entry *ret);
 int branch_stat(struct branch *b, const char *path, struct branch_entry *ret);
 /*
  * Is @path, and all above and below it, what the (only) lower tree shows, so that the kernel may resolve it there by itself? Makes no
- * system call. Always false with several lower trees.
+ * system call. Always false with several lower trees, and while a file that was copied up may have other names that nobody has met yet.
  */
 bool branch_is_unchanged(struct branch *b, const char *path);
 /* Changes whenever any name of the tree changes; for caches of the caller's. */
@@ -107,6 +107,8 @@ int branch_upper_fd(const struct branch *b);
 /* What fstat of a descriptor that came from here shows, instead of the real device and inode. False: the real ones. */
 bool branch_shown_identity(struct branch *b, dev_t real_dev, ino_t real_ino, dev_t *dev,
 			   ino_t *ino);
+/* All that stat shows otherwise than fstat of such a descriptor did: @st is changed in place. */
+void branch_show(struct branch *b, struct stat *st);
 /* As readlink(2); -EINVAL on what is no symbolic link. */
 ssize_t branch_readlink(struct branch *b, const char *path, char *buf, size_t size);
 int branch_statfs(struct branch *b, const char *path, struct statfs *ret);
@@ -188,8 +190,13 @@ typedef void (*branch_commit_fn)(const struct branch_change *change, int error, 
 /*
  * Carry the changes out in the topmost lower tree, which the caller must be able to write. Goes on after errors. Returns how many entries were kept (0: the branch is
  * empty now), or a negative errno when it could not begin or end; what was committed stays so, and another commit goes on. Nobody else can use the branch
- * meanwhile: calls wait. -EXDEV is reported for deletions of what deeper lower trees show.
+ * meanwhile: calls wait. Deeper lower trees are left alone: what is taken away of them leaves a whiteout or an opaque directory in the topmost one, in overlayfs's form.
+ *
+ * A file of several names is committed under all that lie in the lower trees, as one file; names of it outside of them keep the old one. A branch with a commit that has not come to its end
+ * (branch_is_committing) shares files with the lower tree by then: commit it again or drop it, and let no task write to it.
  */
 int branch_commit(struct branch *b, branch_commit_fn fn, void *arg);
+/* A commit was begun and did not end, or kept something. */
+bool branch_is_committing(const struct branch *b);
 
 #endif

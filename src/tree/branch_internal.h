@@ -15,17 +15,27 @@
 #include <sys/types.h>
 
 #include "tree/branch.h"
+#include "tree/links.h"
 #include "tree/nodes.h"
 #include "util/cleanup.h"
 
 #define XATTR_OPAQUE "user.overlay.opaque"
 #define XATTR_ORIGIN "user.overlay.origin"
+#define XATTR_NLINK "user.overlay.nlink"
 #define XATTR_HIDDEN "user.overlay." /* never shown, never set by a task */
 #define WORK_NAME_BYTES 24
 
 #define ROOM_WATCHED 64u
 
+#define FS_UUID_BYTES 16
+
 struct copying;
+
+/* A file system of lower trees. */
+struct lower_fs {
+	dev_t dev;
+	uint8_t uuid[FS_UUID_BYTES]; /* zero where there is none, as overlayfs has it */
+};
 
 /* A file that was opened for writing, and the bytes of it that are in used_bytes. */
 struct watched {
@@ -40,13 +50,15 @@ struct branch {
 	int dir_fd;   /* STORAGE/NAME */
 	int upper_fd; /* O_PATH, all three */
 	int work_fd;  /* work/work, as overlayfs keeps its own there */
+	int index_fd; /* work/index */
 	int lock_fd;
 	int log_fd;
-	int lower_fds[BRANCH_LOWERS_MAX]; /* O_PATH, ours */
+	int lower_fds[BRANCH_LOWERS_MAX];	     /* O_PATH, ours */
+	struct lower_fs lower_fs[BRANCH_LOWERS_MAX]; /* constant after open */
 	size_t n_lowers;
 	dev_t upper_dev;
 	bool durable;
-	bool committing; /* constant after open */
+	bool committing; /* guarded by lock */
 	int64_t created;
 	uint64_t max_bytes;
 	_Atomic uint64_t used_bytes;
@@ -56,6 +68,7 @@ struct branch {
 	pthread_rwlock_t lock;
 	struct nodes nodes;	      /* guarded by lock */
 	struct identities identities; /* guarded by lock */
+	struct links links;	      /* guarded by lock */
 
 	pthread_mutex_t copying_lock;
 	pthread_cond_t copied;
@@ -96,7 +109,9 @@ struct merged {
 	enum branch_kind kind;
 	struct lower_hit lower; /* filled where lower trees show through, else fd -1 */
 	struct stat st;		/* as shown; nothing for BRANCH_NONE */
-	struct stat upper_st;	/* real; for UPPER and MERGED */
+	struct stat upper_st;	/* real; for UPPER and MERGED, and LOWER with a link */
+	/* the file of several names that this is one of; with LOWER the name is the lower tree's, and what it shows is this */
+	struct link_group *link;
 };
 
 /* Whatever is at @path, NONE included. merged_close afterwards, also when it fails. */
@@ -121,6 +136,21 @@ int copy_up_dir_locked(struct branch *b, const char *path);
 int copy_attributes(int from, const struct stat *st, int to);
 /* Content of one regular file, holes kept. */
 int copy_data(int from, int to, off_t size);
+
+/* ---- the origin, as overlayfs writes it (struct ovl_fb of fs/overlayfs/overlayfs.h) ---- */
+
+#define FB_HANDLE_BYTES 64
+
+struct origin {
+	uint8_t version, magic, len, flags, type;
+	uint8_t uuid[FS_UUID_BYTES];
+	uint8_t handle[FB_HANDLE_BYTES];
+} __attribute__((packed));
+
+/* The uuids of the lower trees' file systems; once, before anything is copied. */
+void origins_learn(struct branch *b);
+/* Bytes of the attribute for the lower file @fd; 0 ("copied up, from where is not known") where file handles are not to be had. */
+size_t origin_of(const struct branch *b, int fd, dev_t dev, struct origin *o);
 
 /* ---- work/ ---- */
 

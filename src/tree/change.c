@@ -179,6 +179,8 @@ int put_whiteout_locked(struct branch *b, struct target *t)
 			unlinkat(b->work_fd, name, 0);
 		}
 	}
+	if (r == 0 && !t->v.walk.node && t->v.kind == BRANCH_LOWER)
+		links_hidden(b, &t->v.lower.st);
 	if (r == 0)
 		set_node_locked(b, t, DT_WHT, 0, 0);
 	return r;
@@ -310,8 +312,11 @@ static int remove_target(struct branch *b, struct target *t)
 {
 	uint64_t upper = t->v.kind == BRANCH_LOWER ? 0 : t->v.upper_st.st_ino;
 	bool is_file = !S_ISDIR(t->v.st.st_mode);
+	struct link_group *link = upper ? t->v.link : NULL;
 	int r = target_ready_locked(b, t);
 
+	if (r == 0)
+		r = links_will_change(b, link);
 	if (r < 0)
 		return r;
 	if (t->v.lower.fd < 0)
@@ -325,6 +330,8 @@ static int remove_target(struct branch *b, struct target *t)
 		identities_drop(&b->identities, upper);
 	if (r == 0 && upper && is_file && t->v.upper_st.st_nlink == 1)
 		room_forget(b, &t->v.upper_st);
+	if (r == 0)
+		links_dropped(b, link);
 	return r;
 }
 
@@ -559,12 +566,17 @@ static int make_hard_link(int dir_fd, const char *name, void *arg)
 static int link_new(struct branch *b, int fd, const char *to)
 {
 	struct target t;
+	struct stat st;
 	int r = target_begin_locked(b, to, &t);
 
 	if (r == 0 && t.v.kind != BRANCH_NONE)
 		r = -EEXIST;
 	if (r == 0)
 		r = target_may_change_locked(b, &t);
+	if (r == 0 && fstat(fd, &st) < 0)
+		r = -errno;
+	if (r == 0)
+		r = links_will_change(b, links_of_upper(b, st.st_ino));
 	if (r == 0)
 		r = create_locked(b, &t, make_hard_link, &fd);
 	target_end(&t);

@@ -7,6 +7,9 @@
  * file beside the target, synced and renamed: whoever reads the lower tree sees the old file or the new one. Order: directories and files parents first, then deletions, last the attributes and
  * times of directories, deepest first.
  *
+ * A file of several names is committed name by name, and is one file again when the last one is there. Between file systems each name but the first is linked to
+ * the one before; a commit that was stopped in between makes the names that are left a file of their own.
+ *
  * What the lower tree has at a path must be what the path covered when it was changed first (covered.log); where somebody has changed it since, the entry is reported
  * with -ESTALE and stays in the branch, as does one whose step fails.
  */
@@ -121,6 +124,9 @@ static bool is_conflict(const struct commit *c, const struct change_item *i,
 	if (hit->fd < 0)      /* gone: as wished, or a file that nobody hid */
 		return was && i->kind != BRANCH_DELETED && !S_ISDIR(was->mode) && was->upper_ino &&
 		       !S_ISDIR(i->st.st_mode);
+	/* an earlier commit's, made over deeper trees */
+	if (c->resumed && i->opaque && hit->n_dirs == 1 && hit->dirs[0] == 0 && has_opaque(hit->fd))
+		return false;
 	/* below a replaced directory there is no record of each; the directory's own was compared */
 	if (!was)
 		return i->kind != BRANCH_DELETED;
@@ -207,30 +213,38 @@ static int remove_lower(struct commit *c, const struct places *p, const struct s
 	return faccessat(p->lower, p->name, F_OK, AT_SYMLINK_NOFOLLOW) == 0 ? -ENOTEMPTY : 0;
 }
 
-static int commit_deletion(struct commit *c, const struct change_item *i, struct lower_hit *hit)
+/* Do lower trees show the name still, from deeper down? */
+static int shows_below(struct commit *c, const char *path)
+{
+	struct lower_hit below;
+	int r = c->b->n_lowers > 1 ? lower_find(c->b, path, &below) : 0;
+
+	if (r == 0 && c->b->n_lowers > 1) {
+		r = below.fd >= 0;
+		lower_close(&below);
+	}
+	return r;
+}
+
+/* Deeper lower trees are left alone: what they have is hidden from the topmost one, as overlayfs would. */
+static int commit_deletion(struct commit *c, const struct change_item *i)
 {
 	struct places p;
 	struct nodes_walk w;
-	int r = hit->n_dirs > 1 ? -EXDEV : 0;
+	int r = places_open(c, i->path, &p);
 
-	p.upper = p.lower = -1;
-	/* the parent in upper/ is gone when a replaced directory above was */
-	if (r == 0)
-		r = places_open(c, i->path, &p);
 	if (r == 0)
 		r = remove_lower(c, &p, &i->st);
+	if (r == 0)
+		r = shows_below(c, i->path);
+	if (r == 1)
+		r = make_whiteout(p.lower, p.name);
 	nodes_walk(&c->b->nodes, i->path, &w);
+	/* the parent in upper/ is gone when a replaced directory above was */
 	if (r == 0 && w.node && w.node->type == DT_WHT) {
-		struct lower_hit below;
-
-		/* a deeper lower tree may have the name as well, and the whiteout is still needed then */
-		r = lower_find(c->b, i->path, &below);
-		if (r == 0 && below.fd >= 0)
-			r = -EXDEV;
-		if (r == 0 && unlinkat(p.upper, p.name, 0) < 0)
+		if (unlinkat(p.upper, p.name, 0) < 0)
 			r = -errno;
-		lower_close(&below);
-		if (r == 0)
+		else
 			forget(c, i->path);
 	}
 	places_close(&p);
@@ -239,17 +253,70 @@ static int commit_deletion(struct commit *c, const struct change_item *i, struct
 
 /* ---- moving ---- */
 
+#define TEMPORARY_BYTES (WORK_NAME_BYTES + 16)
+
+static void temporary_name(struct commit *c, char buf[TEMPORARY_BYTES])
+{
+	char number[WORK_NAME_BYTES];
+
+	work_name(c->b, number);
+	snprintf(buf, TEMPORARY_BYTES, ".sluice-commit.%s", number + 1);
+}
+
+/* Another name of the same file that this commit has copied already; NULL when there is none. */
+static const char *copied_name(const struct commit *c, const struct change_item *i)
+{
+	const struct changes *all = &c->changes;
+	size_t low = 0, high = all->n_links;
+
+	if (i->st.st_nlink < 2)
+		return NULL;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (all->links[mid].ino < i->st.st_ino)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < all->n_links && all->links[low].ino == i->st.st_ino; low++) {
+		if (all->items[all->links[low].item].done)
+			return all->items[all->links[low].item].path;
+	}
+	return NULL;
+}
+
+/* -ENOENT when there is nothing to link to. */
+static int link_over(struct commit *c, const struct places *p, const struct change_item *i)
+{
+	const char *name = copied_name(c, i);
+	char temporary[TEMPORARY_BYTES], link[FD_LINK_BYTES];
+	int fd = name ? open_beneath(c->b->lower_fds[0], name, O_PATH, 0) : -ENOENT, r;
+
+	if (fd < 0)
+		return fd;
+	temporary_name(c, temporary);
+	fd_link(fd, link);
+	r = linkat(AT_FDCWD, link, p->lower, temporary, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+	close(fd);
+	if (r == 0 && renameat(p->lower, temporary, p->lower, p->name) < 0) {
+		r = -errno;
+		unlinkat(p->lower, temporary, 0);
+	}
+	if (r == 0 && unlinkat(p->upper, p->name, 0) < 0)
+		r = -errno;
+	return r;
+}
+
 /* Between file systems. */
 static int copy_over(struct commit *c, const struct places *p, const struct stat *st)
 {
-	char temporary[WORK_NAME_BYTES + 16], number[WORK_NAME_BYTES], link[FD_LINK_BYTES],
-		target[PATH_MAX];
+	char temporary[TEMPORARY_BYTES], link[FD_LINK_BYTES], target[PATH_MAX];
 	_cleanup_close_ int from = -1, to = -1, in = -1;
 	ssize_t n;
 	int r = 0;
 
-	work_name(c->b, number);
-	snprintf(temporary, sizeof(temporary), ".sluice-commit.%s", number + 1);
+	temporary_name(c, temporary);
 	from = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0)
 		return -errno;
@@ -294,19 +361,28 @@ static void drop_origin(const struct places *p, const struct stat *st)
 		close(fd);
 }
 
+/* Of the tree that is committed to, not of a deeper one. */
+static bool is_topmost_dir(const struct lower_hit *hit)
+{
+	return hit->n_dirs && hit->dirs[0] == 0;
+}
+
 static int commit_file(struct commit *c, const struct change_item *i, struct lower_hit *hit)
 {
 	struct places p;
 	int r = places_open(c, i->path, &p);
 
-	if (r == 0 && hit->n_dirs)
+	if (r == 0 && is_topmost_dir(hit))
 		r = remove_lower(c, &p, &hit->st);
 	if (r == 0) {
 		drop_origin(&p, &i->st);
 		r = renameat(p.upper, p.name, p.lower, p.name) < 0 ? -errno : 0;
 	}
-	if (r == -EXDEV)
-		r = copy_over(c, &p, &i->st);
+	if (r == -EXDEV) {
+		r = link_over(c, &p, i);
+		if (r == -ENOENT)
+			r = copy_over(c, &p, &i->st);
+	}
 	places_close(&p);
 	if (r == 0)
 		forget(c, i->path);
@@ -329,8 +405,55 @@ static int drop_opaque(const struct places *p, struct node *n)
 	return r;
 }
 
-/* Afterwards the lower directory is there, and the upper one merges with it. */
-static int commit_dir(struct commit *c, const struct change_item *i, struct lower_hit *hit)
+/* In the place of a whiteout, or of nothing. */
+static int make_lower_dir(struct commit *c, const struct places *p, bool opaque)
+{
+	_cleanup_close_ int fd = -1;
+	char temporary[TEMPORARY_BYTES];
+	int r;
+
+	temporary_name(c, temporary);
+	if (mkdirat(p->lower, temporary, 0700) < 0)
+		return -errno;
+	fd = openat(p->lower, temporary, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	r = fd < 0 ? -errno : opaque ? set_opaque(fd) : 0;
+	if (r == 0 && renameat2(p->lower, temporary, p->lower, p->name, RENAME_NOREPLACE) < 0) {
+		r = errno != EEXIST ? -errno : 0;
+		if (r == 0 &&
+		    renameat2(p->lower, temporary, p->lower, p->name, RENAME_EXCHANGE) < 0)
+			r = -errno;
+		unlinkat(p->lower, temporary, r == 0 ? 0 : AT_REMOVEDIR);
+	} else if (r < 0) {
+		unlinkat(p->lower, temporary, AT_REMOVEDIR);
+	}
+	return r;
+}
+
+/* A directory in the place of whatever lower trees show. */
+static int commit_new_dir(struct commit *c, const struct change_item *i,
+			  const struct lower_hit *hit, struct node *n)
+{
+	bool several = c->b->n_lowers > 1;
+	struct places p;
+	int r = places_open(c, i->path, &p);
+
+	if (r == 0 && hit->fd >= 0)
+		r = remove_lower(c, &p, &hit->st);
+	/* one tree: between the steps nothing lower would show through, and no mark has to be taken back */
+	if (r == 0 && !several && n && n->flags & NODE_OPAQUE)
+		r = drop_opaque(&p, n);
+	if (r == 0)
+		r = several ? -EEXIST : mkdirat(p.lower, p.name, 0700) < 0 ? -errno : 0;
+	if (r == -EEXIST) /* a whiteout of the lower tree's own may be there */
+		r = make_lower_dir(c, &p, several);
+	if (r == 0 && several && n && n->flags & NODE_OPAQUE)
+		r = drop_opaque(&p, n);
+	places_close(&p);
+	return r;
+}
+
+/* Afterwards the topmost lower directory is there, and the upper one merges with it. */
+static int commit_dir(struct commit *c, struct change_item *i, struct lower_hit *hit)
 {
 	struct nodes_walk w;
 	struct places p;
@@ -339,16 +462,15 @@ static int commit_dir(struct commit *c, const struct change_item *i, struct lowe
 	if (!*i->path)
 		return 0;
 	nodes_walk(&c->b->nodes, i->path, &w);
-	if (hit->n_dirs && !i->opaque && !(w.node && w.node->flags & NODE_OPAQUE))
+	i->made = true;
+	if (!hit->n_dirs || i->opaque || (w.node && w.node->flags & NODE_OPAQUE))
+		return commit_new_dir(c, i, hit, w.node);
+	i->made = !is_topmost_dir(hit);
+	if (!i->made)
 		return 0;
 	r = places_open(c, i->path, &p);
-	if (r == 0 && hit->fd >= 0)
-		r = remove_lower(c, &p, &hit->st);
-	/* in this order: between the steps there is nothing lower that would show through */
-	if (r == 0 && w.node && w.node->flags & NODE_OPAQUE)
-		r = drop_opaque(&p, w.node);
-	if (r == 0 && mkdirat(p.lower, p.name, 0700) < 0)
-		r = -errno;
+	if (r == 0)
+		r = make_lower_dir(c, &p, false);
 	places_close(&p);
 	return r;
 }
@@ -382,7 +504,7 @@ static int give_attributes(int upper, const struct change_item *i, int lower)
 {
 	const struct timespec times[2] = { i->st.st_atim, i->st.st_mtim };
 
-	if (i->kind != BRANCH_SAME)
+	if (i->kind != BRANCH_SAME || i->made)
 		return copy_attributes(upper, &i->st, lower);
 	utimensat(lower, "", times, AT_EMPTY_PATH);
 	return 0;
@@ -404,8 +526,13 @@ static int finish_dir(struct commit *c, const struct change_item *i)
 	if (r < 0 || w.node->child || upper < 0 || lower < 0)
 		return r; /* something in it is kept, and was reported */
 	r = give_attributes(upper, i, lower);
-	if (r < 0 || !*i->path)
+	if (r < 0)
 		return r;
+	if (!*i->path) { /* it stays, and is what the root shows */
+		utimensat(upper, "", (const struct timespec[]){ i->st.st_atim, i->st.st_mtim },
+			  AT_EMPTY_PATH);
+		return 0;
+	}
 	if (unlinkat(c->b->upper_fd, i->path, AT_REMOVEDIR) < 0)
 		return -errno;
 	forget(c, i->path);
@@ -423,7 +550,7 @@ static void report(struct commit *c, const struct change_item *i, int error)
 		c->fn(&change, error, c->arg);
 }
 
-static void commit_one(struct commit *c, const struct change_item *i)
+static void commit_one(struct commit *c, struct change_item *i)
 {
 	struct lower_hit hit;
 	int r = lower_find(c->b, i->path, &hit);
@@ -431,10 +558,11 @@ static void commit_one(struct commit *c, const struct change_item *i)
 	if (r == 0 && is_conflict(c, i, &hit))
 		r = -ESTALE;
 	if (r == 0 && i->kind == BRANCH_DELETED)
-		r = commit_deletion(c, i, &hit);
+		r = commit_deletion(c, i);
 	else if (r == 0)
 		r = S_ISDIR(i->st.st_mode) ? commit_dir(c, i, &hit) : commit_file(c, i, &hit);
 	lower_close(&hit);
+	i->done = r == 0;
 	report(c, i, r);
 }
 
@@ -451,10 +579,10 @@ static void drop_copy(struct commit *c, const struct change_item *i)
 
 static void commit_all(struct commit *c)
 {
-	const struct changes *all = &c->changes;
+	struct changes *all = &c->changes;
 
 	for (size_t n = 0; n < all->n; n++) {
-		const struct change_item *i = &all->items[n];
+		struct change_item *i = &all->items[n];
 
 		if (i->kind == BRANCH_SAME && !S_ISDIR(i->st.st_mode))
 			drop_copy(c, i);
@@ -493,8 +621,10 @@ static int set_committing(struct branch *b, bool committing)
 static int commit_locked(struct commit *c)
 {
 	struct branch *b = c->b;
-	int r = covered_each(b, remember, c);
+	int r = links_complete(b);
 
+	if (r == 0)
+		r = covered_each(b, remember, c);
 	if (r == 0 && c->no_memory)
 		r = -ENOMEM;
 	if (c->n_covers)
@@ -508,6 +638,7 @@ static int commit_locked(struct commit *c)
 		r = set_committing(b, true);
 	if (r < 0)
 		return r;
+	links_dissolve(b);
 	commit_all(c);
 	branch_changed(b);
 	r = sync_layer(b, b->lower_fds[0]);
@@ -516,6 +647,11 @@ static int commit_locked(struct commit *c)
 	if (r == 0 && c->kept == 0)
 		r = set_committing(b, false);
 	return r < 0 ? r : (int)c->kept;
+}
+
+bool branch_is_committing(const struct branch *b)
+{
+	return b->committing;
 }
 
 int branch_commit(struct branch *b, branch_commit_fn fn, void *arg)

@@ -10,12 +10,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -71,66 +68,15 @@ static void copying_end(struct branch *b, struct copying *c)
 	pthread_mutex_unlock(&b->copying_lock);
 }
 
-/* ---- the origin, as overlayfs writes it (struct ovl_fb of fs/overlayfs/overlayfs.h) ---- */
-
-#define FB_VERSION 0
-#define FB_MAGIC 0xfb
-#define FB_LITTLE_ENDIAN 0
-#define FB_BIG_ENDIAN 1
-#define FB_HANDLE_BYTES 64
-
-struct origin {
-	uint8_t version, magic, len, flags, type;
-	uint8_t uuid[16];
-	uint8_t handle[FB_HANDLE_BYTES];
-} __attribute__((packed));
-
-/* FS_IOC_GETFSUUID of linux 6.9. */
-struct fs_uuid {
-	uint8_t len;
-	uint8_t uuid[16];
-};
-#define GET_FS_UUID _IOR(0x15, 0, struct fs_uuid)
-
-/* Bytes of the attribute; 0 ("copied up, from where is not known") where file handles or the uuid are not to be had. */
-static size_t origin_of(const struct branch *b, int fd, struct origin *o)
-{
-	union {
-		struct file_handle h;
-		char room[sizeof(struct file_handle) + FB_HANDLE_BYTES];
-	} u = { .h.handle_bytes = FB_HANDLE_BYTES };
-	static const uint8_t none[sizeof(o->uuid)];
-	struct fs_uuid id = { 0 };
-	int mount_id;
-	int dir = openat(b->lower_fds[0], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int r = dir < 0 ? -1 : ioctl(dir, GET_FS_UUID, &id);
-
-	if (dir >= 0)
-		close(dir);
-	if (r < 0 || id.len != sizeof(o->uuid) || !memcmp(id.uuid, none, sizeof(none)) ||
-	    name_to_handle_at(fd, "", &u.h, &mount_id, AT_EMPTY_PATH) < 0)
-		return 0;
-	*o = (struct origin){
-		.version = FB_VERSION,
-		.magic = FB_MAGIC,
-		.len = (uint8_t)(offsetof(struct origin, handle) + u.h.handle_bytes),
-		.flags = __BYTE_ORDER == __BIG_ENDIAN ? FB_BIG_ENDIAN : FB_LITTLE_ENDIAN,
-		.type = (uint8_t)u.h.handle_type,
-	};
-	memcpy(o->uuid, id.uuid, sizeof(o->uuid));
-	memcpy(o->handle, u.h.f_handle, u.h.handle_bytes);
-	return o->len;
-}
-
 /* Best effort: without it the kernel shows another inode number, and that is all. Links and special files cannot have it. */
 static void set_origin(const struct branch *b, int lower, const struct stat *st, int fd)
 {
 	struct origin o;
 	char link[FD_LINK_BYTES];
 
-	if (S_ISDIR(st->st_mode) || (S_ISREG(st->st_mode) && st->st_nlink == 1)) {
+	if (S_ISDIR(st->st_mode) || S_ISREG(st->st_mode)) {
 		fd_link(fd, link);
-		setxattr(link, XATTR_ORIGIN, &o, origin_of(b, lower, &o), 0);
+		setxattr(link, XATTR_ORIGIN, &o, origin_of(b, lower, st->st_dev, &o), 0);
 	}
 }
 
@@ -143,7 +89,8 @@ struct copy {
 	int lower;	/* O_PATH */
 	struct stat st; /* of the lower file */
 	unsigned flags;
-	int fd;		/* of the copy; O_PATH or better */
+	int fd; /* of the copy; O_PATH or better */
+	struct link_group *link;
 	uint64_t bytes; /* taken from the quota */
 };
 
@@ -294,9 +241,12 @@ static int place_locked(struct copy *c, struct node *parent)
 		r = identities_reserve(&b->identities, 1);
 	if (r == 0)
 		r = record_cover(c, &made);
+	if (r == 0 && S_ISREG(c->st.st_mode) && c->st.st_nlink > 1)
+		r = links_begin(b, c->name, c->fd, c->lower, &c->st, &c->link);
 	if (r == 0)
 		r = move_into(c, dir, &st, name);
 	if (r < 0) {
+		links_cancel(b, c->link);
 		node_free(n);
 		return r;
 	}
@@ -304,11 +254,13 @@ static int place_locked(struct copy *c, struct node *parent)
 	n->type = (uint8_t)IFTODT(c->st.st_mode);
 	n->ino = made.st_ino;
 	nodes_insert(&b->nodes, parent, n);
-	/* a directory's other names do not exist; a file's would go on showing the same identity with other content */
-	if (S_ISDIR(c->st.st_mode) || c->st.st_nlink == 1)
+	/* other names of what is neither would go on showing the same identity with other content */
+	if (S_ISDIR(c->st.st_mode) || c->st.st_nlink == 1 || c->link)
 		identities_set(&b->identities, n->ino, c->st.st_dev, c->st.st_ino);
 	else
 		identities_drop(&b->identities, n->ino);
+	if (c->link)
+		links_placed(b, c->link, c->path);
 	return 0;
 }
 
@@ -361,7 +313,7 @@ int copy_up_parents_locked(struct branch *b, const char *path)
 /* The file's name is still the lower one's that was copied. */
 static bool is_still(const struct merged *v, const struct copy *c)
 {
-	return v->kind == BRANCH_LOWER && v->st.st_dev == c->st.st_dev &&
+	return v->kind == BRANCH_LOWER && !v->link && v->st.st_dev == c->st.st_dev &&
 	       v->st.st_ino == c->st.st_ino;
 }
 
@@ -407,6 +359,17 @@ static int copy_lower(struct branch *b, const char *path, const struct merged *v
 	return r;
 }
 
+/* A copy is there already, by another name. 1: look again. */
+static int link_lower(struct branch *b, const char *path)
+{
+	int r;
+
+	branch_wrlock(b);
+	r = links_up(b, path);
+	branch_unlock(b);
+	return r < 0 ? r : 1;
+}
+
 int copy_up(struct branch *b, const char *path, unsigned flags)
 {
 	struct merged v;
@@ -418,7 +381,9 @@ int copy_up(struct branch *b, const char *path, unsigned flags)
 		branch_unlock(b);
 		if (r == 0 && v.kind == BRANCH_NONE)
 			r = -ENOENT;
-		if (r == 0 && v.kind == BRANCH_LOWER)
+		if (r == 0 && v.kind == BRANCH_LOWER && v.link)
+			r = link_lower(b, path);
+		else if (r == 0 && v.kind == BRANCH_LOWER)
 			r = copy_lower(b, path, &v, flags);
 		merged_close(&v);
 	} while (r == 1);

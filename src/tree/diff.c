@@ -23,6 +23,7 @@ void changes_fini(struct changes *c)
 	for (size_t i = 0; i < c->n; i++)
 		free(c->items[i].path);
 	free(c->items);
+	free(c->links);
 	memset(c, 0, sizeof(*c));
 }
 
@@ -237,12 +238,70 @@ static int walk_path(struct walk *w, const struct node *n)
 	return r;
 }
 
+/* ---- files of several names ---- */
+
+static int by_inode(const void *x, const void *y)
+{
+	const struct change_link *a = x, *b = y;
+
+	if (a->ino != b->ino)
+		return a->ino < b->ino ? -1 : 1;
+	return a->item < b->item ? -1 : a->item > b->item;
+}
+
+static bool is_linked(const struct change_item *i)
+{
+	return i->kind != BRANCH_DELETED && !S_ISDIR(i->st.st_mode) && i->st.st_nlink > 1;
+}
+
+/* When one of its names is new or changed, all names of a file are: they would be another file's otherwise. */
+static void change_together(struct changes *c, size_t from, size_t to)
+{
+	bool changed = false;
+
+	for (size_t i = from; i < to; i++)
+		changed |= c->items[c->links[i].item].kind != BRANCH_SAME;
+	for (size_t i = from; changed && i < to; i++) {
+		struct change_item *item = &c->items[c->links[i].item];
+
+		if (item->kind == BRANCH_SAME)
+			item->kind = BRANCH_MODIFIED;
+	}
+}
+
+static int find_links(struct changes *c)
+{
+	size_t n = 0, end;
+
+	for (size_t i = 0; i < c->n; i++)
+		n += is_linked(&c->items[i]);
+	if (n == 0)
+		return 0;
+	c->links = calloc(n, sizeof(*c->links));
+	if (!c->links)
+		return -ENOMEM;
+	for (size_t i = 0; i < c->n; i++) {
+		if (is_linked(&c->items[i]))
+			c->links[c->n_links++] = (struct change_link){ c->items[i].st.st_ino, i };
+	}
+	qsort(c->links, n, sizeof(*c->links), by_inode);
+	for (size_t i = 0; i < n; i = end) {
+		end = i + 1;
+		while (end < n && c->links[end].ino == c->links[i].ino)
+			end++;
+		change_together(c, i, end);
+	}
+	return 0;
+}
+
 int changes_collect_locked(struct branch *b, struct changes *ret)
 {
 	struct walk w = { .b = b, .ret = ret };
+	int r;
 
 	memset(ret, 0, sizeof(*ret));
-	return walk_path(&w, b->nodes.root);
+	r = walk_path(&w, b->nodes.root);
+	return r < 0 ? r : find_links(ret);
 }
 
 int branch_diff(struct branch *b, int (*fn)(const struct branch_change *change, void *arg),
@@ -251,6 +310,11 @@ int branch_diff(struct branch *b, int (*fn)(const struct branch_change *change, 
 	struct changes c;
 	int r;
 
+	branch_wrlock(b);
+	r = links_complete(b);
+	branch_unlock(b);
+	if (r < 0)
+		return r;
 	branch_rdlock(b);
 	r = changes_collect_locked(b, &c);
 	branch_unlock(b);

@@ -12,14 +12,24 @@ struct change_item {
 	enum branch_change_kind kind; /* 0: a directory that only leads to changes */
 	struct stat st;		      /* upper's, real; the lower one's for a deletion */
 	bool opaque;		      /* a directory that hides a lower one */
+	bool made;		      /* by the commit, in the lower tree */
+	bool done;		      /* committed */
+};
+
+/* One of the names of an upper file that has several. */
+struct change_link {
+	uint64_t ino;
+	size_t item;
 };
 
 struct changes {
 	struct change_item *items; /* parents first, siblings by byte order */
 	size_t n, room;
+	struct change_link *links; /* by inode */
+	size_t n_links;
 };
 
-/* The caller holds the lock. Freed by changes_fini, also when it fails. */
+/* The caller holds the lock, and links_complete was called. Freed by changes_fini, also when it fails. */
 int changes_collect_locked(struct branch *b, struct changes *ret);
 void changes_fini(struct changes *c);
 

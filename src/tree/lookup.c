@@ -65,6 +65,28 @@ void merged_close(struct merged *v)
 	lower_close(&v->lower);
 }
 
+static void show_link(struct merged *v, struct link_group *g)
+{
+	long n = g ? (long)v->upper_st.st_nlink + g->diff : 0;
+
+	v->link = g;
+	if (n > 0)
+		v->st.st_nlink = (nlink_t)n;
+}
+
+/* A lower name of a file that was copied up by another of its names. */
+static int merged_linked(struct branch *b, struct merged *v, struct link_group *g)
+{
+	int r = links_stat(b, g, &v->upper_st);
+
+	if (r < 0)
+		return r;
+	v->st = v->upper_st;
+	merged_show(b, &v->st);
+	show_link(v, g);
+	return 0;
+}
+
 static int merged_upper(struct branch *b, const char *path, struct merged *v)
 {
 	if (fstatat(b->upper_fd, *path ? path : ".", &v->upper_st, AT_SYMLINK_NOFOLLOW) < 0)
@@ -72,6 +94,8 @@ static int merged_upper(struct branch *b, const char *path, struct merged *v)
 	v->st = v->upper_st;
 	merged_show(b, &v->st);
 	v->kind = BRANCH_UPPER;
+	if (v->upper_st.st_nlink > 1 && !S_ISDIR(v->st.st_mode))
+		show_link(v, links_of_upper(b, v->upper_st.st_ino));
 	if (v->lower.n_dirs && S_ISDIR(v->st.st_mode) && !(v->walk.node->flags & NODE_OPAQUE)) {
 		v->kind = BRANCH_MERGED;
 		v->st.st_nlink = 1; /* as overlayfs: nobody counted the subdirectories of both */
@@ -86,6 +110,7 @@ int merged_find_locked(struct branch *b, const char *path, struct merged *v)
 	v->lower.fd = -1;
 	v->lower.n_dirs = 0;
 	v->kind = BRANCH_NONE;
+	v->link = NULL;
 	if (strlen(path) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	nodes_walk(&b->nodes, path, &v->walk);
@@ -102,8 +127,12 @@ int merged_find_locked(struct branch *b, const char *path, struct merged *v)
 	if (strlen(v->walk.name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	if (v->lower.fd >= 0) {
+		struct link_group *g = links_of_lower(b, &v->lower.st);
+
 		v->kind = BRANCH_LOWER;
 		v->st = v->lower.st;
+		if (g)
+			return merged_linked(b, v, g);
 		if (v->lower.n_dirs > 1)
 			v->st.st_nlink = 1;
 	}
@@ -121,6 +150,7 @@ static int find_entry(struct branch *b, const char *path, struct merged *v)
 	v->lower.fd = -1;
 	v->lower.n_dirs = 0;
 	v->kind = BRANCH_NONE;
+	v->link = NULL;
 	return v->walk.node->type == DT_WHT ? 0 : merged_upper(b, path, v);
 }
 
@@ -131,7 +161,9 @@ int branch_lookup(struct branch *b, const char *path, struct branch_entry *ret)
 
 	branch_rdlock(b);
 	r = find_entry(b, path, &v);
-	if (r == 0 && v.kind == BRANCH_LOWER)
+	if (r == 0 && v.kind == BRANCH_LOWER && v.link)
+		fd = r = links_open(b, v.link);
+	else if (r == 0 && v.kind == BRANCH_LOWER)
 		fd = TAKE_FD(v.lower.fd);
 	else if (r == 0 && v.kind != BRANCH_NONE)
 		fd = r = upper_open_locked(b, path);
@@ -139,7 +171,7 @@ int branch_lookup(struct branch *b, const char *path, struct branch_entry *ret)
 	branch_unlock(b);
 	if (r < 0)
 		return r;
-	*ret = (struct branch_entry){ .kind = v.kind, .fd = fd };
+	*ret = (struct branch_entry){ .kind = v.link ? BRANCH_UPPER : v.kind, .fd = fd };
 	if (v.kind != BRANCH_NONE)
 		ret->st = v.st;
 	return 0;
@@ -156,7 +188,7 @@ int branch_stat(struct branch *b, const char *path, struct branch_entry *ret)
 	branch_unlock(b);
 	if (r < 0)
 		return r;
-	*ret = (struct branch_entry){ .kind = v.kind, .fd = -1 };
+	*ret = (struct branch_entry){ .kind = v.link ? BRANCH_UPPER : v.kind, .fd = -1 };
 	if (v.kind != BRANCH_NONE)
 		ret->st = v.st;
 	return 0;
@@ -165,13 +197,15 @@ int branch_stat(struct branch *b, const char *path, struct branch_entry *ret)
 bool branch_is_unchanged(struct branch *b, const char *path)
 {
 	struct nodes_walk w;
+	bool unknown;
 
 	if (b->n_lowers != 1)
 		return false;
 	branch_rdlock(b);
 	nodes_walk(&b->nodes, path, &w);
+	unknown = b->links.n_open > 0; /* any name may be one of those */
 	branch_unlock(b);
-	return !w.node && !w.missing && !w.hidden;
+	return !unknown && !w.node && !w.missing && !w.hidden;
 }
 
 uint64_t branch_generation(const struct branch *b)
@@ -202,6 +236,20 @@ bool branch_shown_identity(struct branch *b, dev_t real_dev, ino_t real_ino, dev
 	if (found)
 		*ino = shown;
 	return found;
+}
+
+void branch_show(struct branch *b, struct stat *st)
+{
+	const struct link_group *g;
+
+	if (st->st_dev != b->upper_dev)
+		return;
+	branch_rdlock(b);
+	g = S_ISDIR(st->st_mode) || st->st_nlink < 2 ? NULL : links_of_upper(b, st->st_ino);
+	if (g && (long)st->st_nlink + g->diff > 0)
+		st->st_nlink = (nlink_t)((long)st->st_nlink + g->diff);
+	merged_show(b, st);
+	branch_unlock(b);
 }
 
 /* ---- what acts on an O_PATH descriptor ---- */

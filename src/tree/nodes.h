@@ -18,7 +18,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define NODE_OPAQUE 1u /* a directory that hides the lower ones of its name */
+#define NODE_OPAQUE 1u	/* a directory that hides the lower ones of its name */
+#define NODE_COUNTED 2u /* while scanning: what it hid is in the number of names */
 
 struct node {
 	struct node *hash_next;

@@ -60,8 +60,12 @@ static bool is_same_file(const struct rename_op *op)
 {
 	if (!strcmp(op->from_path, op->to_path))
 		return true;
-	return op->from.v.kind == BRANCH_UPPER && op->to.v.kind == BRANCH_UPPER &&
-	       op->from.v.upper_st.st_ino == op->to.v.upper_st.st_ino;
+	if (op->from.v.link || op->to.v.link)
+		return op->from.v.link == op->to.v.link;
+	if (op->from.v.kind != op->to.v.kind || op->to.v.kind == BRANCH_NONE)
+		return false;
+	return op->from.v.st.st_ino == op->to.v.st.st_ino &&
+	       op->from.v.st.st_dev == op->to.v.st.st_dev && !is_dir(&op->from);
 }
 
 static int check_types(const struct rename_op *op)
@@ -178,6 +182,8 @@ static int move(struct branch *b, struct rename_op *op)
 		r = replace_dir_locked(b, &op->to, false);
 	if (r == 0)
 		r = record_hidden(b, &op->to);
+	if (r == 0 && op->to.v.kind == BRANCH_UPPER)
+		r = links_will_change(b, op->to.v.link);
 	if (r < 0)
 		return r;
 	frees = over && over->type != DT_WHT && !is_dir(&op->to) && op->to.v.upper_st.st_nlink == 1;
@@ -190,6 +196,10 @@ static int move(struct branch *b, struct rename_op *op)
 		return r;
 	if (frees)
 		room_forget(b, &op->to.v.upper_st);
+	if (op->to.v.kind == BRANCH_UPPER)
+		links_dropped(b, op->to.v.link);
+	else if (op->to.v.kind == BRANCH_LOWER && !is_dir(&op->to))
+		links_hidden(b, &op->to.v.lower.st);
 	moved(b, op, leaves_whiteout);
 	return 0;
 }

@@ -21,6 +21,7 @@ struct known {
 	uint64_t upper_ino, born;
 	dev_t dev;
 	uint64_t ino;
+	nlink_t nlink;
 	size_t order;
 };
 
@@ -35,7 +36,7 @@ static void remember(void *arg, const char *path, const struct covered *c)
 	struct origins *o = arg;
 
 	(void)path;
-	if (!c->upper_ino || (!S_ISDIR(c->mode) && c->nlink > 1) || o->failed)
+	if (!c->upper_ino || (!S_ISDIR(c->mode) && !S_ISREG(c->mode) && c->nlink > 1) || o->failed)
 		return;
 	if (o->n == o->room) {
 		size_t wider = o->room ? o->room * 2 : 64;
@@ -52,6 +53,7 @@ static void remember(void *arg, const char *path, const struct covered *c)
 				       .born = c->upper_born,
 				       .dev = c->dev,
 				       .ino = c->ino,
+				       .nlink = c->nlink,
 				       .order = o->n };
 	o->n++;
 }
@@ -187,6 +189,61 @@ static struct node *next_node(struct node *n)
 	return n ? n->next : NULL;
 }
 
+/* ---- files of several names ---- */
+
+static int scan_index_entry(struct scan *s, const char *name)
+{
+	const struct known *k;
+	struct stat st;
+	int r;
+
+	if (fstatat(s->b->index_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return -errno;
+	k = S_ISREG(st.st_mode) ? find_known(&s->origins, st.st_ino) : NULL;
+	if (!k || k->nlink < 2)
+		return 0; /* an overlayfs that was mounted in between copied it up: here it is as if it had no other names */
+	s->b->used_bytes += (uint64_t)st.st_blocks * 512 / st.st_nlink;
+	r = take_identity(s, st.st_ino, s->b->index_fd, name);
+	return r < 0 ? r : links_restore(s->b, name, &st, k->dev, k->ino, k->nlink);
+}
+
+static int scan_index(struct scan *s)
+{
+	int fd = openat(s->b->index_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+
+	if (!d) {
+		if (fd >= 0)
+			close(fd);
+		return fd < 0 ? -errno : -ENOMEM;
+	}
+	while (r == 0 && (e = readdir(d))) {
+		if (e->d_name[0] != '.' && e->d_name[0] != '#')
+			r = scan_index_entry(s, e->d_name);
+	}
+	closedir(d);
+	return r;
+}
+
+/* A name of a file of several that was taken away while nothing of it was copied. */
+static void count_hidden(void *arg, const char *path, const struct covered *c)
+{
+	struct branch *b = arg;
+	const struct stat lower = {
+		.st_dev = c->dev, .st_ino = c->ino, .st_nlink = c->nlink, .st_mode = c->mode
+	};
+	struct nodes_walk w;
+
+	if (c->upper_ino || c->nlink < 2 || !S_ISREG(c->mode) || links_of_lower(b, &lower))
+		return;
+	nodes_walk(&b->nodes, path, &w);
+	if (!w.node || w.node->flags & NODE_COUNTED)
+		return;
+	w.node->flags |= NODE_COUNTED;
+	links_hidden(b, &lower);
+}
+
 int branch_scan(struct branch *b)
 {
 	struct scan s = { .b = b };
@@ -200,6 +257,8 @@ int branch_scan(struct branch *b)
 		if (n->type == DT_DIR)
 			r = scan_dir(&s, n);
 	}
+	if (r == 0)
+		r = scan_index(&s);
 	free(s.origins.all);
-	return r;
+	return r < 0 ? r : covered_each(b, count_hidden, b);
 }

@@ -183,6 +183,7 @@ static void test_conflicts_stay_in_the_branch(void **state)
 	assert_int_equal(unlink(below("dir/in")), 0);
 	assert_int_equal(branch_commit(b, on_commit, &done), 4);
 	assert_string_equal(done.text, "A dir/in=-116,M file=-116,M new=-116,M other,D gone=-116,");
+	assert_true(branch_is_committing(b));
 	assert_text("file", "theirs");
 	assert_text("new", "theirs");
 	assert_text("gone", "theirs");
@@ -194,6 +195,164 @@ static void test_conflicts_stay_in_the_branch(void **state)
 	assert_int_equal(branch_commit(b, on_commit, &done), 4);
 	assert_string_equal(done.text, "A dir/in=-116,M file=-116,M new=-116,D gone=-116,");
 	end_branch(b);
+}
+
+/* ---- hard links ---- */
+
+static void assert_shows(struct branch *b, const char *path, const char *text, unsigned nlink,
+			 ino_t ino)
+{
+	struct branch_entry e;
+	char buf[64] = "";
+	int fd;
+
+	assert_int_equal(branch_stat(b, path, &e), 0);
+	assert_int_equal(e.st.st_nlink, nlink);
+	assert_int_equal(e.st.st_ino, ino);
+	assert_int_equal(branch_open_file(b, path, O_RDONLY, 0, &fd), 0);
+	assert_true(read(fd, buf, sizeof(buf) - 1) >= 0);
+	assert_string_equal(buf, text);
+	branch_show(b, (fstat(fd, &e.st), &e.st));
+	assert_int_equal(e.st.st_nlink, nlink);
+	assert_int_equal(e.st.st_ino, ino);
+	close(fd);
+}
+
+static ino_t ino_of(const char *name, unsigned *nlink)
+{
+	struct stat st;
+
+	assert_int_equal(stat(below(name), &st), 0);
+	if (nlink)
+		*nlink = (unsigned)st.st_nlink;
+	return st.st_ino;
+}
+
+/* "file", "file2" beside it and "dir/far" are one. */
+static ino_t link_them(void)
+{
+	assert_int_equal(link(below("file"), below("file2")), 0);
+	assert_int_equal(link(below("file"), below("dir/far")), 0);
+	return ino_of("file", NULL);
+}
+
+static void commit_links(struct branch *b)
+{
+	struct list diff = { "" }, done = { "" };
+	unsigned nlink;
+
+	assert_int_equal(branch_diff(b, on_change, &diff), 0);
+	assert_string_equal(diff.text, "M dir/far,M file,M file2,A new,");
+	assert_int_equal(branch_commit(b, on_commit, &done), 0);
+	assert_string_equal(done.text, diff.text);
+	assert_text("file", "ours");
+	assert_text("dir/far", "ours");
+	assert_int_equal(ino_of("file", &nlink), ino_of("file2", NULL));
+	assert_int_equal(ino_of("file", NULL), ino_of("dir/far", NULL));
+	assert_int_equal(ino_of("file", NULL), ino_of("new", NULL));
+	assert_int_equal(nlink, 4);
+	assert_shows(b, "new", "ours", 4, ino_of("new", NULL));
+}
+
+static void test_links_stay_one_file(void **state)
+{
+	struct branch *b = new_branch(0);
+	ino_t ino = link_them();
+	bool again = *(const bool *)*state;
+
+	assert_true(branch_is_unchanged(b, "dir/far"));
+	assert_int_equal(write_file(b, "file", "ours"), 0);
+	/* the far one was not met by anybody */
+	assert_false(branch_is_unchanged(b, "dir/far"));
+	assert_shows(b, "dir/far", "ours", 3, ino);
+	assert_shows(b, "file2", "ours", 3, ino);
+	assert_int_equal(branch_link(b, "file2", "new"), 0);
+	assert_shows(b, "dir/far", "ours", 4, ino);
+	assert_int_equal(branch_unlink(b, "new"), 0);
+	assert_shows(b, "file", "ours", 3, ino);
+	assert_int_equal(branch_rename(b, "dir/far", "new", 0), 0);
+	assert_int_equal(branch_rename(b, "new", "dir/far", 0), 0);
+	assert_int_equal(branch_link(b, "dir/far", "new"), 0);
+	if (again) {
+		branch_close(b);
+		assert_int_equal(open_branch(false, 0, &b), 0);
+	}
+	assert_shows(b, "file", "ours", 4, ino);
+	assert_shows(b, "dir/far", "ours", 4, ino);
+	assert_text("file", "file");
+	commit_links(b);
+	end_branch(b);
+}
+
+/* Names that are taken away count no more, and the last one takes the file. */
+static void test_links_that_go(void **state)
+{
+	struct branch *b = new_branch(1 << 20);
+	ino_t ino = link_them();
+	uint64_t used;
+
+	(void)state;
+	assert_int_equal(branch_unlink(b, "dir/far"), 0);
+	branch_close(b);
+	assert_int_equal(open_branch(false, 1 << 20, &b), 0);
+	used = branch_used_bytes(b);
+	assert_int_equal(branch_chmod(b, "file", 0600), 0);
+	assert_shows(b, "file2", "file", 2, ino);
+	assert_int_equal(branch_rename(b, "other", "file2", 0), 0);
+	assert_shows(b, "file", "file", 1, ino);
+	assert_true(branch_used_bytes(b) > used);
+	assert_int_equal(branch_unlink(b, "file"), 0);
+	assert_int_equal(branch_unlink(b, "file2"), 0);
+	assert_int_equal(branch_used_bytes(b), used);
+	end_branch(b);
+}
+
+/* The name that lies outside of the tree keeps what it had. */
+static void test_link_from_outside(void **state)
+{
+	struct branch *b = new_branch(0);
+	struct list diff = { "" };
+	char outside[5000], buf[8] = "";
+	int fd;
+
+	(void)state;
+	snprintf(outside, sizeof(outside), "%s/outside", storage);
+	assert_int_equal(link(below("file"), outside), 0);
+	assert_int_equal(write_file(b, "file", "ours"), 0);
+	assert_int_equal(branch_diff(b, on_change, &diff), 0);
+	assert_string_equal(diff.text, "M file,");
+	assert_true(branch_is_unchanged(b, "other"));
+	assert_int_equal(branch_commit(b, NULL, NULL), 0);
+	assert_text("file", "ours");
+	fd = open(outside, O_RDONLY);
+	assert_int_equal(read(fd, buf, sizeof(buf)), 4);
+	assert_string_equal(buf, "file");
+	close(fd);
+	end_branch(b);
+}
+
+/* The branch lies on another file system. */
+static void test_links_over_file_systems(void **state)
+{
+	char shm[] = "/dev/shm/sluice-test.XXXXXX", own[sizeof(storage)];
+	struct branch *b = new_branch(0);
+	struct stat x, y;
+
+	(void)state;
+	branch_abort(b);
+	assert_non_null(mkdtemp(shm));
+	assert_int_equal(stat(shm, &x), 0);
+	assert_int_equal(stat(lower, &y), 0);
+	assert_true(x.st_dev != y.st_dev);
+	memcpy(own, storage, sizeof(own));
+	snprintf(storage, sizeof(storage), "%s", shm);
+	link_them();
+	assert_int_equal(open_branch(true, 0, &b), 0);
+	assert_int_equal(write_file(b, "dir/far", "ours"), 0);
+	assert_int_equal(branch_link(b, "file2", "new"), 0);
+	commit_links(b);
+	end_branch(b);
+	guest_remove(own);
 }
 
 static int count_live(const struct branch_info *info, void *arg)
@@ -252,11 +411,17 @@ static void test_quota(void **state)
 
 int main(int argc, char *argv[])
 {
+	static bool no = false, yes = true; /* opened again before the commit */
 	static const struct guest_role roles[] = { { NULL, NULL } };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_diff_is_what_commit_does),
 		cmocka_unit_test(test_copied_up_is_not_changed),
 		cmocka_unit_test(test_conflicts_stay_in_the_branch),
+		cmocka_unit_test_prestate(test_links_stay_one_file, &no),
+		cmocka_unit_test_prestate(test_links_stay_one_file, &yes),
+		cmocka_unit_test(test_links_that_go),
+		cmocka_unit_test(test_link_from_outside),
+		cmocka_unit_test(test_links_over_file_systems),
 		cmocka_unit_test(test_one_at_a_time),
 		cmocka_unit_test(test_quota),
 	};

@@ -52,6 +52,7 @@ static struct {
 	const char *dir;
 	unsigned n_lowers;
 	bool capless;
+	bool index; /* overlayfs keeps hard links one file; not in a user namespace */
 	bool mounted;
 	bool has_uuid; /* of the file system, without which there are no origins */
 	struct linked *linked;
@@ -120,6 +121,15 @@ static void fill_file(int at, const char *path)
 	close(fd);
 }
 
+/* Without an index overlayfs breaks links, and never has it one for what is no file. */
+static void link_files(int at, const char *path, const char *other)
+{
+	struct stat st;
+
+	if (w.index && fstatat(at, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode))
+		linkat(at, path, at, other, 0);
+}
+
 static void make_lower(const char *dir, bool top)
 {
 	const struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
@@ -149,7 +159,7 @@ static void make_lower(const char *dir, bool top)
 			mkfifoat(at, path, 0600);
 			break;
 		case 6:
-			linkat(at, path, at, other, 0);
+			link_files(at, path, other);
 			break;
 		case 7:
 			if (top)
@@ -201,12 +211,21 @@ static bool near(struct timespec a, struct timespec b)
 	return llabs((long long)a.tv_sec - b.tv_sec) < 120;
 }
 
-static void same_stat(const char *path, const struct stat *k, const struct stat *o)
+/* Of a lower file that was not copied up a name that is gone is counted still; overlayfs copies the file up to count right. */
+static bool counts_hidden(const struct stat *k, const struct branch_entry *e)
 {
+	return w.index && e->kind == BRANCH_LOWER && S_ISREG(k->st_mode) &&
+	       k->st_nlink < e->st.st_nlink;
+}
+
+static void same_stat(const char *path, const struct stat *k, const struct branch_entry *e)
+{
+	const struct stat *o = &e->st;
 	bool dir = S_ISDIR(k->st_mode);
 
 	if (k->st_mode != o->st_mode || k->st_uid != o->st_uid || k->st_gid != o->st_gid ||
-	    (!dir && (k->st_nlink != o->st_nlink || k->st_size != o->st_size)) ||
+	    (!dir &&
+	     ((k->st_nlink != o->st_nlink && !counts_hidden(k, e)) || k->st_size != o->st_size)) ||
 	    k->st_rdev != o->st_rdev)
 		DIE("%s: mode %o %o uid %u %u nlink %u %u size %lld %lld", path, k->st_mode,
 		    o->st_mode, k->st_uid, o->st_uid, (unsigned)k->st_nlink, (unsigned)o->st_nlink,
@@ -246,7 +265,7 @@ static void compare_stat(const char *path)
 	if (r < 0 || there != (e.kind != BRANCH_NONE))
 		DIE("%s: there %d, ours %d kind %d", path, there, r, e.kind);
 	if (there)
-		same_stat(path, &k, &e.st);
+		same_stat(path, &k, &e);
 	if (branch_is_unchanged(w.ours, path) && there && e.kind != BRANCH_LOWER)
 		DIE("%s: said to be unchanged", path);
 }
@@ -323,9 +342,11 @@ static size_t kernel_list(const char *path, char *ret[64])
 	MUST(fd >= 0);
 	d = fdopendir(fd);
 	while ((e = readdir(d))) {
+		struct stat st;
+
 		/* the kernel lists the whiteouts of a lower directory that merges with nothing */
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-		    e->d_type != DT_CHR)
+		    (e->d_type != DT_CHR || fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0))
 			MUST(asprintf(&ret[n++], "%s %d", e->d_name, e->d_type) > 0);
 	}
 	closedir(d);
@@ -634,7 +655,7 @@ static int access_of(int fd)
 
 /*
  * Without an index overlayfs keeps a mode for each name of an inode: what was changed by one name lets pass or refuses by the other what it
- * did before, although stat shows the new mode by both. There it is no oracle.
+ * did before, and a write by the other takes no setuid or setgid bit away, although stat shows the new mode by both. There it is no oracle.
  */
 static bool mode_is_stale(const char *path)
 {
@@ -643,7 +664,8 @@ static bool mode_is_stale(const char *path)
 	bool stale = false;
 
 	if (k >= 0 && branch_lookup(w.ours, path, &e) == 0 && e.fd >= 0) {
-		stale = was_linked(e.st.st_ino) && access_of(k) != access_of(e.fd);
+		stale = was_linked(e.st.st_ino) &&
+			(access_of(k) != access_of(e.fd) || e.st.st_mode & (S_ISUID | S_ISGID));
 		close(e.fd);
 	}
 	if (k >= 0)
@@ -735,6 +757,11 @@ static void enter_namespace(void)
 {
 	char uid[64], gid[64];
 
+	if (w.index) {
+		MUST(unshare(CLONE_NEWNS) == 0);
+		MUST(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+		return;
+	}
 	snprintf(uid, sizeof(uid), "0 %u 1", geteuid());
 	snprintf(gid, sizeof(gid), "0 %u 1", getegid());
 	MUST(unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0);
@@ -749,8 +776,8 @@ static int mount_overlay(const char *upper, const char *work, const char *at)
 
 	snprintf(lowers, sizeof(lowers), "%s%s%s", in_dir("l0"), w.n_lowers > 1 ? ":" : "",
 		 w.n_lowers > 1 ? in_dir("l1") : "");
-	snprintf(options, sizeof(options), "userxattr,lowerdir=%s,upperdir=%s,workdir=%s", lowers,
-		 upper, work);
+	snprintf(options, sizeof(options), "userxattr,index=%s,lowerdir=%s,upperdir=%s,workdir=%s",
+		 w.index ? "on" : "off", lowers, upper, work);
 	MUST(mount("overlay", at, "overlay", 0, options) == 0);
 	return open(at, O_PATH | O_DIRECTORY);
 }
@@ -832,6 +859,98 @@ static int worker(unsigned n_ops)
 	return 0;
 }
 
+/* ---- commit ---- */
+
+/* All that a tree shows but inode numbers and times, by sorted path. */
+struct dump {
+	char *lines[8192];
+	size_t n;
+};
+
+static void dump_line(struct dump *d, const char *path, const struct branch_entry *e)
+{
+	static char text[400000];
+	bool reg = S_ISREG(e->st.st_mode), dir = S_ISDIR(e->st.st_mode);
+	uint64_t h = UINT64_C(0xcbf29ce484222325);
+	ssize_t n = 0;
+	int fd;
+
+	if (S_ISLNK(e->st.st_mode))
+		n = branch_readlink(w.ours, path, text, sizeof(text));
+	if (reg && branch_open_file(w.ours, path, O_RDONLY, 0, &fd) == 0)
+		n = slurp(fd, text, sizeof(text));
+	MUST(n >= 0);
+	for (ssize_t i = 0; i < n; i++)
+		h = (h ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+	MUST(d->n < N_OF(d->lines));
+	MUST(asprintf(&d->lines[d->n++], "%s: %o %u %u links %d size %lld %llx mtime %lld", path,
+		      e->st.st_mode, e->st.st_uid, (unsigned)e->st.st_rdev,
+		      reg ? (int)e->st.st_nlink : 0, dir ? 0LL : (long long)e->st.st_size,
+		      (unsigned long long)h, (long long)e->st.st_mtim.tv_sec) > 0);
+}
+
+static void dump_tree(struct dump *d, const char *path)
+{
+	struct branch_entry e;
+	char *names[64];
+	size_t n;
+
+	MUST(branch_stat(w.ours, path, &e) == 0 && e.kind != BRANCH_NONE);
+	dump_line(d, path, &e);
+	if (!S_ISDIR(e.st.st_mode))
+		return;
+	n = our_list(path, names);
+	for (size_t i = 0; i < n; i++) {
+		char child[512];
+
+		*strrchr(names[i], ' ') = '\0';
+		snprintf(child, sizeof(child), "%s%s%s", path, *path ? "/" : "", names[i]);
+		free(names[i]);
+		dump_tree(d, child);
+	}
+}
+
+static void same_dump(const struct dump *was)
+{
+	static struct dump now;
+
+	dump_tree(&now, "");
+	for (size_t i = 0; i < was->n && i < now.n; i++) {
+		if (strcmp(was->lines[i], now.lines[i]) != 0)
+			DIE("'%s', by now '%s'", was->lines[i], now.lines[i]);
+	}
+	if (was->n != now.n)
+		DIE("%zu entries, by now %zu", was->n, now.n);
+	while (now.n)
+		free(now.lines[--now.n]);
+}
+
+static void on_commit(const struct branch_change *c, int error, void *arg)
+{
+	(void)arg;
+	if (error)
+		DIE("%c %s: %d", c->kind, c->path, error);
+}
+
+/* The branch shows the same before and after, and so does a new one over the lower trees that it went into. */
+static void commit_world(void)
+{
+	static struct dump was;
+
+	snprintf(w.what, sizeof(w.what), "commit");
+	w.ours = branch_close(w.ours);
+	open_ours(false);
+	dump_tree(&was, "");
+	MUST(branch_commit(w.ours, on_commit, NULL) == 0);
+	snprintf(w.what, sizeof(w.what), "committed");
+	same_dump(&was);
+	MUST(branch_abort(w.ours) == 0);
+	snprintf(w.what, sizeof(w.what), "the lower trees by themselves");
+	open_ours(true);
+	same_dump(&was);
+	branch_close(w.ours);
+}
+
 /* Everything happens in a child with namespaces of its own; assertions belong to the parent. */
 static int world(uint64_t seed, unsigned n_ops)
 {
@@ -845,6 +964,7 @@ static int world(uint64_t seed, unsigned n_ops)
 	w.trace = getenv("SLUICE_TRACE");
 	w.n_lowers = 1 + seed % 2;
 	w.capless = seed / 2 % 2;
+	w.index = geteuid() == 0 && seed / 4 % 2;
 	enter_namespace();
 	prepare();
 	w.oracle = mount_overlay(in_dir("kernel/u"), in_dir("kernel/w"), in_dir("mnt"));
@@ -863,6 +983,8 @@ static int world(uint64_t seed, unsigned n_ops)
 	w.oracle = mount_overlay(in_dir("storage/one/upper"), in_dir("storage/one/work"),
 				 in_dir("mnt2"));
 	compare_all("");
+	close(w.oracle);
+	commit_world();
 	return 0;
 }
 
