@@ -160,6 +160,9 @@ void remove_tree(int dir_fd, const char *name);
 int make_whiteout(int dir_fd, const char *name);
 int set_opaque(int fd);
 bool has_opaque(int fd);
+/* An attribute of our own, on an O_PATH descriptor, whatever the file's mode lets its owner do. */
+int set_own_xattr(int fd, const char *name, const void *value, size_t size);
+int remove_own_xattr(int fd, const char *name);
 
 /* ---- covered.log: which lower file a path hid first ---- */
 

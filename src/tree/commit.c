@@ -42,7 +42,8 @@ struct commit {
 	struct cover *covers; /* by path, then order */
 	size_t n_covers, room_covers;
 	bool no_memory;
-	bool resumed; /* an earlier commit did not come to its end */
+	bool resumed;	      /* an earlier commit did not come to its end */
+	const char *replaced; /* the directory that was made anew last, with all below it */
 	unsigned kept;
 	branch_commit_fn fn;
 	void *arg;
@@ -113,6 +114,13 @@ static bool is_as_covered(const struct covered *was, const struct stat *now)
 	       (was->nlink > 1 || same_time(&was->ctime, &now->st_ctim));
 }
 
+static bool is_replaced(const struct commit *c, const char *path)
+{
+	size_t n = c->replaced ? strlen(c->replaced) : 0;
+
+	return n && !strncmp(path, c->replaced, n) && path[n] == '/';
+}
+
 /* Has somebody else changed what the lower tree has there? */
 static bool is_conflict(const struct commit *c, const struct change_item *i,
 			const struct lower_hit *hit)
@@ -121,7 +129,10 @@ static bool is_conflict(const struct commit *c, const struct change_item *i,
 
 	if (i->kind != BRANCH_DELETED && S_ISDIR(i->st.st_mode) && !i->opaque && hit->n_dirs)
 		return false; /* two directories merge */
-	if (hit->fd < 0)      /* gone: as wished, or a file that nobody hid */
+	/* taken away by this commit, or maybe by the one before it */
+	if (hit->fd < 0 && (c->resumed || is_replaced(c, i->path)))
+		return false;
+	if (hit->fd < 0) /* gone: as wished, or a file that nobody hid */
 		return was && i->kind != BRANCH_DELETED && !S_ISDIR(was->mode) && was->upper_ino &&
 		       !S_ISDIR(i->st.st_mode);
 	/* an earlier commit's, made over deeper trees */
@@ -349,16 +360,15 @@ static int copy_over(struct commit *c, const struct places *p, const struct stat
 
 static void drop_origin(const struct places *p, const struct stat *st)
 {
-	char link[FD_LINK_BYTES];
 	int fd;
 
 	if (!S_ISREG(st->st_mode))
 		return;
 	fd = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	fd_link(fd, link);
-	removexattr(link, XATTR_ORIGIN);
-	if (fd >= 0)
-		close(fd);
+	if (fd < 0)
+		return;
+	remove_own_xattr(fd, XATTR_ORIGIN);
+	close(fd);
 }
 
 /* Of the tree that is committed to, not of a deeper one. */
@@ -391,15 +401,14 @@ static int commit_file(struct commit *c, const struct change_item *i, struct low
 
 static int drop_opaque(const struct places *p, struct node *n)
 {
-	char link[FD_LINK_BYTES];
-	int fd = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r = 0;
+	int fd = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r;
 
 	if (fd < 0)
 		return -errno;
-	fd_link(fd, link);
-	if (removexattr(link, XATTR_OPAQUE) < 0 && errno != ENODATA)
-		r = -errno;
+	r = remove_own_xattr(fd, XATTR_OPAQUE);
 	close(fd);
+	if (r == -ENODATA)
+		r = 0;
 	if (r == 0)
 		n->flags &= (uint8_t)~NODE_OPAQUE;
 	return r;
@@ -463,6 +472,8 @@ static int commit_dir(struct commit *c, struct change_item *i, struct lower_hit 
 		return 0;
 	nodes_walk(&c->b->nodes, i->path, &w);
 	i->made = true;
+	if (i->opaque && !is_replaced(c, i->path))
+		c->replaced = i->path;
 	if (!hit->n_dirs || i->opaque || (w.node && w.node->flags & NODE_OPAQUE))
 		return commit_new_dir(c, i, hit, w.node);
 	i->made = !is_topmost_dir(hit);

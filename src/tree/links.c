@@ -156,14 +156,13 @@ static long n_missing(const struct branch *b, const struct link_group *g)
 
 static int store(struct link_group *g, int fd, char form, int number)
 {
-	char link[FD_LINK_BYTES], text[NLINK_BYTES];
+	char text[NLINK_BYTES];
+	int r;
 
-	fd_link(fd, link);
 	snprintf(text, sizeof(text), "%c%+d", form, number);
-	if (setxattr(link, XATTR_NLINK, text, strlen(text), 0) < 0)
-		return -errno;
-	g->form = form;
-	return 0;
+	r = set_own_xattr(fd, XATTR_NLINK, text, strlen(text));
+	g->form = r == 0 ? form : 0;
+	return r;
 }
 
 static int store_by_name(const struct branch *b, struct link_group *g, char form, int number)
@@ -286,8 +285,7 @@ void links_hidden(struct branch *b, const struct stat *lower)
 	g->diff--;
 	if (links_dropped(b, g))
 		return;
-	if (store_by_name(b, g, 'U', g->diff) < 0)
-		g->form = 0;
+	store_by_name(b, g, 'U', g->diff);
 	if (n_missing(b, g) <= 0)
 		close_group(b, g);
 }
@@ -498,12 +496,10 @@ void links_placed(struct branch *b, struct link_group *g, const char *path)
 static void dissolve(struct branch *b, struct link_group *g)
 {
 	_cleanup_close_ int fd = links_open(b, g);
-	char link[FD_LINK_BYTES];
 
 	if (fd < 0)
 		return;
-	fd_link(fd, link);
-	removexattr(link, XATTR_NLINK);
+	remove_own_xattr(fd, XATTR_NLINK);
 	unlinkat(b->index_fd, g->name, 0);
 	drop(&b->links, g);
 }
