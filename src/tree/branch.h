@@ -138,6 +138,21 @@ int branch_dir_rewind(struct branch_dir *d);
 /* NULL is fine. Returns NULL. */
 struct branch_dir *branch_dir_close(struct branch_dir *d);
 
+/*
+ * The directories that merge at one path, open for reading: a source of src/tree/dirents.h, with branch_layers_ino as its shown_ino and the structure as its arg.
+ * parent_ino is the directory's own number at the root.
+ */
+struct branch_layers {
+	struct branch *b;
+	int fds[BRANCH_LOWERS_MAX + 1]; /* topmost first */
+	size_t n;
+	bool has_upper; /* the first one */
+	uint64_t ino, parent_ino;
+};
+int branch_layers_open(struct branch *b, const char *path, struct branch_layers *ret);
+void branch_layers_close(struct branch_layers *l);
+uint64_t branch_layers_ino(void *layers, size_t layer, uint64_t ino);
+
 /* ---- changing ---- */
 
 /*

@@ -28,6 +28,7 @@
 #include "../support/cmocka.h"
 #include "../support/guest.h"
 #include "tree/branch.h"
+#include "tree/dirents.h"
 #include "util/cleanup.h"
 
 #define DEPTH 4
@@ -379,6 +380,68 @@ static size_t our_list(const char *path, char *ret[64])
 	return n;
 }
 
+/* The same by way of records, whatever the buffer's size. */
+static size_t our_records(const char *path, char *ret[64])
+{
+	struct branch_layers l;
+	struct dirents *d = dirents_new(1 + rnd(2000));
+	struct dirents_source s = { .shown_ino = branch_layers_ino, .arg = &l };
+	int64_t position = 0;
+	char buf[4096];
+	size_t n = 0;
+	ssize_t got;
+	int r = branch_layers_open(w.ours, path, &l);
+
+	if (r < 0)
+		DIE("%s: layers: %d", path, r);
+	s.layers = l.fds;
+	s.n_layers = l.n;
+	s.self_ino = l.ino;
+	s.parent_ino = l.parent_ino;
+	while ((got = dirents_read(d, &s, &position, buf, 100 + rnd(600))) > 0) {
+		for (const char *at = buf; at < buf + got;) {
+			const struct dirent64 *e = (const void *)at;
+
+			at += e->d_reclen;
+			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+				MUST(asprintf(&ret[n++], "%s %d %llu", e->d_name, e->d_type,
+					      (unsigned long long)e->d_ino) > 0);
+		}
+	}
+	if (got < 0)
+		DIE("%s: records: %zd", path, got);
+	branch_layers_close(&l);
+	dirents_free(d);
+	qsort(ret, n, sizeof(*ret), by_name);
+	return n;
+}
+
+static void compare_records(const char *path, char *list[64], size_t n)
+{
+	char *o[64];
+	size_t m = our_records(path, o);
+
+	for (size_t i = 0; i < n && i < m; i++) {
+		char child[512];
+		struct branch_entry e;
+		char *ino = strrchr(o[i], ' ');
+
+		*ino = '\0';
+		if (strcmp(list[i], o[i]) != 0)
+			DIE("%s: lists '%s', record '%s'", path, list[i], o[i]);
+		*strrchr(o[i], ' ') = '\0';
+		snprintf(child, sizeof(child), "%s%s%s", path, *path ? "/" : "", o[i]);
+		MUST(branch_stat(w.ours, child, &e) == 0);
+		if (e.st.st_ino != strtoull(ino + 1, NULL, 10))
+			DIE("%s: record has inode %s, stat %llu", child, ino + 1,
+			    (unsigned long long)e.st.st_ino);
+	}
+	if (n != m)
+		DIE("%s: lists %zu, records %zu", path, n, m);
+	while (m)
+		free(o[--m]);
+}
+
 static void compare_list(const char *path)
 {
 	char *k[64], *o[64];
@@ -390,6 +453,7 @@ static void compare_list(const char *path)
 	}
 	if (n != m)
 		DIE("%s: lists %zu, ours %zu", path, n, m);
+	compare_records(path, o, m);
 	for (size_t i = 0; i < n; i++) {
 		free(k[i]);
 		free(o[i]);
