@@ -6,7 +6,7 @@
  *	util < sys < launcher < builtin
  *
  * engine and confine do not know each other, and no built-in knows another. libseccomp is for tests, liburing is included in engine/ only,
- * ck in engine/ and task/ only; a public header includes no internal one. Reads the #include lines of src/ and include/.
+ * ck in engine/ and task/ only, libarchive in tree/ only; a public header includes no internal one. Reads the #include lines of src/ and include/.
  */
 #define _GNU_SOURCE
 #include <ftw.h>
@@ -44,6 +44,7 @@ static const struct {
 	{ "seccomp.h", " " },
 	{ "liburing", " engine " },
 	{ "ck_", " engine task " },
+	{ "archive", " tree " },
 };
 
 /* The first path component of @path in @buf; false when there is only one. */
