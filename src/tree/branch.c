@@ -54,8 +54,6 @@ static struct branch *branch_alloc(const struct branch_spec *spec)
 	pthread_cond_init(&b->copied, NULL);
 	pthread_mutex_init(&b->log_lock, NULL);
 	pthread_mutex_init(&b->room_lock, NULL);
-	for (unsigned i = 0; i < ROOM_WATCHED; i++)
-		b->watched[i].fd = -1;
 	return b;
 }
 
@@ -70,10 +68,7 @@ static void close_all(struct branch *b)
 	}
 	for (size_t i = 0; i < b->n_lowers; i++)
 		close(b->lower_fds[i]);
-	for (unsigned i = 0; i < ROOM_WATCHED; i++) {
-		if (b->watched[i].fd >= 0)
-			close(b->watched[i].fd);
-	}
+	room_fini(b);
 }
 
 struct branch *branch_close(struct branch *b)

@@ -96,11 +96,22 @@ int branch_stat(struct branch *b, const char *path, struct branch_entry *ret);
 bool branch_is_unchanged(struct branch *b, const char *path);
 /* Changes whenever any name of the tree changes; for caches of the caller's. */
 uint64_t branch_generation(const struct branch *b);
-/*
- * Bytes of the upper directory's files, those that grew through open descriptors included as far as they are watched (src/tree/room.c). With a quota only;
- * for a caller that wants to end what passes it.
- */
+/* Bytes of the upper directory's files, those that grew through open descriptors included as far as they are watched (src/tree/room.c). */
 uint64_t branch_used_bytes(struct branch *b);
+
+struct branch_room {
+	uint64_t used, max;
+	unsigned next_ms; /* look again after so long; 0: there is no quota */
+	bool full;	  /* nothing may grow any more */
+};
+
+/*
+ * The quota for descriptors that are open already (src/tree/room.c has the model): whoever runs the tasks calls it again and again from any thread, and when `full` changes calls
+ * branch_room_hold for every process.
+ */
+void branch_room_check(struct branch *b, struct branch_room *ret);
+/* May the process @pid of this user write to files at all? 0 or -errno; -ESRCH when it is gone. */
+int branch_room_hold(pid_t pid, bool full);
 /* Borrowed; -1 when there is no such layer. */
 int branch_lower_fd(const struct branch *b, size_t layer);
 int branch_upper_fd(const struct branch *b);

@@ -25,7 +25,7 @@
 #define XATTR_HIDDEN "user.overlay." /* never shown, never set by a task */
 #define WORK_NAME_BYTES 24
 
-#define ROOM_WATCHED 64u
+#define ROOM_WATCHED 512u
 
 #define FS_UUID_BYTES 16
 
@@ -42,6 +42,7 @@ struct watched {
 	int fd; /* O_PATH; -1: none */
 	ino_t ino;
 	uint64_t counted;
+	uint64_t grown_ns; /* when it was opened or seen to grow last */
 };
 
 struct branch {
@@ -77,8 +78,9 @@ struct branch {
 	pthread_mutex_t log_lock;
 
 	pthread_mutex_t room_lock;
-	struct watched watched[ROOM_WATCHED]; /* guarded by room_lock */
-	unsigned next_watched;		      /* guarded by room_lock */
+	struct watched *watched; /* guarded by room_lock; up to ROOM_WATCHED, with a quota only */
+	unsigned n_watched;	 /* guarded by room_lock */
+	uint64_t measured_ns;	 /* guarded by room_lock */
 };
 
 void branch_rdlock(struct branch *b);
@@ -192,6 +194,7 @@ int room_take(struct branch *b, uint64_t more);
 void room_give(struct branch *b, uint64_t bytes);
 /* @fd was opened for writing: look at it again. */
 void room_watch(struct branch *b, int fd);
+void room_fini(struct branch *b);
 /* The last name of the file goes: its bytes come back. */
 void room_forget(struct branch *b, const struct stat *st);
 

@@ -121,6 +121,35 @@ static bool is_replaced(const struct commit *c, const char *path)
 	return n && !strncmp(path, c->replaced, n) && path[n] == '/';
 }
 
+/* The record that a commit leaves before it makes a directory anew, so that the next one does not take its work for somebody else's. */
+static bool is_replacement(const struct covered *was)
+{
+	return was->ino == 0 && S_ISDIR(was->mode);
+}
+
+static int record_replacement(struct commit *c, const char *path)
+{
+	const struct covered mark = { .mode = S_IFDIR };
+
+	return covered_append(c->b, path, &mark);
+}
+
+/* By a commit before this one. */
+static bool was_replaced(const struct commit *c, const char *path)
+{
+	char prefix[PATH_MAX];
+
+	for (const char *at = strchr(path, '/'); at; at = strchr(at + 1, '/')) {
+		const struct covered *was;
+
+		snprintf(prefix, sizeof(prefix), "%.*s", (int)(at - path), path);
+		was = find_cover(c, prefix);
+		if (was && is_replacement(was))
+			return true;
+	}
+	return false;
+}
+
 /* Has somebody else changed what the lower tree has there? */
 static bool is_conflict(const struct commit *c, const struct change_item *i,
 			const struct lower_hit *hit)
@@ -129,14 +158,12 @@ static bool is_conflict(const struct commit *c, const struct change_item *i,
 
 	if (i->kind != BRANCH_DELETED && S_ISDIR(i->st.st_mode) && !i->opaque && hit->n_dirs)
 		return false; /* two directories merge */
-	/* taken away by this commit, or maybe by the one before it */
-	if (hit->fd < 0 && (c->resumed || is_replaced(c, i->path)))
+	if (hit->fd < 0 && (is_replaced(c, i->path) || (c->resumed && was_replaced(c, i->path))))
 		return false;
 	if (hit->fd < 0) /* gone: as wished, or a file that nobody hid */
 		return was && i->kind != BRANCH_DELETED && !S_ISDIR(was->mode) && was->upper_ino &&
 		       !S_ISDIR(i->st.st_mode);
-	/* an earlier commit's, made over deeper trees */
-	if (c->resumed && i->opaque && hit->n_dirs == 1 && hit->dirs[0] == 0 && has_opaque(hit->fd))
+	if (was && is_replacement(was))
 		return false;
 	/* below a replaced directory there is no record of each; the directory's own was compared */
 	if (!was)
@@ -446,6 +473,8 @@ static int commit_new_dir(struct commit *c, const struct change_item *i,
 	struct places p;
 	int r = places_open(c, i->path, &p);
 
+	if (r == 0 && i->opaque)
+		r = record_replacement(c, i->path);
 	if (r == 0 && hit->fd >= 0)
 		r = remove_lower(c, &p, &hit->st);
 	/* one tree: between the steps nothing lower would show through, and no mark has to be taken back */

@@ -2,19 +2,34 @@
 /*
  * The quota: bytes of the upper directory's files, counted by blocks as they come and go.
  *
- * What is written through a descriptor after its open is not seen as it happens. So the files that were opened for writing last (ROOM_WATCHED of them) are kept as
- * O_PATH descriptors and measured again whenever something asks for room, and whenever branch_used_bytes is asked. What this bounds: nothing new is made or opened for
- * writing once the quota is passed, by whatever way it was; a task that keeps writing through descriptors it has already is stopped by nobody here, but is seen by the next look. Files without a name (O_TMPFILE, unlinked ones) are not counted.
- * Only branches with a quota pay for it.
+ * What passes through here (creating, opening for writing, truncating, copying up) is refused with ENOSPC once the quota is used up. A write through a descriptor that is open is not seen as it
+ * happens: write(2) must not be trapped (programs do not retry it), and no quota of the kernel's can be had without privilege. So there are three bounds for it:
+ *
+ * 1. RLIMIT_FSIZE of the tasks, which their launcher sets to the quota: no one file grows past it, at no cost.
+ * 2. Files that were opened for writing (the last ROOM_WATCHED to grow) are kept as O_PATH descriptors and measured: when something asks for room, and by branch_room_check, each time after
+ *    what the fastest disk (ROOM_BYTES_PER_MS) would need for what is left. When that is nothing, branch_room_hold sets the soft RLIMIT_FSIZE of each process to 0, and their next write to
+ *    any file fails (EFBIG and SIGXFSZ instead of ENOSPC, which nobody can make the kernel say); it takes that back when there is room again. What gets through is what is written within one
+ *    such time: 1 to 20 MB measured on tmpfs and ext4 with a writer that does nothing else.
+ * 3. A process that raises its soft limit itself goes on: the caller sees `used` grow past `max`, and may end it.
+ *
+ * Not counted: files without a name (O_TMPFILE until linked, unlinked ones), blocks that a shared mapping fills after its file was pushed out of the watched ones, directories and attributes.
+ * Only branches with a quota pay for any of it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "tree/branch_internal.h"
 #include "sys/fd.h"
+#include "util/clock.h"
+
+#define ROOM_BYTES_PER_MS (4u << 20)
+#define ROOM_LONGEST_MS 1000u
+#define ROOM_FULL_MS 20u /* until it is looked whether there is room again */
 
 static void count(struct branch *b, uint64_t was, uint64_t is)
 {
@@ -24,59 +39,129 @@ static void count(struct branch *b, uint64_t was, uint64_t is)
 		room_give(b, was - is);
 }
 
-/* An unlinked file's blocks were given back by who unlinked it. */
-static void measure_one_locked(struct branch *b, struct watched *f)
+static void unwatch_locked(struct branch *b, struct watched *f)
+{
+	close(f->fd);
+	*f = b->watched[--b->n_watched];
+}
+
+/* False: it is watched no more. An unlinked file's blocks were given back by who unlinked it, and a descriptor of ours would keep them. */
+static bool measure_one_locked(struct branch *b, struct watched *f, uint64_t now_ns)
 {
 	struct stat st;
 
-	if (f->fd < 0 || fstat(f->fd, &st) < 0)
-		return;
-	if (st.st_nlink == 0) {
-		close(f->fd);
-		f->fd = -1;
-		return;
+	if (fstat(f->fd, &st) < 0 || st.st_nlink == 0) {
+		unwatch_locked(b, f);
+		return false;
 	}
+	if ((uint64_t)st.st_blocks * 512 > f->counted)
+		f->grown_ns = now_ns;
 	count(b, f->counted, (uint64_t)st.st_blocks * 512);
 	f->counted = (uint64_t)st.st_blocks * 512;
+	return true;
 }
 
 static void measure(struct branch *b)
 {
+	uint64_t now_ns = clock_now_ns();
+
 	pthread_mutex_lock(&b->room_lock);
-	for (unsigned i = 0; i < ROOM_WATCHED; i++)
-		measure_one_locked(b, &b->watched[i]);
+	for (unsigned i = 0; i < b->n_watched;)
+		i += measure_one_locked(b, &b->watched[i], now_ns);
+	b->measured_ns = now_ns;
 	pthread_mutex_unlock(&b->room_lock);
+}
+
+static uint64_t used_bytes(const struct branch *b)
+{
+	return atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+}
+
+/* How long the room that is left takes to fill, at least. */
+static unsigned ms_to_fill(const struct branch *b)
+{
+	uint64_t used = used_bytes(b);
+	uint64_t ms = used < b->max_bytes ? (b->max_bytes - used) / ROOM_BYTES_PER_MS : 0;
+
+	return ms < ROOM_LONGEST_MS ? (unsigned)ms : ROOM_LONGEST_MS;
+}
+
+static void measure_when_due(struct branch *b)
+{
+	uint64_t measured_ns;
+
+	pthread_mutex_lock(&b->room_lock);
+	measured_ns = b->measured_ns;
+	pthread_mutex_unlock(&b->room_lock);
+	if (clock_now_ns() - measured_ns >= ms_to_fill(b) * UINT64_C(1000000))
+		measure(b);
 }
 
 static struct watched *find_watched(struct branch *b, ino_t ino)
 {
-	for (unsigned i = 0; i < ROOM_WATCHED; i++) {
-		if (b->watched[i].fd >= 0 && b->watched[i].ino == ino)
+	for (unsigned i = 0; i < b->n_watched; i++) {
+		if (b->watched[i].ino == ino)
 			return &b->watched[i];
 	}
 	return NULL;
 }
 
+/* A place for one more; that of the file that has not grown for longest, when there is none. */
+static struct watched *place_locked(struct branch *b, uint64_t now_ns)
+{
+	struct watched *oldest;
+
+	if (!b->watched)
+		b->watched = calloc(ROOM_WATCHED, sizeof(*b->watched));
+	if (!b->watched)
+		return NULL;
+	if (b->n_watched < ROOM_WATCHED)
+		return &b->watched[b->n_watched++];
+	oldest = &b->watched[0];
+	for (unsigned i = 1; i < b->n_watched; i++) {
+		if (b->watched[i].grown_ns < oldest->grown_ns)
+			oldest = &b->watched[i];
+	}
+	if (measure_one_locked(b, oldest, now_ns))
+		unwatch_locked(b, oldest);
+	return &b->watched[b->n_watched++];
+}
+
+/* Without memory or descriptors for it the file is not watched; the next open of it tries again. */
+static void watch_locked(struct branch *b, int fd, const struct stat *st)
+{
+	uint64_t now_ns = clock_now_ns();
+	struct watched *f = find_watched(b, st->st_ino);
+	char link[FD_LINK_BYTES];
+	int own;
+
+	if (f) {
+		f->grown_ns = now_ns;
+		return;
+	}
+	fd_link(fd, link);
+	own = open(link, O_PATH | O_CLOEXEC);
+	f = own < 0 ? NULL : place_locked(b, now_ns);
+	if (!f) {
+		if (own >= 0)
+			close(own);
+		return;
+	}
+	/* what it has now was counted when it was copied up, or measured last */
+	*f = (struct watched){ .fd = own,
+			       .ino = st->st_ino,
+			       .counted = (uint64_t)st->st_blocks * 512,
+			       .grown_ns = now_ns };
+}
+
 void room_watch(struct branch *b, int fd)
 {
-	struct watched *f;
-	char link[FD_LINK_BYTES];
 	struct stat st;
 
 	if (!b->max_bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return;
-	fd_link(fd, link);
 	pthread_mutex_lock(&b->room_lock);
-	if (!find_watched(b, st.st_ino)) {
-		f = &b->watched[b->next_watched++ % ROOM_WATCHED];
-		measure_one_locked(b, f);
-		if (f->fd >= 0)
-			close(f->fd);
-		/* what it has now was counted when it was copied up, or measured last */
-		f->fd = open(link, O_PATH | O_CLOEXEC);
-		f->ino = st.st_ino;
-		f->counted = (uint64_t)st.st_blocks * 512;
-	}
+	watch_locked(b, fd, &st);
 	pthread_mutex_unlock(&b->room_lock);
 }
 
@@ -89,17 +174,49 @@ void room_forget(struct branch *b, const struct stat *st)
 	f = find_watched(b, st->st_ino);
 	if (f) {
 		counted = f->counted;
-		close(f->fd);
-		f->fd = -1;
+		unwatch_locked(b, f);
 	}
 	pthread_mutex_unlock(&b->room_lock);
 	room_give(b, counted);
 }
 
+void room_fini(struct branch *b)
+{
+	while (b->n_watched)
+		close(b->watched[--b->n_watched].fd);
+	free(b->watched);
+}
+
 uint64_t branch_used_bytes(struct branch *b)
 {
 	measure(b);
-	return atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+	return used_bytes(b);
+}
+
+void branch_room_check(struct branch *b, struct branch_room *ret)
+{
+	unsigned ms;
+
+	*ret = (struct branch_room){ .max = b->max_bytes };
+	if (b->max_bytes)
+		measure(b);
+	ret->used = used_bytes(b);
+	if (!b->max_bytes)
+		return;
+	ret->full = ret->used >= ret->max;
+	ms = ret->full ? ROOM_FULL_MS : ms_to_fill(b);
+	ret->next_ms = ms ? ms : 1;
+}
+
+int branch_room_hold(pid_t pid, bool full)
+{
+	struct rlimit limit;
+
+	if (prlimit(pid, RLIMIT_FSIZE, NULL, &limit) < 0)
+		return -errno;
+	/* what is to be had again is the hard limit, which this leaves alone */
+	limit.rlim_cur = full ? 0 : limit.rlim_max;
+	return prlimit(pid, RLIMIT_FSIZE, &limit, NULL) < 0 ? -errno : 0;
 }
 
 int room_take(struct branch *b, uint64_t more)
@@ -107,7 +224,7 @@ int room_take(struct branch *b, uint64_t more)
 	uint64_t used;
 
 	if (b->max_bytes)
-		measure(b);
+		measure_when_due(b);
 	used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
 	do {
 		if (b->max_bytes && (used >= b->max_bytes || more > b->max_bytes - used))

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -409,6 +410,104 @@ static void test_quota(void **state)
 	end_branch(b);
 }
 
+/* ---- the quota, for a process that only writes ---- */
+
+#define QUOTA_BYTES (UINT64_C(32) << 20)
+
+/* Writes as fast as it can into descriptors that it has; says how it ended. */
+static void write_on(int first, int second, int out)
+{
+	static char block[1 << 16];
+	int error = 0;
+
+	signal(SIGXFSZ, SIG_IGN);
+	for (unsigned i = 0; !error; i++) {
+		if (write(i % 2 ? first : second, block, sizeof(block)) < 0)
+			error = errno;
+	}
+	if (write(out, &error, sizeof(error)) < 0)
+		_exit(1);
+	/* until there is room again */
+	while (write(first, block, 1) != 1)
+		usleep(1000);
+	_exit(0);
+}
+
+static void hold_when_full(struct branch *b, pid_t pid, bool until, struct branch_room *room)
+{
+	long long end = guest_now_ms() + 30000;
+
+	do {
+		branch_room_check(b, room);
+		assert_true(room->next_ms > 0 && guest_now_ms() < end);
+		if (room->full != until)
+			usleep(room->next_ms * 1000);
+	} while (room->full != until);
+	assert_int_equal(branch_room_hold(pid, until), 0);
+}
+
+static void test_quota_of_a_writer(void **state)
+{
+	struct branch *b = new_branch(QUOTA_BYTES);
+	int first, second, out[2], error = 0, status;
+	struct branch_room room;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(branch_open_file(b, "first", O_WRONLY | O_CREAT, 0644, &first), 0);
+	assert_int_equal(branch_open_file(b, "second", O_WRONLY | O_CREAT, 0644, &second), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		write_on(first, second, out[1]);
+	hold_when_full(b, pid, true, &room);
+	assert_int_equal(read(out[0], &error, sizeof(error)), sizeof(error));
+	assert_int_equal(error, EFBIG);
+	assert_int_equal(write_file(b, "small", "x"), -ENOSPC);
+	branch_room_check(b, &room);
+	print_message("quota %llu, written %llu\n", (unsigned long long)room.max,
+		      (unsigned long long)room.used);
+	assert_true(room.used >= QUOTA_BYTES && room.used < 32 * QUOTA_BYTES);
+	close(second);
+	assert_int_equal(branch_unlink(b, "second"), 0);
+	assert_int_equal(branch_truncate(b, "first", 0), 0);
+	hold_when_full(b, pid, false, &room);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	close(first);
+	end_branch(b);
+}
+
+/* More files than are watched: those that grow stay so. */
+static void test_quota_of_many_files(void **state)
+{
+	struct branch *b = new_branch(1 << 20);
+	int grows, fd;
+
+	(void)state;
+	assert_int_equal(branch_open_file(b, "grows", O_WRONLY | O_CREAT, 0644, &grows), 0);
+	for (unsigned i = 0; i < 1500; i++) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%u", i);
+		assert_int_equal(branch_open_file(b, name, O_WRONLY | O_CREAT, 0644, &fd), 0);
+		close(fd);
+		if (i % 100 == 0) {
+			fill(grows, 4096);
+			fsync(grows);
+			branch_used_bytes(b);
+		}
+	}
+	/* ext4 may put a block of its own to it */
+	assert_in_range(branch_used_bytes(b), 15 * 4096, 20 * 4096);
+	fill(grows, 1 << 20);
+	fsync(grows);
+	assert_int_equal(write_file(b, "one more", "x"), -ENOSPC);
+	close(grows);
+	end_branch(b);
+}
+
 int main(int argc, char *argv[])
 {
 	static bool no = false, yes = true; /* opened again before the commit */
@@ -424,6 +523,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_links_over_file_systems),
 		cmocka_unit_test(test_one_at_a_time),
 		cmocka_unit_test(test_quota),
+		cmocka_unit_test(test_quota_of_a_writer),
+		cmocka_unit_test(test_quota_of_many_files),
 	};
 
 	guest_begin(argc, argv, roles);
