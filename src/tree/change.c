@@ -92,13 +92,31 @@ bool has_fowner(void)
 	return syscall(SYS_capget, &h, d) == 0 && d[0].effective & (1u << CAP_FOWNER);
 }
 
+/* A parent that is in upper/ stays open for target_ready_locked. */
+static int open_upper_parent_locked(struct branch *b, struct target *t)
+{
+	t->dir = upper_open_parent_locked(b, t->path);
+	if (t->dir < 0)
+		return t->dir;
+	return fstat(t->dir, &t->dir_st) < 0 ? -errno : may_access(t->dir, W_OK | X_OK);
+}
+
+static int may_change_parent_locked(struct branch *b, struct target *t)
+{
+	const struct node *parent = t->v.walk.parent;
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (parent && parent->type == DT_DIR && t->dir < 0)
+		return open_upper_parent_locked(b, t);
+	r = stat_parent_locked(b, t, &fd);
+	return r < 0 ? r : may_access(fd, W_OK | X_OK);
+}
+
 int target_may_change_locked(struct branch *b, struct target *t)
 {
-	_cleanup_close_ int fd = -1;
-	int r = stat_parent_locked(b, t, &fd);
+	int r = may_change_parent_locked(b, t);
 
-	if (r == 0)
-		r = may_access(fd, W_OK | X_OK);
 	if (r == 0 && t->v.kind != BRANCH_NONE && t->dir_st.st_mode & S_ISVTX &&
 	    t->v.st.st_uid != geteuid() && t->dir_st.st_uid != geteuid() && !has_fowner())
 		r = -EPERM;
@@ -115,7 +133,8 @@ int target_ready_locked(struct branch *b, struct target *t)
 	nodes_walk(&b->nodes, t->path, &w);
 	t->parent = w.parent;
 	t->v.walk.node = w.node;
-	t->dir = upper_open_parent_locked(b, t->path);
+	if (t->dir < 0)
+		t->dir = upper_open_parent_locked(b, t->path);
 	if (t->dir < 0)
 		return t->dir;
 	if (!t->v.walk.node)

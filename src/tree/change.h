@@ -12,7 +12,7 @@ struct target {
 	struct merged v;
 	const char *path;
 	const char *name; /* the last one */
-	int dir;	  /* O_PATH, the parent in upper/; -1 before target_ready */
+	int dir;	  /* O_PATH, the parent in upper/; maybe -1 before target_ready */
 	struct node *parent;
 	struct stat dir_st;
 	struct node *spare; /* for what is going to be there */

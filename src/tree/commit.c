@@ -28,6 +28,11 @@
 #include "tree/diff.h"
 #include "tree/life.h"
 
+struct places {
+	int upper, lower; /* O_PATH, parents */
+	const char *name;
+};
+
 /* ---- what was covered, by path ---- */
 
 struct cover {
@@ -42,7 +47,10 @@ struct commit {
 	struct cover *covers; /* by path, then order */
 	size_t n_covers, room_covers;
 	bool no_memory;
-	bool resumed;	      /* an earlier commit did not come to its end */
+	bool resumed; /* an earlier commit did not come to its end */
+	/* parents of the file that was committed last: many lie side by side */
+	struct places last;
+	char *last_dir;	      /* their path; NULL: none */
 	const char *replaced; /* the directory that was made anew last, with all below it */
 	unsigned kept;
 	branch_commit_fn fn;
@@ -194,11 +202,6 @@ static const char *last_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-struct places {
-	int upper, lower; /* O_PATH, parents */
-	const char *name;
-};
-
 static int places_open(struct commit *c, const char *path, struct places *p)
 {
 	int r;
@@ -217,6 +220,34 @@ static void places_close(struct places *p)
 		close(p->upper);
 	if (p->lower >= 0)
 		close(p->lower);
+}
+
+static void forget_places(struct commit *c)
+{
+	if (c->last_dir)
+		places_close(&c->last);
+	free(c->last_dir);
+	c->last_dir = NULL;
+}
+
+/* As places_open; they are closed by forget_places, before any directory is made, moved or taken away. */
+static int places_of_file(struct commit *c, const char *path, struct places *ret)
+{
+	size_t n = (size_t)(last_name(path) - path);
+	int r = 0;
+
+	if (!c->last_dir || strlen(c->last_dir) != n || memcmp(c->last_dir, path, n) != 0) {
+		forget_places(c);
+		r = places_open(c, path, &c->last);
+		c->last_dir = r < 0 ? NULL : strndup(path, n);
+		if (!c->last_dir) {
+			places_close(&c->last);
+			return r < 0 ? r : -ENOMEM;
+		}
+	}
+	*ret = c->last;
+	ret->name = last_name(path);
+	return 0;
 }
 
 static void forget(struct commit *c, const char *path)
@@ -385,6 +416,16 @@ static int copy_over(struct commit *c, const struct places *p, const struct stat
 	return r;
 }
 
+/* What is new and shows its own number was not copied up. */
+static bool may_have_origin(const struct commit *c, const struct change_item *i)
+{
+	uint64_t ino;
+	dev_t dev;
+
+	return i->kind != BRANCH_ADDED ||
+	       identities_get(&c->b->identities, i->st.st_ino, &dev, &ino);
+}
+
 static void drop_origin(const struct places *p, const struct stat *st)
 {
 	int fd;
@@ -407,12 +448,13 @@ static bool is_topmost_dir(const struct lower_hit *hit)
 static int commit_file(struct commit *c, const struct change_item *i, struct lower_hit *hit)
 {
 	struct places p;
-	int r = places_open(c, i->path, &p);
+	int r = places_of_file(c, i->path, &p);
 
 	if (r == 0 && is_topmost_dir(hit))
 		r = remove_lower(c, &p, &hit->st);
 	if (r == 0) {
-		drop_origin(&p, &i->st);
+		if (may_have_origin(c, i))
+			drop_origin(&p, &i->st);
 		r = renameat(p.upper, p.name, p.lower, p.name) < 0 ? -errno : 0;
 	}
 	if (r == -EXDEV) {
@@ -420,7 +462,6 @@ static int commit_file(struct commit *c, const struct change_item *i, struct low
 		if (r == -ENOENT)
 			r = copy_over(c, &p, &i->st);
 	}
-	places_close(&p);
 	if (r == 0)
 		forget(c, i->path);
 	return r;
@@ -595,12 +636,16 @@ static void commit_one(struct commit *c, struct change_item *i)
 	struct lower_hit hit;
 	int r = lower_find(c->b, i->path, &hit);
 
+	if (i->kind == BRANCH_DELETED || S_ISDIR(i->st.st_mode))
+		forget_places(c);
 	if (r == 0 && is_conflict(c, i, &hit))
 		r = -ESTALE;
 	if (r == 0 && i->kind == BRANCH_DELETED)
 		r = commit_deletion(c, i);
+	else if (r == 0 && S_ISDIR(i->st.st_mode))
+		r = commit_dir(c, i, &hit);
 	else if (r == 0)
-		r = S_ISDIR(i->st.st_mode) ? commit_dir(c, i, &hit) : commit_file(c, i, &hit);
+		r = commit_file(c, i, &hit);
 	lower_close(&hit);
 	i->done = r == 0;
 	report(c, i, r);
@@ -633,6 +678,7 @@ static void commit_all(struct commit *c)
 		if (all->items[n].kind == BRANCH_DELETED)
 			commit_one(c, &all->items[n]);
 	}
+	forget_places(c);
 	for (size_t n = all->n; n > 0; n--) {
 		const struct change_item *i = &all->items[n - 1];
 		int r = i->kind != BRANCH_DELETED && S_ISDIR(i->st.st_mode) ? finish_dir(c, i) : 0;
