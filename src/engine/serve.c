@@ -359,6 +359,22 @@ void serve_deny(struct engine *e, struct sluice_request *req, struct chain_handl
 /* ---- the chain ---- */
 
 /*
+ * The control thread denies a call whose handler is late; on a busy machine it may be later still, and a handler that is back by then is late all the
+ * same. The verdict finds its call decided.
+ */
+static bool deny_late(struct runner *r, struct sluice_request *req, struct chain_handler *h,
+		      uint64_t now_ns)
+{
+	uint64_t deadline_ns = atomic_load_explicit(&r->deadline_ns, memory_order_relaxed);
+
+	if (!deadline_ns || now_ns <= deadline_ns)
+		return false;
+	if (request_claim(req, request_ticket(req), 0, CLAIM_BITS))
+		serve_deny(req->engine, req, h, h->deadline_errno);
+	return true;
+}
+
+/*
  * Run handlers from req->next on. Returns the verdict that ended the chain, *ret_by who gave it.
  */
 static struct sluice_verdict run_chain(struct runner *r, struct sluice_request *req,
@@ -380,7 +396,7 @@ static struct sluice_verdict run_chain(struct runner *r, struct sluice_request *
 		end = clock_now_ns();
 		chain_account(c, h, end - start);
 		start = end;
-		if (v.kind != SLUICE_CONTINUE) {
+		if (deny_late(r, req, h, end) || v.kind != SLUICE_CONTINUE) {
 			*ret_by = h;
 			break;
 		}
