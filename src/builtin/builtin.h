@@ -8,8 +8,9 @@
 
 struct dispatch;
 struct sluice_policy;
+struct tree;
 
-/* Register the built-ins that @p needs, in their fixed order. Returns 0 or -errno. */
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p);
+/* Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL. Returns 0 or -errno. */
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree);
 
 #endif

@@ -46,7 +46,7 @@ static bool namespaces_allowed(const struct call_deny *deny)
 }
 
 static int compile(const struct sluice_policy *p, struct confinement *c, const int *notify,
-		   size_t n_notify, struct sluice_error *err)
+		   size_t n_notify, const struct rules_tree *tree, struct sluice_error *err)
 {
 	struct call_deny deny[CALL_MAX];
 	int r;
@@ -62,8 +62,8 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	r = calls_deny_list(p, deny, err);
 	c->namespaces = r == 0 && namespaces_allowed(deny);
 	if (r == 0)
-		r = rules_make(p, c->proc_memory ? RULES_PROC_WRITE : RULES_PROC_READ, &c->rules,
-			       err);
+		r = rules_make(p, c->proc_memory ? RULES_PROC_WRITE : RULES_PROC_READ, tree,
+			       &c->rules, err);
 	if (r == 0 && c->rules.all_writable) /* no Unix socket is out of bounds */
 		calls_allow_any_socket_type(deny);
 	if (r == 0)
@@ -71,8 +71,9 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	return r;
 }
 
-static int confinement_new(const struct sluice_policy *p, const int *notify, size_t n_notify,
-			   struct confinement **ret, struct sluice_error *err)
+int confinement_new(const struct sluice_policy *p, const int *notify, size_t n_notify,
+		    const struct rules_tree *tree, struct confinement **ret,
+		    struct sluice_error *err)
 {
 	struct confinement *c = calloc(1, sizeof(*c));
 	int r;
@@ -81,7 +82,7 @@ static int confinement_new(const struct sluice_policy *p, const int *notify, siz
 		return fail_errno(err, -ENOMEM, "policy");
 	atomic_init(&c->refs, 1);
 	c->rules.ruleset_a = c->rules.ruleset_b = -1;
-	r = compile(p, c, notify, n_notify, err);
+	r = compile(p, c, notify, n_notify, tree, err);
 	if (r < 0)
 		confinement_free(c);
 	else
@@ -110,7 +111,7 @@ int confinement_get(struct sluice_policy *p, const int *notify, size_t n_notify,
 
 	pthread_mutex_lock(&p->lock);
 	if (!p->compiled || !fits(p->compiled, p, notify, n_notify)) {
-		r = confinement_new(p, notify, n_notify, &made, err);
+		r = confinement_new(p, notify, n_notify, NULL, &made, err);
 		if (r == 0) {
 			confinement_unref(p->compiled);
 			p->compiled = made;

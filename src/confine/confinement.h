@@ -39,6 +39,12 @@ struct confinement {
  */
 int confinement_get(struct sluice_policy *p, const int *notify, size_t n_notify,
 		    struct confinement **ret, struct sluice_error *err);
+/*
+ * The same without the cache, for a command with a tree of its own: what is granted depends on that tree, which is made for each sandbox.
+ */
+int confinement_new(const struct sluice_policy *p, const int *notify, size_t n_notify,
+		    const struct rules_tree *tree, struct confinement **ret,
+		    struct sluice_error *err);
 struct confinement *confinement_ref(struct confinement *c);
 struct confinement *confinement_unref(struct confinement *c);
 

@@ -15,6 +15,7 @@
 
 #include "policy/policy.h"
 #include "sys/landlock.h"
+#include "tree/tree.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
 
@@ -119,6 +120,8 @@ static uint64_t rights_of(enum policy_access access)
 struct making {
 	uint64_t fs; /* rights that are handled */
 	int a, b;
+	const struct rules_tree *tree; /* NULL: the host's */
+	bool engine_only; /* the command has a root of its own: what is granted there is not its own */
 };
 
 static int allow(int ruleset, uint64_t rights, int fd)
@@ -145,20 +148,57 @@ static int file_open(const char *path, struct rules_file *ret, int *ret_fd, stru
 	return 0;
 }
 
-static bool is_root(const struct stat *st)
+/* The same in the command's own tree. */
+static int tree_open(const struct tree *t, const char *path, int *ret_fd, struct stat *st)
+{
+	struct walk_end end;
+	int r = tree_walk_grant(t, path, &end);
+
+	if (r < 0)
+		return r;
+	*ret_fd = end.fd;
+	*st = end.st;
+	return 0;
+}
+
+static int grant_open(const struct making *m, const char *path, struct rules_file *file,
+		      int *ret_fd, struct stat *st)
+{
+	if (m->tree)
+		return tree_open(m->tree->tree, path, ret_fd, st);
+	return file_open(path, file, ret_fd, st);
+}
+
+static bool is_root(const struct making *m, const struct stat *st)
 {
 	struct stat root;
+	int r = m->tree ? fstat(view_mount(m->tree->tree->view, 0)->fd, &root) : stat("/", &root);
 
-	return stat("/", &root) == 0 && root.st_dev == st->st_dev && root.st_ino == st->st_ino;
+	return r == 0 && root.st_dev == st->st_dev && root.st_ino == st->st_ino;
+}
+
+static int allow_engine(const struct making *m, uint64_t rights, int fd, const struct stat *st)
+{
+	rights &= S_ISDIR(st->st_mode) ? m->fs : m->fs & FILE_RIGHTS;
+	return allow(m->a, rights, fd);
+}
+
+/* Rights below @fd for the engine, and for the command where its root is the host's. */
+static int allow_both(const struct making *m, uint64_t rights, int fd, const struct stat *st)
+{
+	int r = allow_engine(m, rights, fd, st);
+
+	if (r < 0 || m->engine_only)
+		return r;
+	return allow(m->b, rights & (S_ISDIR(st->st_mode) ? m->fs : m->fs & FILE_RIGHTS), fd);
 }
 
 static int add_grant(const struct making *m, const struct policy_grant *g, struct rules_file *file,
 		     struct sluice_error *err)
 {
 	_cleanup_close_ int fd = -1;
-	uint64_t rights = rights_of(g->access) & m->fs;
 	struct stat st = { 0 };
-	int r = file_open(g->path, file, &fd, &st);
+	int r = grant_open(m, g->path, file, &fd, &st);
 
 	if (r < 0 && g->optional && (r == -ENOENT || r == -EACCES || r == -ENOTDIR))
 		return 0;
@@ -167,13 +207,9 @@ static int add_grant(const struct making *m, const struct policy_grant *g, struc
 			   g->path);
 		return r == -ENOENT ? fail_hint(err, r, "create it first, or drop the grant") : r;
 	}
-	if (g->not_root && is_root(&st))
+	if (g->not_root && is_root(m, &st))
 		return 0;
-	if (!S_ISDIR(st.st_mode))
-		rights &= FILE_RIGHTS;
-	r = allow(m->a, rights, fd);
-	if (r == 0)
-		r = allow(m->b, rights, fd);
+	r = allow_both(m, rights_of(g->access), fd, &st);
 	return r < 0 ? fail_errno(err, r, "grant: %s: Landlock", g->path) : 0;
 }
 
@@ -226,6 +262,30 @@ static int add_proc(const struct making *m, enum rules_proc proc, struct sluice_
 	return fail_hint(err, r, "the supervisor needs /proc to be mounted");
 }
 
+/* The root and the mounts for the engine, and for the command the directories of its execs. */
+static int add_tree(const struct sluice_policy *p, const struct making *m, struct sluice_error *err)
+{
+	const struct view *v = m->tree->tree->view;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < view_count(v); i++) {
+		const struct view_mount *mount = view_mount(v, (int)i);
+		const bool writable = mount->writable;
+		struct stat st;
+
+		if (i == 0 && !p->root) /* the host's own root is granted piece by piece */
+			continue;
+		if (fstat(mount->fd, &st) < 0)
+			r = -errno;
+		else
+			r = allow_engine(m, rights_of(writable ? POLICY_WRITE : POLICY_READ),
+					 mount->fd, &st);
+	}
+	for (size_t i = 0; r == 0 && i < m->tree->n_exec; i++)
+		r = allow(m->b, (LL_FS_EXECUTE | LL_FS_READ_FILE) & m->fs, m->tree->exec[i]);
+	return r < 0 ? fail_errno(err, r, "the tree's rules: Landlock") : 0;
+}
+
 static int add_rules(const struct sluice_policy *p, const struct making *m, enum rules_proc proc,
 		     struct rules *ret, struct sluice_error *err)
 {
@@ -237,6 +297,12 @@ static int add_rules(const struct sluice_policy *p, const struct making *m, enum
 	}
 	if (p->default_devices) {
 		int r = add_devices(m, err);
+
+		if (r < 0)
+			return r;
+	}
+	if (m->tree) {
+		int r = add_tree(p, m, err);
 
 		if (r < 0)
 			return r;
@@ -255,8 +321,8 @@ static int rulesets_create(const struct landlock_ruleset *attr, int abi, struct 
 	return ret->ruleset_b < 0 ? fail_errno(err, ret->ruleset_b, "Landlock ruleset") : 0;
 }
 
-int rules_make(const struct sluice_policy *p, enum rules_proc proc, struct rules *ret,
-	       struct sluice_error *err)
+int rules_make(const struct sluice_policy *p, enum rules_proc proc, const struct rules_tree *tree,
+	       struct rules *ret, struct sluice_error *err)
 {
 	struct landlock_ruleset attr;
 	struct making m;
@@ -280,7 +346,7 @@ int rules_make(const struct sluice_policy *p, enum rules_proc proc, struct rules
 	if (!ret->files)
 		return fail_errno(err, -ENOMEM, "Landlock rules");
 	r = rulesets_create(&attr, ret->abi, ret, err);
-	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b };
+	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b, tree, p->root };
 	if (r == 0)
 		r = add_rules(p, &m, proc, ret, err);
 	ret->all_writable = r == 0 && all_writable(p, ret);

@@ -36,8 +36,21 @@ enum rules_proc {
 	RULES_PROC_WRITE, /* and the mem files, where process_vm_readv is refused */
 };
 
-int rules_make(const struct sluice_policy *p, enum rules_proc proc, struct rules *ret,
-	       struct sluice_error *err);
+struct tree;
+
+/*
+ * Where the command has a tree of its own: the policy's paths are looked up there, and granted to the engine only. The command itself gets what its
+ * execs need.
+ */
+struct rules_tree {
+	const struct tree *tree;
+	const int *exec; /* O_PATH descriptors of directories that the command may execute from */
+	size_t n_exec;
+};
+
+/* @tree: NULL: the host's. */
+int rules_make(const struct sluice_policy *p, enum rules_proc proc, const struct rules_tree *tree,
+	       struct rules *ret, struct sluice_error *err);
 void rules_free(struct rules *r);
 /* Do the policy's paths still name the files that the rulesets hold? */
 bool rules_current(const struct rules *r, const struct sluice_policy *p);

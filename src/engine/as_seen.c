@@ -137,8 +137,8 @@ static int fifo_await_reader(struct runner *r, const struct task *t, int fd, uin
 	return got;
 }
 
-static int fifo_open_for_writing(struct runner *r, const struct resolve_open *how,
-				 const struct task *t)
+static int fifo_open_for_writing(struct sluice_request *req, const struct resolve_open *how,
+				 request_open_fn open)
 {
 	struct resolve_open path_how = *how;
 	struct stat st;
@@ -146,13 +146,13 @@ static int fifo_open_for_writing(struct runner *r, const struct resolve_open *ho
 
 	path_how.flags = O_PATH | (how->flags & O_NOFOLLOW);
 	path_how.mode = 0;
-	fd = resolve_open(t, &path_how, &st);
+	fd = open(req, &path_how, &st);
 	if (fd < 0)
 		return fd;
 	if (!S_ISFIFO(st.st_mode))
 		got = -ENXIO; /* a device that said so itself */
 	else
-		got = fifo_await_reader(r, t, fd, how->flags);
+		got = fifo_await_reader(req->runner, &req->task, fd, how->flags);
 	close(fd);
 	return got;
 }
@@ -164,42 +164,63 @@ static bool tty_of_another_session(const struct stat *st, pid_t tid)
 }
 
 /* What only shows in the file that was opened. Returns 0 or the errno for the task. */
-static int opened(struct runner *r, struct sluice_request *req, int fd, const struct stat *st,
-		  uint64_t flags)
+static int opened(struct sluice_request *req, int fd, const struct stat *st, uint64_t flags)
 {
 	if (tty_of_another_session(st, req->task.tid))
 		return -ENXIO;
 	if (flags & O_NONBLOCK)
 		return 0;
 	if (S_ISFIFO(st->st_mode) && (flags & O_ACCMODE) == O_RDONLY)
-		return fifo_await_writer(r, &req->task, fd);
+		return fifo_await_writer(req->runner, &req->task, fd);
 	return 0;
 }
 
-int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_flags)
+/* A descriptor as the task wants it, or a negative errno. */
+static int open_as_wanted(struct sluice_request *req, const struct resolve_open *how,
+			  request_open_fn open)
 {
-	struct resolve_open how = { 0 }, first;
+	struct resolve_open first = *how;
 	struct stat st;
-	ssize_t n = sluice_request_path(req, 0, &how.path);
-	int fd = n < 0 ? (int)n : as_seen_how(req, &how);
-	int error;
+	int fd, error;
 
-	if (fd < 0)
-		return fd;
-	*ret_flags = how.flags & O_CLOEXEC;
-	first = how;
 	first.flags |= O_NONBLOCK;
-	fd = resolve_open(&req->task, &first, &st);
-	if (fd == -ENXIO && (how.flags & (O_ACCMODE | O_NONBLOCK)) == O_WRONLY)
-		fd = fifo_open_for_writing(r, &how, &req->task);
+	fd = open(req, &first, &st);
+	if (fd == -ENXIO && (how->flags & (O_ACCMODE | O_NONBLOCK)) == O_WRONLY)
+		fd = fifo_open_for_writing(req, how, open);
 	if (fd < 0)
 		return fd;
-	error = opened(r, req, fd, &st, how.flags);
+	error = opened(req, fd, &st, how->flags);
 	if (error < 0) {
 		close(fd);
 		return error;
 	}
-	if (!(how.flags & O_NONBLOCK)) /* ours alone until it is injected */
-		fcntl(fd, F_SETFL, (int)how.flags);
+	if (!(how->flags & O_NONBLOCK)) /* ours alone until it is injected */
+		fcntl(fd, F_SETFL, (int)how->flags);
 	return fd;
+}
+
+struct request_act request_open_as_task(struct sluice_request *req, request_open_fn open)
+{
+	struct resolve_open how = { 0 };
+	ssize_t n = sluice_request_path(req, 0, &how.path);
+	int fd = n < 0 ? (int)n : as_seen_how(req, &how);
+
+	if (fd == 0)
+		fd = open_as_wanted(req, &how, open);
+	return (struct request_act){
+		.value = fd,
+		.fd = fd < 0 ? -1 : fd,
+		.fd_flags = how.flags & O_CLOEXEC,
+	};
+}
+
+static int open_on_host(struct sluice_request *req, const struct resolve_open *how,
+			struct stat *ret_st)
+{
+	return resolve_open(&req->task, how, ret_st);
+}
+
+struct request_act as_seen_open(struct sluice_request *req)
+{
+	return request_open_as_task(req, open_on_host);
 }

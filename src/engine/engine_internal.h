@@ -165,8 +165,8 @@ int runner_wait_ms(int ms);
 /* connect.c: free what connects of @r were made with. */
 void connect_ring_drop(struct runner *r);
 
-/* as_seen.c: carry out @req on behalf. Returns a descriptor to inject (flags in *ret_flags), or a negative errno. */
-int as_seen_open(struct runner *r, struct sluice_request *req, uint32_t *ret_flags);
+/* as_seen.c: carry out an open on behalf, in the host's tree. */
+struct request_act as_seen_open(struct sluice_request *req);
 
 /* trace.c */
 void trace_begin(struct engine *e);

@@ -43,7 +43,7 @@ void request_begin(struct sluice_request *req, struct engine *e, struct chain *c
 	/* the receiver uses one request again and again: each call is a life of its own */
 	atomic_store_explicit(&req->claim, request_ticket(req) + CLAIM_STEP, memory_order_relaxed);
 	memset(&req->plan, 0, sizeof(req->plan));
-	req->plan_fds[0] = req->plan_fds[1] = -1;
+	req->plan_fds[0] = req->plan_fds[1] = req->plan_dirs[0] = req->plan_dirs[1] = -1;
 	req->drop = NULL;
 	req->decoded[0].done = false;
 	req->decoded[1].done = false;
@@ -233,11 +233,29 @@ static const char *host_path(int fd, char buf[PATH_MAX])
 	return fd >= 0 && fd_path(fd, buf, PATH_MAX) >= 0 ? buf : NULL;
 }
 
+/* Where file @which lies, or would lie. */
+static const char *planned_path(struct sluice_request *req, unsigned which)
+{
+	char *buf = req->buffers.host_path[which];
+	const char *name = req->plan_names[which];
+	size_t n;
+
+	if (req->plan_fds[which] >= 0)
+		return host_path(req->plan_fds[which], buf);
+	if (!name || !host_path(req->plan_dirs[which], buf))
+		return NULL;
+	n = strlen(buf);
+	if (n + strlen(name) + 2 > PATH_MAX)
+		return NULL;
+	sprintf(buf + n, "%s%s", n > 1 ? "/" : "", name);
+	return buf;
+}
+
 void sluice_request_plan(struct sluice_request *req, struct sluice_plan *ret)
 {
 	if (req->plan.kind == SLUICE_PLAN_ACT && !req->plan.host_path) {
-		req->plan.host_path = host_path(req->plan_fds[0], req->buffers.host_path[0]);
-		req->plan.host_path2 = host_path(req->plan_fds[1], req->buffers.host_path[1]);
+		req->plan.host_path = planned_path(req, 0);
+		req->plan.host_path2 = planned_path(req, 1);
 	}
 	*ret = req->plan;
 }
@@ -268,12 +286,20 @@ int request_plan_reply(struct sluice_request *req, const char *builtin, int64_t 
 int request_plan_act(struct sluice_request *req, const struct request_plan *plan)
 {
 	request_plan_drop(req);
-	req->plan_fds[0] = plan->fds[0];
-	req->plan_fds[1] = plan->fds[1];
+	for (int i = 0; i < 2; i++) {
+		req->plan_fds[i] = plan->fds[i];
+		req->plan_dirs[i] = plan->dirs[i];
+		req->plan_names[i] = NULL;
+	}
 	if (plan->size > REQUEST_PLAN_BYTES) {
 		if (plan->drop)
 			plan->drop(plan->data);
 		return -E2BIG;
+	}
+	for (int i = 0; i < 2; i++) {
+		if (plan->names[i])
+			req->plan_names[i] = (const char *)req->buffers.plan_bytes +
+					     (plan->names[i] - (const char *)plan->data);
 	}
 	if (plan->size)
 		memcpy(req->buffers.plan_bytes, plan->data, plan->size);
@@ -296,7 +322,9 @@ void request_plan_drop(struct sluice_request *req)
 	for (int i = 0; i < 2; i++) {
 		if (req->plan_fds[i] >= 0)
 			close(req->plan_fds[i]);
-		req->plan_fds[i] = -1;
+		if (req->plan_dirs[i] >= 0)
+			close(req->plan_dirs[i]);
+		req->plan_fds[i] = req->plan_dirs[i] = -1;
 	}
 }
 
@@ -313,6 +341,16 @@ int request_inject(struct sluice_request *req, int fd, uint32_t flags)
 int request_plan_fd(const struct sluice_request *req, unsigned which)
 {
 	return req->plan_fds[which];
+}
+
+int request_plan_dir(const struct sluice_request *req, unsigned which)
+{
+	return req->plan_dirs[which];
+}
+
+const void *request_plan_data(const struct sluice_request *req)
+{
+	return req->buffers.plan_bytes;
 }
 
 const struct task *request_task(const struct sluice_request *req)

@@ -18,8 +18,8 @@
 
 struct task;
 
-/* Bytes that a plan can carry along without allocating (struct utsname is 390). */
-#define REQUEST_PLAN_BYTES 512
+/* Bytes that a plan can carry along without allocating: a path. */
+#define REQUEST_PLAN_BYTES 4096
 
 /*
  * Plan: the call returns @value, and @size bytes of @data (copied, at most REQUEST_PLAN_BYTES) are written to the caller's memory at @addr
@@ -56,7 +56,10 @@ struct request_plan {
 	request_drop_fn
 		drop; /* may be NULL; called in every case, also when the plan is not taken */
 	enum sluice_layer layer;
-	int fds[2]; /* the files that the call's paths name, -1: none; consumed in every case, and closed with the request */
+	/* the files that the call's paths name, and the directories and names by which; consumed in every case, and closed with the request */
+	int fds[2], dirs[2]; /* -1: none */
+	const char *names
+		[2]; /* of what is to be made in dirs, for those who ask where; NULL: none. Point into data */
 	const void *data; /* copied, at most REQUEST_PLAN_BYTES */
 	size_t size;
 };
@@ -64,6 +67,19 @@ struct request_plan {
 int request_plan_act(struct sluice_request *req, const struct request_plan *plan);
 /* Descriptor @which of the plan, borrowed. */
 int request_plan_fd(const struct sluice_request *req, unsigned which);
+int request_plan_dir(const struct sluice_request *req, unsigned which);
+/* The copy of the plan's data. */
+const void *request_plan_data(const struct sluice_request *req);
+
+struct resolve_open;
+/* Open the file, with what the engine makes of the call's flags and mode. A descriptor and its fstat, or a negative errno. */
+struct stat;
+typedef int (*request_open_fn)(struct sluice_request *req, const struct resolve_open *how,
+			       struct stat *ret_st);
+/*
+ * An act that opens as the task would (umask, FIFOs, terminals): asks @open, perhaps more than once, without blocking.
+ */
+struct request_act request_open_as_task(struct sluice_request *req, request_open_fn open);
 
 /* Answer: the kernel runs the call. 0, or -ENOENT: the task is gone. For a request_send_fn only. */
 int request_go_on(struct sluice_request *req);

@@ -99,8 +99,9 @@ struct sluice_request {
 	struct sluice_plan plan;
 	request_act_fn act; /* of a plan of kind ACT; NULL: send */
 	request_send_fn send;
-	request_drop_fn drop; /* of the plan's bytes; NULL: nothing to do */
-	int plan_fds[2];      /* owned; -1 */
+	request_drop_fn drop;	       /* of the plan's bytes; NULL: nothing to do */
+	int plan_fds[2], plan_dirs[2]; /* owned; -1 */
+	const char *plan_names[2];     /* in plan_dirs; in plan_bytes, or NULL */
 	struct sluice_outcome outcome;
 	struct decoded_path decoded[2];
 	struct request_buffers {

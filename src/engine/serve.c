@@ -58,12 +58,11 @@ static struct act act_value(int64_t value)
 	return value < 0 && value >= -ERRNO_MAX ? act_errno(EPERM) : a;
 }
 
-static struct act act_builtin(struct sluice_request *req)
+/* What was done on behalf, as an answer. */
+static struct act act_done(struct request_act done)
 {
-	struct request_act done = req->act(req, req->buffers.plan_bytes);
-
-	if (done.fd >= 0)
-		return act_fd(done.fd, done.fd_flags);
+	if (done.fd >= 0 || done.value == -EMFILE)
+		return act_fd(done.fd >= 0 ? done.fd : -EMFILE, done.fd_flags);
 	return done.value < 0 ? act_errno((int)-done.value) : act_value(done.value);
 }
 
@@ -74,7 +73,7 @@ static struct act act_plan(struct sluice_request *req)
 	switch (req->plan.kind) {
 	case SLUICE_PLAN_ACT:
 		if (req->act)
-			return act_builtin(req);
+			return act_done(req->act(req, req->buffers.plan_bytes));
 		a.reply.go_on = true;
 		break;
 	case SLUICE_PLAN_REPLY:
@@ -110,19 +109,15 @@ static int bytes_fd(const void *data, size_t size)
 	return ro;
 }
 
-static struct act act_as_seen(struct runner *r, struct sluice_request *req)
+static struct act act_as_seen(struct sluice_request *req)
 {
 	const struct planner *planner;
 	struct sluice_verdict v;
-	uint32_t flags = 0;
-	int fd;
 
 	if (req->plan.kind != SLUICE_PLAN_KERNEL)
 		return act_plan(req);
-	if (req->chain->family && req->chain->family->family == FAMILY_OPEN) {
-		fd = as_seen_open(r, req, &flags);
-		return act_fd(fd, flags);
-	}
+	if (req->chain->family && req->chain->family->family == FAMILY_OPEN)
+		return act_done(as_seen_open(req));
 	planner = dispatch_planner(req->engine->dispatch, req->chain->nr);
 	if (!planner)
 		return act_errno(EOPNOTSUPP);
@@ -142,14 +137,13 @@ static struct act act_kill(struct sluice_request *req, int sig)
 	return act_errno(EPERM);
 }
 
-static struct act act_of(struct runner *r, struct sluice_request *req,
-			 const struct sluice_verdict *v)
+static struct act act_of(struct sluice_request *req, const struct sluice_verdict *v)
 {
 	switch (v->kind) {
 	case SLUICE_CONTINUE:
 		return act_plan(req);
 	case SLUICE_AS_SEEN:
-		return act_as_seen(r, req);
+		return act_as_seen(req);
 	case SLUICE_ERRNO:
 		return act_errno(v->error >= 1 && v->error <= ERRNO_MAX ? v->error : EPERM);
 	case SLUICE_VALUE:
@@ -334,7 +328,7 @@ static void finish(struct runner *r, struct sluice_request *req, uint64_t ticket
 	}
 	if (takes_time)
 		set_deadline(r, NULL, clock_now_ns());
-	a = act_of(r, req, v);
+	a = act_of(req, v);
 	if (!takes_time || request_claim(req, ticket, CLAIM_DECIDED, acted)) {
 		answer(r, req, ticket, &a, v->kind, by);
 		return;

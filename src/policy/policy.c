@@ -54,6 +54,12 @@ static void policy_free(struct sluice_policy *p)
 		free(p->env[i]);
 	for (size_t i = 0; i < p->n_call_rules; i++)
 		free(p->call_rules[i].name);
+	for (size_t i = 0; i < p->n_mounts; i++) {
+		free(p->mounts[i].at);
+		free(p->mounts[i].host);
+	}
+	free(p->mounts);
+	free(p->root);
 	free(p->grants);
 	free(p->env);
 	free(p->call_rules);

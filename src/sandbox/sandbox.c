@@ -77,6 +77,23 @@ static unsigned workers_default(enum sluice_dispatch mode)
 	return n < WORKERS_LIMIT ? n : WORKERS_LIMIT;
 }
 
+/* Filter and rulesets for the calls in @numbers. */
+static int sandbox_confine(struct sluice_sandbox *s, const int *numbers, size_t n,
+			   struct sluice_error *err)
+{
+	struct rules_tree rules;
+	int exec[2];
+
+	if (!s->tree)
+		return confinement_get(s->policy, numbers, n, &s->confinement, err);
+	exec[0] = s->tree->cwd;
+	exec[1] = s->tree->exe;
+	s->tree->tree.proc_granted = s->policy->root || grants_proc(s->policy, false);
+	s->tree->tree.proc_writable = grants_proc(s->policy, true);
+	rules = (struct rules_tree){ &s->tree->tree, exec, 2 };
+	return confinement_new(s->policy, numbers, n, &rules, &s->confinement, err);
+}
+
 /* Filter, rulesets and engine for @dispatch (consumed in every case). */
 static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 			   const struct sluice_spawn_options *o, struct sluice_error *err)
@@ -97,7 +114,7 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 	};
 	int numbers[DISPATCH_MAX_NR];
 	size_t n = dispatch_numbers(dispatch, numbers, DISPATCH_MAX_NR);
-	int r = confinement_get(s->policy, numbers, n, &s->confinement, err);
+	int r = sandbox_confine(s, numbers, n, err);
 
 	if (r < 0) {
 		dispatch_free(dispatch);
@@ -146,7 +163,10 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	r = launch_init(&s->launch, s->command.argv);
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");
-	r = dispatch_build(p, o->extras, o->n_extras, &dispatch, err);
+	r = policy_has_tree(p) ? sandbox_tree_new(p, &s->tree, err) : 0;
+	if (r < 0)
+		return r;
+	r = dispatch_build(p, s->tree, o->extras, o->n_extras, &dispatch, err);
 	if (r < 0)
 		return r;
 	r = sandbox_compile(s, dispatch, o, err);
@@ -369,6 +389,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	launch_free(&s->launch);
 	engine_unref(s->engine);
 	confinement_unref(s->confinement);
+	sandbox_tree_free(s->tree);
 	command_fini(&s->command);
 	sluice_policy_unref(s->policy);
 	if (s->end_fd >= 0)

@@ -18,6 +18,7 @@
 #include "confine/confinement.h"
 #include "confine/launch.h"
 #include "engine/engine.h"
+#include "sandbox/tree.h"
 
 enum sandbox_state {
 	SANDBOX_STARTING = 0,
@@ -46,6 +47,7 @@ struct sluice_sandbox {
 	struct sluice_policy *policy;	      /* reference */
 	struct sluice_supervisor *supervisor; /* reference or NULL */
 	struct confinement *confinement;      /* reference */
+	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
 	struct engine *engine;		      /* reference */
 	struct command command;		      /* gone once the start has succeeded */
 	struct stdio_plan stdio;
@@ -84,8 +86,9 @@ void stdio_close_child(struct stdio_plan *s);
 void stdio_fini(struct stdio_plan *s);
 
 /* extras.c: built-ins and extras into a new dispatch table, checked against the policy. */
-int dispatch_build(struct sluice_policy *p, const struct sluice_handler *extras, size_t n_extras,
-		   struct dispatch **ret, struct sluice_error *err);
+int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
+		   const struct sluice_handler *extras, size_t n_extras, struct dispatch **ret,
+		   struct sluice_error *err);
 
 /* control.c: the control thread. */
 void *sandbox_main(void *sandbox);

@@ -404,6 +404,8 @@ static int add_spec(struct view *v, const struct view_spec *s, struct sluice_err
 	if (fd < 0)
 		return fail_errno(err, fd, "mount: %s: %s", s->at, s->host);
 	r = attach(v, at, fd, s->read_only);
+	if (r == 0)
+		v->mounts[v->n - 1].writable = s->writable;
 	return r < 0 ? fail_errno(err, r, "mount: %s", s->at) : 0;
 }
 

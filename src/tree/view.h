@@ -27,8 +27,9 @@ struct view_mount {
 	dev_t dev;  /* identity of it */
 	ino_t ino;
 	bool directory;
-	bool read_only;
-	bool skeleton; /* made up: not one of the caller's */
+	bool read_only; /* every change is EROFS */
+	bool writable;	/* may be written without a further grant */
+	bool skeleton;	/* made up: not one of the caller's */
 	/* the directory that holds the mount point; unused for the root */
 	int in_fd;
 	dev_t in_dev;
@@ -41,6 +42,7 @@ struct view_spec {
 	const char *at;	  /* virtual path */
 	const char *host; /* host path, relative ones from the caller's working directory */
 	bool read_only;
+	bool writable;
 	bool optional; /* skipped in silence where @host does not exist */
 };
 

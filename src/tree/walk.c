@@ -150,7 +150,7 @@ static int end_at(struct walker *w, struct step *s)
 {
 	struct walk_end *e = w->end;
 
-	if (s->fd >= 0 && s->slash && !S_ISDIR(s->st.st_mode))
+	if (s->fd >= 0 && s->slash && !S_ISDIR(s->st.st_mode) && !(w->from->flags & WALK_NAME))
 		return -ENOTDIR;
 	e->fd = s->fd;
 	e->st = s->st;
@@ -170,12 +170,30 @@ static int end_at(struct walker *w, struct step *s)
 
 /* ---- one component ---- */
 
+/* "." of the directory reached, which the kernel gives only to who may search it. */
+static int dot(const struct walker *w)
+{
+	return open_path(w->at, ".", O_DIRECTORY, 0);
+}
+
+/* May it be searched? Asked where we leave it by a way of our own. */
+static int may_search(const struct walker *w)
+{
+	int fd = dot(w);
+
+	if (fd >= 0)
+		close(fd);
+	return fd < 0 ? fd : 0;
+}
+
 static int walk_up(struct walker *w, const struct step *s)
 {
 	const struct view *v = w->from->view;
 	const struct view_mount *m = v ? view_mount(v, walk_mount(w)) : NULL;
-	int fd, mount = w->mount;
+	int fd = may_search(w), mount = w->mount;
 
+	if (fd < 0)
+		return fd;
 	if (v && !m)
 		return -EACCES; /* a directory from outside of the view has no way up */
 	if (m && w->at_st.st_ino == m->ino && w->at_st.st_dev == m->dev) {
@@ -192,6 +210,10 @@ static int walk_down(struct walker *w, const struct step *s, int mount)
 {
 	const struct view_mount *m = view_mount(w->from->view, mount);
 
+	int r = may_search(w);
+
+	if (r < 0)
+		return r;
 	if (!m->directory && (!s->last || s->slash))
 		return -ENOTDIR;
 	return s->last ? end_without_name(w, dup_high(m->fd), mount)
@@ -253,11 +275,16 @@ static int walk_magic(struct walker *w, const struct step *s)
 	return s->last ? end_without_name(w, fd, -1) : walk_on(walk_to(w, fd, -1));
 }
 
+static bool wants_last(const struct walker *w)
+{
+	return (w->from->flags & WALK_LAST) == WALK_LAST;
+}
+
 static int walk_link(struct walker *w, struct step *s)
 {
 	int place;
 
-	if (s->last && !s->slash && w->from->flags & WALK_NOFOLLOW)
+	if (s->last && (wants_last(w) || (!s->slash && w->from->flags & WALK_NOFOLLOW)))
 		return end_at(w, s);
 	if (w->from->resolve & RESOLVE_NO_SYMLINKS)
 		return -ELOOP;
@@ -298,7 +325,7 @@ static int walk_step(struct walker *w, struct step *s)
 
 	s->fd = -1;
 	if (!strcmp(s->name, "."))
-		return s->last ? end_without_name(w, dup_high(w->at), w->mount) : WALK_ON;
+		return s->last ? end_without_name(w, dot(w), w->mount) : walk_on(may_search(w));
 	if (!strcmp(s->name, ".."))
 		return walk_up(w, s);
 	mount = v ? view_cross(v, w->at_st.st_dev, w->at_st.st_ino, s->name) : -1;

@@ -23,6 +23,9 @@ enum walk_flags {
 	WALK_NAME =
 		1u
 		<< 1, /* the directory and the name at the end are wanted too, also where nothing is there */
+	WALK_LAST =
+		WALK_NAME |
+		1u << 4, /* so, and the last component is neither followed nor looked at, whatever slashes it has */
 	WALK_EMPTY = 1u << 2, /* an empty path names the base itself */
 	WALK_PROC = 1u << 3,  /* the policy lets the task read procfs; else all there is EACCES */
 };

@@ -155,6 +155,7 @@ static int plan(struct sluice_request *req, struct exec *x, const struct exec_ar
 		.drop = exec_drop,
 		.layer = SLUICE_LAYER_HOST,
 		.fds = { -1, -1 },
+		.dirs = { -1, -1 },
 		.data = &keep,
 		.size = sizeof(keep),
 	};

@@ -16,6 +16,7 @@
 
 #include "sys/fd.h"
 #include "task/resolve.h"
+#include "tree/tree.h"
 
 /* Newer than the headers of Debian 12; the same on every architecture. */
 #define NR_FCHMODAT2 452
@@ -102,7 +103,20 @@ static bool is_path_only(const struct task *t, int fd)
 	return flags && strtoul(flags + strlen("flags:"), NULL, 8) & O_PATH;
 }
 
-int change_open(struct sluice_request *req, const struct change_target *target)
+static int open_in_tree(struct sluice_request *req, const struct tree *tree,
+			const struct change_target *target)
+{
+	struct walk_end end;
+	int r = tree_walk(tree, request_task(req), target->fd, target->path ? target->path : "",
+			  (target->nofollow ? WALK_NOFOLLOW : 0u) |
+				  (target->by_fd ? WALK_EMPTY : 0u),
+			  0, &end);
+
+	return r < 0 ? r : end.fd;
+}
+
+int change_open(struct sluice_request *req, const struct tree *tree,
+		const struct change_target *target)
 {
 	const struct task *t = request_task(req);
 	struct resolve_open how = {
@@ -113,10 +127,12 @@ int change_open(struct sluice_request *req, const struct change_target *target)
 	};
 	struct stat st;
 
-	if (!target->by_fd)
+	if (!target->by_fd && !tree)
 		return resolve_open(t, &how, &st);
 	if (!target->path && (target->fd < 0 || is_path_only(t, target->fd)))
 		return -EBADF;
+	if (tree)
+		return open_in_tree(req, tree, target);
 	return task_open_dirfd(t, target->fd);
 }
 

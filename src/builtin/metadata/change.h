@@ -45,8 +45,10 @@ struct change_target {
  * Decode @req. Returns 0 or the negative errno that the call fails with: -EFAULT, -EINVAL, -ENOSYS ...
  */
 int change_decode(struct sluice_request *req, struct change *ret, struct change_target *ret_target);
-/* A descriptor (O_PATH, the caller's) of the target, or the negative errno. */
-int change_open(struct sluice_request *req, const struct change_target *target);
+struct tree;
+/* A descriptor (O_PATH, the caller's) of the target in @tree (NULL: the host's), or the negative errno. */
+int change_open(struct sluice_request *req, const struct tree *tree,
+		const struct change_target *target);
 /* Make the change to the plan's first file: a request_act_fn. */
 struct request_act change_make(struct sluice_request *req, const void *change);
 

@@ -11,8 +11,9 @@
 
 struct dispatch;
 struct writable;
+struct tree;
 
-/* @w is the table's, or lives as long. -ENOMEM. */
-int builtin_metadata_register(struct dispatch *d, struct writable *w);
+/* @w is the table's, or lives as long. @tree: the command's own, borrowed until @d is freed; NULL: the host's. -ENOMEM. */
+int builtin_metadata_register(struct dispatch *d, struct writable *w, const struct tree *tree);
 
 #endif

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,7 +19,8 @@
 #include "sys/fd.h"
 #include "task/resolve.h"
 #include "task/task.h"
-#include "task/writable.h"
+#include "tree/tree.h"
+#include "tree/writable.h"
 
 #define PATH_AT offsetof(struct sockaddr_un, sun_path)
 
@@ -53,8 +55,21 @@ static bool is_named(const struct target *t, char path[sizeof(struct sockaddr_un
 	return true;
 }
 
-/* The file at @path if it may be connected to, as a descriptor. */
-static int open_named(struct sluice_request *req, const struct writable *w, const char *path)
+/* What the handler is given: constant, the table's. */
+struct unix_bounds {
+	const struct writable *writable;
+	const struct tree *tree; /* of the command; NULL: the host's */
+};
+
+static int open_in_tree(struct sluice_request *req, const struct tree *tree, const char *path)
+{
+	struct walk_end end;
+	int r = tree_walk(tree, request_task(req), AT_FDCWD, path, 0, 0, &end);
+
+	return r < 0 ? r : end.fd;
+}
+
+static int open_on_host(struct sluice_request *req, const char *path)
 {
 	struct resolve_open how = {
 		.dirfd = AT_FDCWD,
@@ -63,11 +78,18 @@ static int open_named(struct sluice_request *req, const struct writable *w, cons
 		.proc_granted = request_proc_granted(req),
 	};
 	struct stat st;
-	int fd = resolve_open(request_task(req), &how, &st);
+
+	return resolve_open(request_task(req), &how, &st);
+}
+
+/* The file at @path if it may be connected to, as a descriptor. */
+static int open_named(struct sluice_request *req, const struct unix_bounds *b, const char *path)
+{
+	int fd = b->tree ? open_in_tree(req, b->tree, path) : open_on_host(req, path);
 
 	if (fd < 0)
 		return fd == -EMFILE ? -ENFILE : fd; /* our limit, not the task's */
-	if (writable_has(w, fd))
+	if (writable_has(b->writable, fd))
 		return fd;
 	close(fd);
 	return -EACCES;
@@ -100,7 +122,7 @@ static void drop(const void *target)
 }
 
 /* Fill in @t, and *ret_file if the address names one. */
-static int look(struct sluice_request *req, const struct writable *w, struct target *t,
+static int look(struct sluice_request *req, const struct unix_bounds *b, struct target *t,
 		int *ret_file)
 {
 	const struct task *task = request_task(req);
@@ -114,7 +136,7 @@ static int look(struct sluice_request *req, const struct writable *w, struct tar
 	if (r == 0)
 		r = request_compare_credentials(req);
 	if (r == 0 && is_named(t, path))
-		r = *ret_file = open_named(req, w, path);
+		r = *ret_file = open_named(req, b, path);
 	if (r < 0)
 		return r;
 	return t->sock < 0 ? t->sock : 0; /* refused, after what the address alone says */
@@ -129,6 +151,7 @@ static struct sluice_verdict unix_handle(struct sluice_request *req, void *userd
 		.drop = drop,
 		.layer = SLUICE_LAYER_HOST,
 		.fds = { -1, -1 },
+		.dirs = { -1, -1 },
 		.data = &t,
 		.size = sizeof(t),
 	};
@@ -144,10 +167,17 @@ static struct sluice_verdict unix_handle(struct sluice_request *req, void *userd
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 
-int builtin_unix_register(struct dispatch *d, struct writable *w)
+int builtin_unix_register(struct dispatch *d, struct writable *w, const struct tree *tree)
 {
-	struct sluice_handler h = sluice_handler_make("unix", SYS_connect, unix_handle, w);
-	int r = dispatch_add_planner(d, SYS_connect, unix_handle, w);
+	struct unix_bounds *b = malloc(sizeof(*b));
+	struct sluice_handler h = sluice_handler_make("unix", SYS_connect, unix_handle, b);
+	int r;
 
-	return r < 0 || writable_is_all(w) ? r : dispatch_add(d, &h, true);
+	if (!b)
+		return -ENOMEM;
+	*b = (struct unix_bounds){ w, tree };
+	r = dispatch_own(d, b, free);
+	if (r == 0)
+		r = dispatch_add_planner(d, SYS_connect, unix_handle, b);
+	return r < 0 || (writable_is_all(w) && !tree) ? r : dispatch_add(d, &h, true);
 }

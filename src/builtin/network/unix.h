@@ -10,9 +10,10 @@
 #define SLUICE_BUILTIN_NETWORK_UNIX_H
 
 struct dispatch;
+struct tree;
 struct writable;
 
-/* @w is the table's, or lives as long. -ENOMEM. */
-int builtin_unix_register(struct dispatch *d, struct writable *w);
+/* @w is the table's, or lives as long. @tree: the command's own, borrowed until @d is freed; NULL: the host's. -ENOMEM. */
+int builtin_unix_register(struct dispatch *d, struct writable *w, const struct tree *tree);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "task/writable.h"
+#include "tree/writable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +14,7 @@
 
 #include "policy/policy.h"
 #include "sys/fd.h"
+#include "tree/tree.h"
 #include "util/cleanup.h"
 
 /* One place where files may be written. What a path leads to can change from one sandbox of a policy to the next. */
@@ -23,7 +24,7 @@ struct root {
 	char *real;	  /* as the kernel prints it for a descriptor; owned; NULL: not counted */
 };
 
-/* All of them. Made once per policy, kept inside it, shared by its sandboxes; constant. */
+/* All of them. Made once per policy, kept inside it, shared by its sandboxes; for a tree, once a sandbox. Constant. */
 struct writable {
 	atomic_uint refs;
 	uint64_t generation; /* of the policy */
@@ -90,10 +91,22 @@ static bool is_root(const struct writable *w, const struct stat *st)
 	return st->st_dev == w->root_dev && st->st_ino == w->root_ino;
 }
 
-/* What @root's path is the name of now, in @buf: its length, 0 if that does not count, -errno. */
-static ssize_t root_look(const struct writable *w, const struct root *root, char *buf, size_t size)
+/* What a grant's path names, in the tree that it is meant for. */
+static int grant_open(const struct tree *tree, const char *path)
 {
-	_cleanup_close_ int fd = open(root->path, O_PATH | O_CLOEXEC);
+	struct walk_end end;
+	int r = tree ? tree_walk_grant(tree, path, &end) : open(path, O_PATH | O_CLOEXEC);
+
+	if (!tree)
+		return r < 0 ? -errno : r;
+	return r < 0 ? r : end.fd;
+}
+
+/* What @root's path is the name of now, in @buf: its length, 0 if that does not count, -errno. */
+static ssize_t root_look(const struct writable *w, const struct tree *tree, const struct root *root,
+			 char *buf, size_t size)
+{
+	_cleanup_close_ int fd = grant_open(tree, root->path);
 	struct stat st;
 
 	if (fd < 0) /* a grant that must be there is reported where its rule is made */
@@ -107,42 +120,69 @@ static ssize_t root_look(const struct writable *w, const struct root *root, char
 	return fd_path(fd, buf, size);
 }
 
-static int add_path(struct writable *w, const char *path, bool not_root)
+static int add_path(struct writable *w, const struct tree *tree, const char *path, bool not_root)
 {
 	struct root *root = &w->roots[w->n++];
 	char buf[PATH_MAX];
 	ssize_t n;
 
 	*root = (struct root){ .path = path, .not_root = not_root };
-	n = root_look(w, root, buf, sizeof(buf));
+	n = root_look(w, tree, root, buf, sizeof(buf));
 	if (n <= 0)
 		return (int)n;
 	root->real = strdup(buf);
 	return root->real ? 0 : -ENOMEM;
 }
 
-/* NULL and *ret_error on failure. */
-static struct writable *writable_new(const struct sluice_policy *p, int *ret_error)
+static int add_writable_mounts(struct writable *w, const struct tree *tree)
 {
-	struct writable *w = calloc(1, sizeof(*w) + (p->n_grants + 1) * sizeof(w->roots[0]));
+	for (size_t i = 0; tree && i < view_count(tree->view); i++) {
+		const struct view_mount *m = view_mount(tree->view, (int)i);
+		struct root *root = &w->roots[w->n];
+
+		if (!m->writable)
+			continue;
+		*root = (struct root){ .path = m->at, .real = strdup(m->host) };
+		if (!root->real)
+			return -ENOMEM;
+		w->n++;
+	}
+	return 0;
+}
+
+static int root_stat(const struct tree *tree, struct stat *st)
+{
+	int r = tree ? fstat(view_mount(tree->view, 0)->fd, st) : stat("/", st);
+
+	return r < 0 ? -errno : 0;
+}
+
+/* NULL and *ret_error on failure. */
+static struct writable *writable_new(const struct sluice_policy *p, const struct tree *tree,
+				     int *ret_error)
+{
+	const size_t most = p->n_grants + 1 + (tree ? view_count(tree->view) : 0);
+	struct writable *w = calloc(1, sizeof(*w) + most * sizeof(w->roots[0]));
 	struct stat st;
-	int r = 0;
+	int r;
 
 	*ret_error = -ENOMEM;
 	if (!w)
 		return NULL;
 	atomic_init(&w->refs, 1);
 	w->generation = p->generation;
-	if (stat("/", &st) < 0)
-		r = -errno;
-	w->root_dev = st.st_dev;
-	w->root_ino = st.st_ino;
+	r = root_stat(tree, &st);
+	if (r == 0) {
+		w->root_dev = st.st_dev;
+		w->root_ino = st.st_ino;
+		r = add_writable_mounts(w, tree);
+	}
 	for (size_t i = 0; r == 0 && i < p->n_grants; i++) {
 		if (p->grants[i].access == POLICY_WRITE)
-			r = add_path(w, p->grants[i].path, p->grants[i].not_root);
+			r = add_path(w, tree, p->grants[i].path, p->grants[i].not_root);
 	}
 	if (r == 0 && p->default_devices) /* a terminal of one's own: mesg, grantpt */
-		r = add_path(w, "/dev/pts", false);
+		r = add_path(w, tree, "/dev/pts", false);
 	if (r == 0)
 		return w;
 	writable_unref(w);
@@ -157,7 +197,7 @@ static struct writable *writable_new(const struct sluice_policy *p, int *ret_err
 static bool root_current(const struct writable *w, const struct root *root)
 {
 	char buf[PATH_MAX];
-	ssize_t n = root_look(w, root, buf, sizeof(buf));
+	ssize_t n = root_look(w, NULL, root, buf, sizeof(buf));
 
 	return n > 0 ? root->real && !strcmp(root->real, buf) : n == 0 && !root->real;
 }
@@ -175,14 +215,17 @@ static bool writable_current(const struct writable *w, const struct sluice_polic
 	return true;
 }
 
-struct writable *writable_get(struct sluice_policy *p, int *ret_error)
+struct writable *writable_get(struct sluice_policy *p, const struct tree *tree, int *ret_error)
 {
 	struct writable *w;
+
+	if (tree)
+		return writable_new(p, tree, ret_error);
 
 	pthread_mutex_lock(&p->lock);
 	w = p->writable;
 	if (!w || !writable_current(w, p)) {
-		w = writable_new(p, ret_error);
+		w = writable_new(p, NULL, ret_error);
 		if (w && p->writable)
 			writable_unref(p->writable);
 		if (w)

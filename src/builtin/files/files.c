@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "builtin/files/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builtin/files/internal.h"
+
+_Static_assert(sizeof(struct files_plan) <= REQUEST_PLAN_BYTES, "a plan of ours fits");
+
+int files_walk(struct sluice_request *req, const struct tree *tree, unsigned which, uint32_t flags,
+	       uint64_t resolve, struct walk_end *ret)
+{
+	const char *path;
+	ssize_t n = sluice_request_path(req, which, &path);
+	int dirfd = sluice_request_dirfd(req, which);
+
+	ret->fd = ret->dir = -1;
+	int r = n < 0 ? (int)n : request_compare_credentials(req);
+
+	if (r < 0)
+		return r;
+	return tree_walk(tree, request_task(req), dirfd, path, flags, resolve, ret);
+}
+
+int files_descriptor(struct sluice_request *req, const struct tree *tree, int fd,
+		     struct walk_end *ret)
+{
+	int r = request_compare_credentials(req);
+
+	ret->fd = ret->dir = -1;
+	return r < 0 ? r : tree_walk(tree, request_task(req), fd, "", WALK_EMPTY, 0, ret);
+}
+
+static void place_of(struct files_place *p, const struct walk_end *end)
+{
+	p->has_name = end->dir >= 0;
+	p->slash = end->slash;
+	p->mount = end->mount;
+	memcpy(p->name, end->name, sizeof(p->name));
+}
+
+struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *plan,
+				 struct walk_end *end, struct walk_end *end2, request_act_fn act)
+{
+	struct request_plan p = {
+		.builtin = "files",
+		.act = act,
+		.fds = { end->fd, end2 ? end2->fd : -1 },
+		.dirs = { end->dir, end2 ? end2->dir : -1 },
+		.data = plan,
+		.size = sizeof(*plan),
+	};
+	int mount = end->mount;
+	int r;
+
+	place_of(&plan->places[0], end);
+	if (end2)
+		place_of(&plan->places[1], end2);
+	p.names[0] = plan->places[0].has_name ? plan->places[0].name : NULL;
+	p.names[1] = end2 && plan->places[1].has_name ? plan->places[1].name : NULL;
+	p.layer = mount > 0 ? SLUICE_LAYER_MOUNT : SLUICE_LAYER_HOST;
+	r = request_plan_act(req, &p);
+	return r < 0 ? files_errno(r) : sluice_continue();
+}
+
+struct sluice_verdict files_errno(int negative_errno)
+{
+	return sluice_errno(-negative_errno);
+}
+
+struct request_act files_value(int64_t value)
+{
+	return (struct request_act){ .value = value, .fd = -1 };
+}
+
+struct request_act files_done(long r)
+{
+	return files_value(r < 0 ? -errno : r);
+}
+
+const char *files_name(const struct files_place *p, char buf[NAME_MAX + 2])
+{
+	snprintf(buf, NAME_MAX + 2, "%s%s", p->name, p->slash ? "/" : "");
+	return buf;
+}
+
+/* ---- registration ---- */
+
+static int register_calls(struct dispatch *d, const struct files_call *calls,
+			  const struct tree *tree)
+{
+	int r = 0;
+
+	for (; r == 0 && calls->nr >= 0; calls++) {
+		struct sluice_handler h =
+			sluice_handler_make("files", calls->nr, calls->fn, (void *)(uintptr_t)tree);
+
+		h.flags = calls->flags;
+		r = dispatch_add(d, &h, true);
+	}
+	return r;
+}
+
+int builtin_files_register(struct dispatch *d, const struct tree *tree)
+{
+	static const struct files_call *const lists[] = {
+		files_open_calls,
+		files_look_calls,
+		files_name_calls,
+		files_where_calls,
+	};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
+		r = register_calls(d, lists[i], tree);
+	return r;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A file tree of one's own: every call that takes a path is resolved in the sandbox's view and carried out on the descriptors that were found.
+ *
+ * The command's own Landlock domain grants none of these files, so a call that got past us finds nothing. Registered only when the
+ * policy has a root or mounts.
+ */
+#ifndef SLUICE_BUILTIN_FILES_FILES_H
+#define SLUICE_BUILTIN_FILES_FILES_H
+
+struct dispatch;
+struct tree;
+
+/* @tree: borrowed until the dispatch table is freed. Returns 0 or -errno. */
+int builtin_files_register(struct dispatch *d, const struct tree *tree);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared by the files of this folder: one group of calls a file, each with a handler that looks (and makes a plan) and an act that does.
+ */
+#ifndef SLUICE_BUILTIN_FILES_INTERNAL_H
+#define SLUICE_BUILTIN_FILES_INTERNAL_H
+
+#include <limits.h>
+#include <stdint.h>
+
+#include "engine/dispatch.h"
+#include "engine/request.h"
+#include "tree/tree.h"
+
+/* A call and who looks at it. */
+struct files_call {
+	int nr; /* -1 ends a list */
+	sluice_handler_fn fn;
+	uint32_t flags;
+};
+
+/* One list a file. */
+extern const struct files_call files_open_calls[];
+extern const struct files_call files_look_calls[];
+extern const struct files_call files_name_calls[];
+extern const struct files_call files_where_calls[];
+
+/* One name that an act needs: what walk found, without its descriptors, which the plan holds. */
+struct files_place {
+	char name[NAME_MAX + 1];
+	bool has_name, slash;
+	int mount;
+};
+
+/* What a plan of ours keeps beside descriptors. */
+struct files_plan {
+	const struct tree *tree;
+	struct files_place places[2];
+	uint64_t args[4]; /* the call's own, as the act needs them */
+};
+
+/* Resolve the call's path @which (with its dirfd). */
+int files_walk(struct sluice_request *req, const struct tree *tree, unsigned which, uint32_t flags,
+	       uint64_t resolve, struct walk_end *ret);
+/* The file behind the task's descriptor @fd. */
+int files_descriptor(struct sluice_request *req, const struct tree *tree, int fd,
+		     struct walk_end *ret);
+
+/*
+ * Plan @act for @end (and @end2, may be NULL), whose descriptors are consumed in every case. The verdict to return.
+ */
+struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *plan,
+				 struct walk_end *end, struct walk_end *end2, request_act_fn act);
+/* -errno as a verdict. */
+struct sluice_verdict files_errno(int negative_errno);
+/* -errno or a value as an act's end; r < 0 with errno set by libc reads as errno. */
+struct request_act files_done(long r);
+struct request_act files_value(int64_t value_or_negative_errno);
+/* The place's name with the slash that the task wrote, which the kernel judges. */
+const char *files_name(const struct files_place *p, char buf[NAME_MAX + 2]);
+
+#endif

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls that look at a file and change nothing: stat, access, readlink, statfs, getxattr, listxattr, by every spelling.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "builtin/files/internal.h"
+#include "sys/fd.h"
+#include "task/procfs.h"
+
+/* Newer than the headers of Debian 12; the same on every architecture. */
+#define NR_GETXATTRAT 464
+#define NR_LISTXATTRAT 465
+
+#ifndef AT_STATX_SYNC_TYPE
+#define AT_STATX_SYNC_TYPE 0x6000
+#endif
+#define AT_STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)
+
+static uint64_t arg(const struct sluice_request *req, unsigned i)
+{
+	return sluice_request_arg(req, i);
+}
+
+static uint32_t walk_flags_of(uint64_t at_flags)
+{
+	return (at_flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0u) |
+	       (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0u);
+}
+
+/* Resolve the one path and plan @act with @plan. */
+static struct sluice_verdict look(struct sluice_request *req, const struct tree *tree,
+				  uint32_t walk_flags, struct files_plan *plan, request_act_fn act)
+{
+	struct walk_end end;
+	int r = files_walk(req, tree, 0, walk_flags, 0, &end);
+
+	plan->tree = tree;
+	return r < 0 ? files_errno(r) : files_plan(req, plan, &end, NULL, act);
+}
+
+/* Give the task what we have. */
+static struct request_act give(struct sluice_request *req, uint64_t addr, const void *data,
+			       size_t size, int64_t value)
+{
+	int r = size ? sluice_request_write(req, addr, data, size) : 0;
+
+	return files_value(r < 0 ? r : value);
+}
+
+/* ---- stat ---- */
+
+static struct request_act stat_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	struct stat st;
+
+	if (fstat(request_plan_fd(req, 0), &st) < 0)
+		return files_done(-1);
+	return give(req, p->args[0], &st, sizeof(st), 0);
+}
+
+static struct request_act statx_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	struct statx stx;
+
+	if (statx(request_plan_fd(req, 0), "", (int)p->args[1] | AT_EMPTY_PATH,
+		  (unsigned)p->args[2], &stx) < 0)
+		return files_done(-1);
+	return give(req, p->args[0], &stx, sizeof(stx), 0);
+}
+
+#ifdef SYS_stat
+static struct sluice_verdict stat_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { arg(req, 1) } };
+
+	return look(req, tree, sluice_request_nr(req) == SYS_lstat ? WALK_NOFOLLOW : 0, &p,
+		    stat_act);
+}
+#endif
+
+static struct sluice_verdict fstatat_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { arg(req, 2) } };
+
+	if ((uint32_t)arg(req, 3) & ~(uint32_t)AT_STAT_FLAGS)
+		return sluice_errno(EINVAL);
+	return look(req, tree, walk_flags_of(arg(req, 3)), &p, stat_act);
+}
+
+static struct sluice_verdict statx_handle(struct sluice_request *req, void *tree)
+{
+	const uint32_t flags = (uint32_t)arg(req, 2);
+	struct files_plan p = { .args = { arg(req, 4), flags & AT_STATX_SYNC_TYPE, arg(req, 3) } };
+
+	if (flags & ~(uint32_t)(AT_STAT_FLAGS | AT_STATX_SYNC_TYPE) ||
+	    (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || arg(req, 3) & STATX__RESERVED)
+		return sluice_errno(EINVAL);
+	return look(req, tree, walk_flags_of(flags), &p, statx_act);
+}
+
+/* ---- access ---- */
+
+static struct request_act access_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	const int mode = (int)p->args[0];
+	struct walk_end end = { .fd = request_plan_fd(req, 0),
+				.dir = -1,
+				.mount = p->places[0].mount };
+
+	/* the one answer that the file itself does not have */
+	if (mode & W_OK) {
+		struct stat st;
+
+		if (fstat(end.fd, &st) == 0 && !S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode) &&
+		    !S_ISFIFO(st.st_mode) && !S_ISSOCK(st.st_mode) &&
+		    tree_is_read_only(p->tree, &end))
+			return files_value(-EROFS);
+	}
+	return files_done(
+		syscall(SYS_faccessat2, end.fd, "", mode, (int)p->args[1] | AT_EMPTY_PATH));
+}
+
+static struct sluice_verdict access_plan(struct sluice_request *req, void *tree, uint64_t mode,
+					 uint64_t flags)
+{
+	struct files_plan p = { .args = { mode, flags & AT_EACCESS } };
+
+	if (mode & ~(uint64_t)(R_OK | W_OK | X_OK) ||
+	    (uint32_t)flags & ~(uint32_t)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return sluice_errno(EINVAL);
+	return look(req, tree, walk_flags_of(flags), &p, access_act);
+}
+
+#ifdef SYS_access
+static struct sluice_verdict access_handle(struct sluice_request *req, void *tree)
+{
+	return access_plan(req, tree, (uint32_t)arg(req, 1), 0);
+}
+#endif
+
+static struct sluice_verdict faccessat_handle(struct sluice_request *req, void *tree)
+{
+	return access_plan(req, tree, (uint32_t)arg(req, 2),
+			   sluice_request_nr(req) == SYS_faccessat ? 0 : (uint32_t)arg(req, 3));
+}
+
+/* ---- readlink ---- */
+
+/* The process that a directory of procfs is about. */
+static pid_t process_of(int dir)
+{
+	int fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
+	char text[32];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		return -ESRCH;
+	text[n] = '\0';
+	return (pid_t)strtol(text, NULL, 10);
+}
+
+/* The virtual path of @fd (consumed, may be an error) in @buf, or -ENODATA: what the link itself says is right. */
+static ssize_t shown_path(const struct tree *tree, int fd, char *buf, size_t size)
+{
+	ssize_t n;
+
+	if (fd < 0)
+		return -ENODATA;
+	n = view_path(tree->view, fd, buf, size);
+	close(fd);
+	return n < 0 ? -ENODATA : n;
+}
+
+static int open_path_at(int dir, const char *name)
+{
+	return openat(dir, name, O_PATH | O_CLOEXEC);
+}
+
+/*
+ * What a link on procfs says to the task: the kernel would speak of us, or of the host's paths. -ENODATA: its text is right.
+ */
+static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, int dir,
+			 const char *name, char *buf, size_t size)
+{
+	const struct task *t = request_task(req);
+	int place = procfs_place(dir);
+
+	if (place < 0)
+		return place;
+	if (place == PROCFS_ROOT && !strcmp(name, "self"))
+		return snprintf(buf, size, "%d", (int)sluice_request_tgid(req));
+	if (place == PROCFS_ROOT && !strcmp(name, "thread-self"))
+		return snprintf(buf, size, "%d/task/%d", (int)sluice_request_tgid(req),
+				(int)t->tid);
+	if (place != PROCFS_PROCESS)
+		return -ENODATA;
+	if (!strcmp(name, "root"))
+		return snprintf(buf, size, "/");
+	if (!strcmp(name, "cwd"))
+		return shown_path(tree, cwd_get(tree->cwds, process_of(dir)), buf, size);
+	return shown_path(tree, open_path_at(dir, name), buf, size);
+}
+
+static struct request_act readlink_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	const int fd = request_plan_fd(req, 0), dir = request_plan_dir(req, 0);
+	char target[PATH_MAX];
+	ssize_t n = -ENODATA;
+
+	if (dir >= 0 && procfs_has(fd))
+		n = proc_link(req, p->tree, dir, p->places[0].name, target, sizeof(target));
+	if (n == -ENODATA) {
+		n = readlinkat(fd, "", target, sizeof(target));
+		if (n < 0) /* of a descriptor that is no link the kernel says ENOENT */
+			n = errno == ENOENT ? -EINVAL : -errno;
+	}
+	if (n < 0)
+		return files_value(n);
+	if ((uint64_t)n > p->args[1])
+		n = (ssize_t)p->args[1];
+	return give(req, p->args[0], target, (size_t)n, n);
+}
+
+static struct sluice_verdict readlink_plan(struct sluice_request *req, const struct tree *tree,
+					   uint64_t buf, uint64_t size)
+{
+	struct files_plan p = { .tree = tree, .args = { buf, (uint32_t)size } };
+	struct walk_end end;
+	int r;
+
+	if ((int)size <= 0)
+		return sluice_errno(EINVAL);
+	r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_EMPTY, 0, &end);
+	if (r == 0 && S_ISLNK(end.st.st_mode) && procfs_has(end.fd)) {
+		walk_end_close(&end);
+		r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_NAME, 0, &end);
+		if (r == 0 && end.fd < 0) {
+			walk_end_close(&end);
+			r = -ENOENT;
+		}
+	}
+	return r < 0 ? files_errno(r) : files_plan(req, &p, &end, NULL, readlink_act);
+}
+
+#ifdef SYS_readlink
+static struct sluice_verdict readlink_handle(struct sluice_request *req, void *tree)
+{
+	return readlink_plan(req, tree, arg(req, 1), arg(req, 2));
+}
+#endif
+
+static struct sluice_verdict readlinkat_handle(struct sluice_request *req, void *tree)
+{
+	return readlink_plan(req, tree, arg(req, 2), arg(req, 3));
+}
+
+/* ---- statfs ---- */
+
+static struct request_act statfs_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	struct statfs fs;
+
+	if (fstatfs(request_plan_fd(req, 0), &fs) < 0)
+		return files_done(-1);
+	return give(req, p->args[0], &fs, sizeof(fs), 0);
+}
+
+static struct sluice_verdict statfs_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { arg(req, 1) } };
+
+	return look(req, tree, 0, &p, statfs_act);
+}
+
+/* ---- extended attributes ---- */
+
+/* A list (@name NULL) or the value of one attribute. */
+static struct request_act attributes(struct sluice_request *req, const char *name, uint64_t addr,
+				     uint64_t size)
+{
+	char link[FD_LINK_BYTES], value[XATTR_SIZE_MAX];
+	ssize_t n;
+
+	fd_link(request_plan_fd(req, 0), link);
+	if (size > sizeof(value))
+		size = sizeof(value);
+	n = name ? getxattr(link, name, size ? value : NULL, size)
+		 : listxattr(link, size ? value : NULL, size);
+	if (n < 0)
+		return files_done(-1);
+	return give(req, addr, value, size ? (size_t)n : 0, n);
+}
+
+/* args: address and size of the buffer, address of the name (0: list) */
+static struct request_act attributes_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char name[XATTR_NAME_MAX + 1];
+	ssize_t n;
+
+	if (!p->args[2])
+		return attributes(req, NULL, p->args[0], p->args[1]);
+	n = sluice_request_read_string(req, p->args[2], name, sizeof(name));
+	if (n == 0 || n == -ENAMETOOLONG)
+		n = -ERANGE;
+	return n < 0 ? files_value(n) : attributes(req, name, p->args[0], p->args[1]);
+}
+
+static struct sluice_verdict getxattr_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { arg(req, 2), arg(req, 3), arg(req, 1) } };
+
+	if (!p.args[2])
+		return sluice_errno(EFAULT);
+	return look(req, tree, sluice_request_nr(req) == SYS_lgetxattr ? WALK_NOFOLLOW : 0, &p,
+		    attributes_act);
+}
+
+static struct sluice_verdict listxattr_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { arg(req, 1), arg(req, 2) } };
+
+	return look(req, tree, sluice_request_nr(req) == SYS_llistxattr ? WALK_NOFOLLOW : 0, &p,
+		    attributes_act);
+}
+
+static struct sluice_verdict listxattrat_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { arg(req, 3), arg(req, 4) } };
+
+	if ((uint32_t)arg(req, 2) & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return sluice_errno(EINVAL);
+	return look(req, tree, walk_flags_of(arg(req, 2)), &p, attributes_act);
+}
+
+/* Of linux/xattr.h from 6.13 on. */
+struct xattr_args_v0 {
+	uint64_t value;
+	uint32_t size;
+	uint32_t flags;
+};
+
+static struct sluice_verdict getxattrat_handle(struct sluice_request *req, void *tree)
+{
+	struct xattr_args_v0 args;
+	struct files_plan p = { 0 };
+	int r;
+
+	if (arg(req, 5) < sizeof(args) ||
+	    (uint32_t)arg(req, 2) & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return sluice_errno(EINVAL);
+	if (arg(req, 5) > sizeof(args))
+		return sluice_errno(E2BIG);
+	r = sluice_request_read(req, arg(req, 4), &args, sizeof(args));
+	if (r < 0)
+		return files_errno(r);
+	if (args.flags || !arg(req, 3))
+		return sluice_errno(args.flags ? EINVAL : EFAULT);
+	p.args[0] = args.value;
+	p.args[1] = args.size;
+	p.args[2] = arg(req, 3);
+	return look(req, tree, walk_flags_of(arg(req, 2)), &p, attributes_act);
+}
+
+const struct files_call files_look_calls[] = {
+#ifdef SYS_stat
+	{ SYS_stat, stat_handle, 0 },
+	{ SYS_lstat, stat_handle, 0 },
+	{ SYS_access, access_handle, 0 },
+	{ SYS_readlink, readlink_handle, 0 },
+#endif
+	{ SYS_newfstatat, fstatat_handle, 0 },
+	{ SYS_statx, statx_handle, 0 },
+	{ SYS_faccessat, faccessat_handle, 0 },
+	{ SYS_faccessat2, faccessat_handle, 0 },
+	{ SYS_readlinkat, readlinkat_handle, 0 },
+	{ SYS_statfs, statfs_handle, 0 },
+	{ SYS_getxattr, getxattr_handle, 0 },
+	{ SYS_lgetxattr, getxattr_handle, 0 },
+	{ SYS_listxattr, listxattr_handle, 0 },
+	{ SYS_llistxattr, listxattr_handle, 0 },
+	{ NR_GETXATTRAT, getxattrat_handle, 0 },
+	{ NR_LISTXATTRAT, listxattrat_handle, 0 },
+	{ -1, NULL, 0 },
+};

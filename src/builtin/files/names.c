@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls that make, remove and move names: mkdir, mknod, symlink, link, unlink, rmdir, rename, and truncate by path.
+ *
+ * The directory is the one that was found; the name in it is a single component, so nothing is resolved again.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "builtin/files/internal.h"
+#include "sys/fd.h"
+
+#ifndef RENAME_WHITEOUT
+#define RENAME_WHITEOUT 4
+#endif
+
+static uint64_t arg(const struct sluice_request *req, unsigned i)
+{
+	return sluice_request_arg(req, i);
+}
+
+/* Resolve path @which to a name in a directory that may be changed. @no_name: what a path without a last name ("/", "..") fails with. */
+static int find_name(struct sluice_request *req, const struct tree *tree, unsigned which,
+		     int no_name, struct walk_end *ret)
+{
+	int r = files_walk(req, tree, which, WALK_LAST, 0, ret);
+
+	if (r < 0)
+		return r;
+	if (ret->dir < 0)
+		r = -no_name;
+	return r;
+}
+
+/* A new name: what is there already comes before what may not be written, as in the kernel. */
+static int find_new_name(struct sluice_request *req, const struct tree *tree, unsigned which,
+			 bool directory, struct walk_end *ret)
+{
+	int r = find_name(req, tree, which, EEXIST, ret);
+
+	if (r == 0 && ret->fd >= 0)
+		r = -EEXIST;
+	if (r == 0 && ret->slash && !directory) /* somebody asks for a directory */
+		r = -ENOENT;
+	if (r == 0 && tree_is_read_only(tree, ret))
+		r = -EROFS;
+	return r;
+}
+
+static struct sluice_verdict plan_one(struct sluice_request *req, const struct tree *tree,
+				      struct files_plan *p, struct walk_end *end, int r,
+				      request_act_fn act)
+{
+	p->tree = tree;
+	if (r == 0)
+		return files_plan(req, p, end, NULL, act);
+	walk_end_close(end);
+	return files_errno(r);
+}
+
+/* Mode bits for a new file, the task's umask applied. */
+static int mode_of(struct sluice_request *req, uint64_t bits, mode_t mask, mode_t *ret)
+{
+	int umask_bits = task_umask(request_task(req));
+
+	if (umask_bits < 0)
+		return umask_bits;
+	*ret = (mode_t)bits & mask & ~(mode_t)umask_bits;
+	return 0;
+}
+
+/* ---- mkdir, mknod ---- */
+
+static struct request_act mkdir_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+
+	return files_done(mkdirat(request_plan_dir(req, 0), p->places[0].name, (mode_t)p->args[0]));
+}
+
+static struct sluice_verdict mkdir_plan(struct sluice_request *req, const struct tree *tree,
+					uint64_t bits)
+{
+	struct files_plan p = { 0 };
+	struct walk_end end;
+	mode_t mode = 0;
+	int r = find_new_name(req, tree, 0, true, &end);
+
+	if (r == 0)
+		r = mode_of(req, bits, 01777, &mode);
+	p.args[0] = mode;
+	return plan_one(req, tree, &p, &end, r, mkdir_act);
+}
+
+static struct sluice_verdict mkdirat_handle(struct sluice_request *req, void *tree)
+{
+	return mkdir_plan(req, tree, arg(req, 2));
+}
+
+static struct request_act mknod_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char name[NAME_MAX + 2];
+
+	return files_done(mknodat(request_plan_dir(req, 0), files_name(&p->places[0], name),
+				  (mode_t)p->args[0], (dev_t)p->args[1]));
+}
+
+static struct sluice_verdict mknod_plan(struct sluice_request *req, const struct tree *tree,
+					uint64_t bits, uint64_t dev)
+{
+	struct files_plan p = { .args = { 0, (uint32_t)dev } };
+	struct walk_end end;
+	mode_t mode = 0;
+	int r = find_new_name(req, tree, 0, false, &end);
+
+	if (r == 0)
+		r = mode_of(req, bits, S_IFMT | 07777, &mode);
+	p.args[0] = mode;
+	return plan_one(req, tree, &p, &end, r, mknod_act);
+}
+
+static struct sluice_verdict mknodat_handle(struct sluice_request *req, void *tree)
+{
+	return mknod_plan(req, tree, arg(req, 2), arg(req, 3));
+}
+
+/* ---- symlink ---- */
+
+static struct request_act symlink_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char name[NAME_MAX + 2];
+	const char *target;
+	ssize_t n = sluice_request_path(req, 0, &target); /* read once, when it was planned */
+
+	if (n < 0)
+		return files_value(n);
+	return files_done(
+		symlinkat(target, request_plan_dir(req, 0), files_name(&p->places[0], name)));
+}
+
+static struct sluice_verdict symlink_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { 0 };
+	struct walk_end end = { .fd = -1, .dir = -1 };
+	const char *target;
+	ssize_t n = sluice_request_path(req, 0, &target);
+	int r = n < 0 ? (int)n : n == 0 ? -ENOENT : find_new_name(req, tree, 1, false, &end);
+
+	return plan_one(req, tree, &p, &end, r, symlink_act);
+}
+
+/* ---- unlink, rmdir ---- */
+
+static struct request_act unlink_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char name[NAME_MAX + 2];
+
+	return files_done(unlinkat(request_plan_dir(req, 0), files_name(&p->places[0], name),
+				   (int)p->args[0]));
+}
+
+/* The last component decides what rmdir of "." and ".." says. */
+static int no_name_errno(struct sluice_request *req, bool rmdir)
+{
+	const char *path, *last;
+	ssize_t n = sluice_request_path(req, 0, &path);
+
+	if (n < 0 || !rmdir)
+		return rmdir ? EINVAL : EISDIR;
+	while (n > 0 && path[n - 1] == '/')
+		n--;
+	last = path + n;
+	while (last > path && last[-1] != '/')
+		last--;
+	if (n - (last - path) == 2 && !strncmp(last, "..", 2))
+		return ENOTEMPTY;
+	return n - (last - path) == 1 && *last == '.' ? EINVAL : EBUSY;
+}
+
+static struct sluice_verdict unlink_plan(struct sluice_request *req, const struct tree *tree,
+					 uint64_t flags)
+{
+	const bool rmdir = flags & AT_REMOVEDIR;
+	struct files_plan p = { .args = { flags } };
+	struct walk_end end;
+	int r = (uint32_t)flags & ~(uint32_t)AT_REMOVEDIR ? -EINVAL : 0;
+
+	if (r < 0)
+		return files_errno(r);
+	r = find_name(req, tree, 0, 0, &end);
+	if (r == 0 && end.dir < 0)
+		r = -no_name_errno(req, rmdir);
+	else if (r == 0 && end.fd < 0)
+		r = -ENOENT;
+	if (r == 0 && tree_is_read_only(tree, &end))
+		r = -EROFS;
+	return plan_one(req, tree, &p, &end, r, unlink_act);
+}
+
+static struct sluice_verdict unlinkat_handle(struct sluice_request *req, void *tree)
+{
+	return unlink_plan(req, tree, arg(req, 2));
+}
+
+/* ---- two paths ---- */
+
+static struct sluice_verdict plan_two(struct sluice_request *req, const struct tree *tree,
+				      struct files_plan *p, struct walk_end *a, struct walk_end *b,
+				      int r, request_act_fn act)
+{
+	p->tree = tree;
+	if (r == 0 && a->mount != b->mount) /* as between two mounts of the kernel */
+		r = -EXDEV;
+	if (r == 0 && (tree_is_read_only(tree, a) || tree_is_read_only(tree, b)))
+		r = -EROFS;
+	if (r == 0)
+		return files_plan(req, p, a, b, act);
+	walk_end_close(a);
+	walk_end_close(b);
+	return files_errno(r);
+}
+
+static struct request_act rename_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char from[NAME_MAX + 2], to[NAME_MAX + 2];
+
+	return files_done(syscall(SYS_renameat2, request_plan_dir(req, 0),
+				  files_name(&p->places[0], from), request_plan_dir(req, 1),
+				  files_name(&p->places[1], to), (unsigned)p->args[0]));
+}
+
+static struct sluice_verdict rename_plan(struct sluice_request *req, const struct tree *tree,
+					 uint64_t flags)
+{
+	const unsigned f = (unsigned)flags, known = RENAME_NOREPLACE | RENAME_EXCHANGE;
+	struct files_plan p = { .args = { f } };
+	struct walk_end a = { .fd = -1, .dir = -1 }, b = { .fd = -1, .dir = -1 };
+	int r = f & ~known || f == known ? -EINVAL : 0;
+
+	if (r == 0)
+		r = files_walk(req, tree, 0, WALK_LAST, 0, &a);
+	if (r == 0)
+		r = files_walk(req, tree, 1, WALK_LAST, 0, &b);
+	if (r == 0 && a.mount != b.mount)
+		r = -EXDEV;
+	if (r == 0 && a.dir < 0)
+		r = -EBUSY;
+	if (r == 0 && b.dir < 0)
+		r = f & RENAME_NOREPLACE ? -EEXIST : -EBUSY;
+	if (r == 0 && a.fd < 0)
+		r = -ENOENT;
+	if (r == 0 && b.fd >= 0 && f & RENAME_NOREPLACE)
+		r = -EEXIST;
+	return plan_two(req, tree, &p, &a, &b, r, rename_act);
+}
+
+#ifdef SYS_rename
+static struct sluice_verdict rename_handle(struct sluice_request *req, void *tree)
+{
+	return rename_plan(req, tree, 0);
+}
+#endif
+
+static struct sluice_verdict renameat2_handle(struct sluice_request *req, void *tree)
+{
+	return rename_plan(req, tree, sluice_request_nr(req) == SYS_renameat2 ? arg(req, 4) : 0);
+}
+
+static struct request_act link_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char from[FD_LINK_BYTES], to[NAME_MAX + 2];
+
+	/* our descriptor's link leads to the file itself, also where that is a symbolic link */
+	return files_done(linkat(AT_FDCWD, fd_link(request_plan_fd(req, 0), from),
+				 request_plan_dir(req, 1), files_name(&p->places[1], to),
+				 AT_SYMLINK_FOLLOW));
+}
+
+static struct sluice_verdict link_plan(struct sluice_request *req, const struct tree *tree,
+				       uint64_t flags)
+{
+	const unsigned f = (unsigned)flags;
+	struct files_plan p = { 0 };
+	struct walk_end a = { .fd = -1, .dir = -1 }, b = { .fd = -1, .dir = -1 };
+	int r = f & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) ? -EINVAL : 0;
+
+	if (r == 0)
+		r = files_walk(req, tree, 0,
+			       (f & AT_SYMLINK_FOLLOW ? 0u : WALK_NOFOLLOW) |
+				       (f & AT_EMPTY_PATH ? WALK_EMPTY : 0u),
+			       0, &a);
+	if (r == 0)
+		r = find_new_name(req, tree, 1, false, &b);
+	if (r == 0 && S_ISDIR(a.st.st_mode))
+		r = -EPERM;
+	if (r == 0 && a.mount < 0)
+		a.mount = view_mount_of(tree->view, a.fd);
+	return plan_two(req, tree, &p, &a, &b, r, link_act);
+}
+
+static struct sluice_verdict linkat_handle(struct sluice_request *req, void *tree)
+{
+	return link_plan(req, tree, arg(req, 4));
+}
+
+/* ---- truncate ---- */
+
+static struct request_act truncate_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char link[FD_LINK_BYTES];
+
+	return files_done(truncate(fd_link(request_plan_fd(req, 0), link), (off_t)p->args[0]));
+}
+
+static struct sluice_verdict truncate_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { arg(req, 1) } };
+	struct walk_end end;
+	int r = (int64_t)arg(req, 1) < 0 ? -EINVAL : files_walk(req, tree, 0, 0, 0, &end);
+
+	if ((int64_t)arg(req, 1) < 0)
+		return files_errno(r);
+	if (r == 0 && S_ISREG(end.st.st_mode) && tree_is_read_only(tree, &end))
+		r = -EROFS;
+	return plan_one(req, tree, &p, &end, r, truncate_act);
+}
+
+#ifdef SYS_mkdir
+static struct sluice_verdict mkdir_handle(struct sluice_request *req, void *tree)
+{
+	return mkdir_plan(req, tree, arg(req, 1));
+}
+
+static struct sluice_verdict mknod_handle(struct sluice_request *req, void *tree)
+{
+	return mknod_plan(req, tree, arg(req, 1), arg(req, 2));
+}
+
+static struct sluice_verdict unlink_handle(struct sluice_request *req, void *tree)
+{
+	return unlink_plan(req, tree, sluice_request_nr(req) == SYS_rmdir ? AT_REMOVEDIR : 0);
+}
+
+static struct sluice_verdict link_handle(struct sluice_request *req, void *tree)
+{
+	return link_plan(req, tree, 0);
+}
+#endif
+
+const struct files_call files_name_calls[] = {
+#ifdef SYS_mkdir
+	{ SYS_mkdir, mkdir_handle, 0 },
+	{ SYS_mknod, mknod_handle, 0 },
+	{ SYS_unlink, unlink_handle, 0 },
+	{ SYS_rmdir, unlink_handle, 0 },
+	{ SYS_rename, rename_handle, 0 },
+	{ SYS_link, link_handle, 0 },
+	{ SYS_symlink, symlink_handle, 0 },
+#endif
+	{ SYS_mkdirat, mkdirat_handle, 0 },
+	{ SYS_mknodat, mknodat_handle, 0 },
+	{ SYS_unlinkat, unlinkat_handle, 0 },
+#ifdef SYS_renameat
+	{ SYS_renameat, renameat2_handle, 0 },
+#endif
+	{ SYS_renameat2, renameat2_handle, 0 },
+	{ SYS_linkat, linkat_handle, 0 },
+	{ SYS_symlinkat, symlink_handle, 0 },
+	{ SYS_truncate, truncate_handle, 0 },
+	{ -1, NULL, 0 },
+};

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * open, openat, openat2, creat.
+ *
+ * What is there is opened by the descriptor that was found; what is to be created, by its name in the directory that was found. How the open itself is
+ * done (umask, FIFOs, terminals) is the engine's business, as for AS_SEEN.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "builtin/files/internal.h"
+#include "sys/fd.h"
+#include "sys/openat2.h"
+#include "task/procfs.h"
+#include "task/resolve.h"
+
+static bool writes(uint64_t flags)
+{
+	return (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC) ||
+	       (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+static bool is_tmpfile(uint64_t flags)
+{
+	return (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+static int open_at(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	return open_at_how(dirfd, path, flags | O_NOCTTY, mode, resolve);
+}
+
+/* What the kernel would have said of a file that is there. */
+static int check_existing(const struct files_plan *p, int fd, const struct stat *st, uint64_t flags)
+{
+	const bool dir = S_ISDIR(st->st_mode);
+	struct walk_end end = { .fd = fd, .dir = -1, .mount = p->places[0].mount };
+
+	if (flags & O_CREAT && p->places[0].has_name && p->places[0].slash)
+		return -EISDIR;
+	if (p->places[0].has_name && p->places[0].slash && !dir)
+		return -ENOTDIR;
+	if (flags & O_CREAT && flags & O_EXCL && !is_tmpfile(flags))
+		return -EEXIST;
+	if (S_ISLNK(st->st_mode))
+		return flags & O_DIRECTORY ? -ENOTDIR : -ELOOP;
+	if (!dir && flags & O_DIRECTORY)
+		return -ENOTDIR;
+	if (dir && flags & O_CREAT && !is_tmpfile(flags))
+		return -EISDIR;
+	if (S_ISREG(st->st_mode) || dir) {
+		if (writes(flags & ~(uint64_t)O_CREAT) && tree_is_read_only(p->tree, &end))
+			return -EROFS;
+	}
+	return 0;
+}
+
+static int open_existing(const struct files_plan *p, int fd, int dir, uint64_t flags, uint64_t mode)
+{
+	const uint64_t keep = is_tmpfile(flags) ? 0 : O_CREAT | O_EXCL;
+	char link[FD_LINK_BYTES], name[NAME_MAX + 2];
+	struct stat st;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	r = check_existing(p, fd, &st, flags);
+	if (r < 0)
+		return r;
+	if (writes(flags) && !p->tree->proc_writable && procfs_has(fd))
+		return -EACCES; /* our own domain may grant more of /proc than the policy does */
+	flags &= ~keep;
+	if (flags & O_NOFOLLOW && dir >= 0) /* which the open file will show */
+		return open_at(dir, files_name(&p->places[0], name), flags, 0, RESOLVE_BENEATH);
+	if (flags & O_NOFOLLOW && S_ISDIR(st.st_mode) && !is_tmpfile(flags))
+		return open_at(fd, ".", flags, 0, RESOLVE_BENEATH);
+	flags &= ~(uint64_t)O_NOFOLLOW;
+	return open_at(AT_FDCWD, fd_link(fd, link), flags, is_tmpfile(flags) ? mode : 0, 0);
+}
+
+static int open_new(const struct files_plan *p, int dir, uint64_t flags, uint64_t mode)
+{
+	const struct files_place *place = &p->places[0];
+	struct walk_end end = { .fd = -1, .dir = dir, .mount = place->mount };
+
+	if (!(flags & O_CREAT) || is_tmpfile(flags))
+		return -ENOENT;
+	if (place->slash)
+		return -EISDIR;
+	if (tree_is_read_only(p->tree, &end))
+		return -EROFS;
+	return open_at(dir, place->name, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+static int open_planned(struct sluice_request *req, const struct resolve_open *how,
+			struct stat *ret_st)
+{
+	const struct files_plan *p = request_plan_data(req);
+	int fd = request_plan_fd(req, 0);
+
+	if (fd >= 0)
+		fd = open_existing(p, fd, request_plan_dir(req, 0), how->flags, how->mode);
+	else
+		fd = open_new(p, request_plan_dir(req, 0), how->flags, how->mode);
+	if (fd >= 0 && fstat(fd, ret_st) < 0) {
+		close(fd);
+		return -errno;
+	}
+	return fd;
+}
+
+static struct request_act open_act(struct sluice_request *req, const void *data)
+{
+	(void)data;
+	return request_open_as_task(req, open_planned);
+}
+
+/* Do flags, mode and the rest go together? Asked with a directory that nobody has, so nothing can be opened. */
+static int check_flags(const struct sluice_open_args *a)
+{
+	const uint64_t suspicious = O_TMPFILE & ~(uint64_t)O_DIRECTORY;
+	uint64_t mode = a->openat2 || a->flags & (O_CREAT | suspicious) ? a->mode : 0;
+
+	if (!a->openat2 && !(a->flags & suspicious) &&
+	    (a->flags & (O_CREAT | O_DIRECTORY)) != (O_CREAT | O_DIRECTORY))
+		return 0;
+	return open_at(-1, "x", a->flags, mode, a->resolve) == -EINVAL ? -EINVAL : 0;
+}
+
+static struct sluice_verdict open_handle(struct sluice_request *req, void *userdata)
+{
+	const struct tree *tree = userdata;
+	struct files_plan p = { .tree = tree };
+	struct sluice_open_args args;
+	struct walk_end end;
+	uint32_t flags = 0;
+	int r = sluice_request_open_args(req, &args);
+
+	if (r == 0)
+		r = check_flags(&args);
+	if (r < 0)
+		return files_errno(r);
+	if (args.flags & O_NOFOLLOW || (args.flags & O_CREAT && args.flags & O_EXCL))
+		flags |= WALK_NOFOLLOW;
+	if (args.flags & (O_CREAT | O_NOFOLLOW))
+		flags |= WALK_NAME;
+	r = files_walk(req, tree, 0, flags, args.resolve, &end);
+	if (r == 0 && end.fd < 0 && !(args.flags & O_CREAT)) {
+		walk_end_close(&end);
+		r = -ENOENT;
+	}
+	return r < 0 ? files_errno(r) : files_plan(req, &p, &end, NULL, open_act);
+}
+
+const struct files_call files_open_calls[] = {
+#ifdef SYS_open
+	{ SYS_open, open_handle, 0 },	{ SYS_creat, open_handle, 0 },
+#endif
+	{ SYS_openat, open_handle, 0 }, { SYS_openat2, open_handle, 0 }, { -1, NULL, 0 },
+};

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a process is: chdir, fchdir, getcwd. And watches on a path.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "builtin/files/internal.h"
+#include "sys/fd.h"
+
+/* ---- chdir ---- */
+
+static struct request_act chdir_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	int fd = fcntl(request_plan_fd(req, 0), F_DUPFD_CLOEXEC, 3);
+
+	if (fd < 0)
+		return files_value(errno == EMFILE ? -ENFILE : -errno);
+	return files_value(cwd_set(p->tree->cwds, request_task(req)->tid, fd));
+}
+
+static struct sluice_verdict plan_move(struct sluice_request *req, const struct tree *tree,
+				       struct walk_end *end, int r)
+{
+	struct files_plan p = { .tree = tree };
+
+	if (r == 0 && !S_ISDIR(end->st.st_mode))
+		r = -ENOTDIR;
+	if (r == 0 && faccessat(end->fd, ".", X_OK, AT_EACCESS) < 0)
+		r = -errno;
+	if (r == 0)
+		return files_plan(req, &p, end, NULL, chdir_act);
+	walk_end_close(end);
+	return files_errno(r);
+}
+
+static struct sluice_verdict chdir_handle(struct sluice_request *req, void *tree)
+{
+	struct walk_end end;
+	int r = files_walk(req, tree, 0, 0, 0, &end);
+
+	return plan_move(req, tree, &end, r);
+}
+
+static struct sluice_verdict fchdir_handle(struct sluice_request *req, void *tree)
+{
+	int fd = (int)sluice_request_arg(req, 0);
+	struct walk_end end = { .fd = -1, .dir = -1 };
+	int r = fd < 0 ? -EBADF : files_descriptor(req, tree, fd, &end);
+
+	return plan_move(req, tree, &end, r);
+}
+
+static struct sluice_verdict getcwd_handle(struct sluice_request *req, void *userdata)
+{
+	const struct tree *tree = userdata;
+	const uint64_t size = sluice_request_arg(req, 1);
+	int fd = cwd_get(tree->cwds, request_task(req)->tid);
+	char path[PATH_MAX];
+	ssize_t n = fd < 0 ? fd : view_path(tree->view, fd, path, sizeof(path));
+	int r;
+
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return files_errno(n == -EXDEV ? -ENOENT : (int)n);
+	if (size < (uint64_t)n + 1)
+		return sluice_errno(ERANGE);
+	r = request_plan_reply(req, "files", n + 1, sluice_request_arg(req, 0), path,
+			       (size_t)n + 1);
+	return r < 0 ? files_errno(r) : sluice_continue();
+}
+
+/* ---- inotify ---- */
+
+static struct request_act watch_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char link[FD_LINK_BYTES];
+	int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
+	struct request_act a;
+
+	if (fd < 0)
+		return files_value(fd);
+	a = files_done(inotify_add_watch(fd, fd_link(request_plan_fd(req, 0), link),
+					 (uint32_t)p->args[0] & ~(uint32_t)IN_DONT_FOLLOW));
+	close(fd);
+	return a;
+}
+
+static struct sluice_verdict watch_handle(struct sluice_request *req, void *tree)
+{
+	const uint64_t mask = sluice_request_arg(req, 2);
+	struct files_plan p = { .tree = tree, .args = { mask } };
+	struct walk_end end;
+	int r = files_walk(req, tree, 0, mask & IN_DONT_FOLLOW ? WALK_NOFOLLOW : 0, 0, &end);
+
+	if (r == 0 && mask & IN_ONLYDIR && !S_ISDIR(end.st.st_mode)) {
+		walk_end_close(&end);
+		r = -ENOTDIR;
+	}
+	return r < 0 ? files_errno(r) : files_plan(req, &p, &end, NULL, watch_act);
+}
+
+const struct files_call files_where_calls[] = {
+	{ SYS_chdir, chdir_handle, 0 },
+	{ SYS_fchdir, fchdir_handle, 0 },
+	{ SYS_getcwd, getcwd_handle, 0 },
+	{ SYS_inotify_add_watch, watch_handle, 0 },
+	{ -1, NULL, 0 },
+};

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The tree that the command sees. Paths are kept as given: they are looked up when a sandbox is started.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/policy.h"
+#include "util/fail.h"
+
+static int check_path(const char *what, const char *path, struct sluice_error *err)
+{
+	if (!path || !*path)
+		return fail(err, -EINVAL, "%s: empty path", what);
+	if (strnlen(path, PATH_MAX) >= PATH_MAX)
+		return fail_errno(err, -ENAMETOOLONG, "%s: %s", what, path);
+	return 0;
+}
+
+int policy_set_root(struct sluice_policy *p, const char *dir, struct sluice_error *err)
+{
+	int r = check_path("root", dir, err);
+	char *copy = r < 0 ? NULL : strdup(dir);
+
+	if (r < 0)
+		return r;
+	if (!copy)
+		return fail_errno(err, -ENOMEM, "root: %s", dir);
+	free(p->root);
+	p->root = copy;
+	p->generation++;
+	return 0;
+}
+
+static int check_virtual(const char *at, struct sluice_error *err)
+{
+	int r = check_path("mount", at, err);
+
+	if (r == 0 && *at != '/') {
+		fail(err, -EINVAL, "mount: %s: not an absolute path", at);
+		return fail_hint(err, -EINVAL,
+				 "a mount is written VIRTUAL:HOST, e.g. /work:build/work");
+	}
+	return r;
+}
+
+int policy_add_mount(struct sluice_policy *p, const char *at, const char *host,
+		     enum policy_mount_mode mode, struct sluice_error *err)
+{
+	struct policy_mount *mounts;
+	struct policy_mount m = { .mode = mode };
+	int r = check_virtual(at, err);
+
+	if (r == 0)
+		r = check_path("mount", host, err);
+	if (r == 0 && mode != POLICY_MOUNT_AS_GRANTED && mode != POLICY_MOUNT_READ_ONLY &&
+	    mode != POLICY_MOUNT_READ_WRITE)
+		r = fail(err, -EINVAL, "mount: %s: mode %d", at, (int)mode);
+	if (r < 0)
+		return r;
+	mounts = policy_grow(p->mounts, p->n_mounts, sizeof(*mounts));
+	if (mounts)
+		p->mounts = mounts;
+	m.at = mounts ? strdup(at) : NULL;
+	m.host = m.at ? strdup(host) : NULL;
+	if (!m.host) {
+		free(m.at);
+		return fail_errno(err, -ENOMEM, "mount: %s", at);
+	}
+	p->mounts[p->n_mounts++] = m;
+	p->generation++;
+	return 0;
+}

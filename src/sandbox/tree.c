@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "sandbox/tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "policy/policy.h"
+#include "util/cleanup.h"
+#include "util/fail.h"
+
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+/* ---- the private directory ---- */
+
+/* Programs are executed from it. */
+static bool can_execute_in(const char *dir)
+{
+	struct statvfs fs;
+
+	return statvfs(dir, &fs) == 0 && !(fs.f_flag & ST_NOEXEC) && access(dir, W_OK | X_OK) == 0;
+}
+
+static char *private_path(void)
+{
+	const char *const places[] = { getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm" };
+	char *path;
+
+	for (size_t i = 0; i < N_OF(places); i++) {
+		if (!places[i] || places[i][0] != '/' || !can_execute_in(places[i]))
+			continue;
+		if (asprintf(&path, "%s/sluice-XXXXXX", places[i]) < 0)
+			return NULL;
+		if (mkdtemp(path))
+			return path;
+		free(path);
+	}
+	errno = EACCES;
+	return NULL;
+}
+
+static int open_dir(int at, const char *name)
+{
+	int fd = openat(at, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int private_part(const struct sandbox_tree *t, const char *name)
+{
+	return mkdirat(t->dir, name, 0700) < 0 ? -errno : open_dir(t->dir, name);
+}
+
+static int private_make(struct sandbox_tree *t, struct sluice_error *err)
+{
+	t->path = private_path();
+	if (!t->path) {
+		fail_errno(err, -errno, "private directory");
+		return fail_hint(
+			err, -errno,
+			"TMPDIR, /tmp or /var/tmp must be writable and not mounted noexec");
+	}
+	if (asprintf(&t->kernel_cwd, "%s/cwd", t->path) < 0) {
+		t->kernel_cwd = NULL;
+		return fail_errno(err, -ENOMEM, "private directory");
+	}
+	t->dir = open_dir(AT_FDCWD, t->path);
+	t->cwd = t->dir < 0 ? t->dir : private_part(t, "cwd");
+	t->exe = t->dir < 0 ? t->dir : private_part(t, "exe");
+	t->skel = t->dir < 0 ? t->dir : private_part(t, "skel");
+	for (size_t i = 0; i < 3; i++) {
+		const int fds[] = { t->cwd, t->exe, t->skel };
+
+		if (fds[i] < 0)
+			return fail_errno(err, fds[i], "private directory: %s", t->path);
+	}
+	return 0;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	remove(path); /* what can't be removed stays, and so does what is above it */
+	return 0;
+}
+
+/* ---- the view ---- */
+
+bool policy_has_tree(const struct sluice_policy *p)
+{
+	return p->root || p->n_mounts;
+}
+
+static const char *const devices[] = {
+	"/dev/null",	"/dev/zero", "/dev/full", "/dev/random",
+	"/dev/urandom", "/dev/tty",  "/dev/ptmx", "/dev/pts",
+};
+
+static bool is_mounted(const struct sluice_policy *p, const char *at)
+{
+	for (size_t i = 0; i < p->n_mounts; i++) {
+		if (!strcmp(p->mounts[i].at, at))
+			return true;
+	}
+	return false;
+}
+
+/* What appears in a root without being asked for, as far as the caller put nothing else there. */
+static size_t add_defaults(const struct sluice_policy *p, struct view_spec *specs)
+{
+	size_t n = 0;
+
+	if (!p->root)
+		return 0;
+	if (!is_mounted(p, "/proc"))
+		specs[n++] = (struct view_spec){ .at = "/proc", .host = "/proc", .optional = true };
+	for (size_t i = 0; p->default_devices && !is_mounted(p, "/dev") && i < N_OF(devices); i++) {
+		if (!is_mounted(p, devices[i]))
+			specs[n++] = (struct view_spec){ .at = devices[i],
+							 .host = devices[i],
+							 .optional = true };
+	}
+	return n;
+}
+
+static int view_make(struct sandbox_tree *t, const struct sluice_policy *p,
+		     struct sluice_error *err)
+{
+	const struct view_spec root = { .at = "/", .host = p->root ? p->root : "/" };
+	_cleanup_free_ struct view_spec *specs =
+		calloc(p->n_mounts + N_OF(devices) + 1, sizeof(*specs));
+	size_t n;
+
+	if (!specs)
+		return fail_errno(err, -ENOMEM, "mounts");
+	n = add_defaults(p, specs);
+	for (size_t i = 0; i < p->n_mounts; i++) {
+		const struct policy_mount *m = &p->mounts[i];
+
+		specs[n++] = (struct view_spec){
+			.at = m->at,
+			.host = m->host,
+			.read_only = m->mode == POLICY_MOUNT_READ_ONLY,
+			.writable = m->mode == POLICY_MOUNT_READ_WRITE,
+		};
+	}
+	return view_new(&root, specs, n, t->skel, &t->tree.view, err);
+}
+
+/* Where the command starts: what the policy says, else the caller's directory as far as the view shows it. */
+static int start_open(struct sandbox_tree *t, const struct sluice_policy *p,
+		      struct sluice_error *err)
+{
+	const struct walk_from from = {
+		.view = t->tree.view,
+		.dirfd = AT_FDCWD,
+		.cwd = view_mount(t->tree.view, 0)->fd,
+		.path = p->cwd ? p->cwd : "/",
+		.flags = WALK_PROC,
+	};
+	struct walk_end end;
+	char path[PATH_MAX];
+	int r;
+
+	if (!p->cwd) {
+		int here = open_dir(AT_FDCWD, ".");
+
+		if (here >= 0 && view_path(t->tree.view, here, path, sizeof(path)) > 0) {
+			t->tree.start = here;
+			return 0;
+		}
+		if (here >= 0)
+			close(here);
+	}
+	r = walk(NULL, &from, &end);
+	if (r == 0 && !S_ISDIR(end.st.st_mode)) {
+		walk_end_close(&end);
+		r = -ENOTDIR;
+	}
+	if (r < 0)
+		return fail_errno(err, r, "working directory: %s", from.path);
+	t->tree.start = end.fd;
+	return 0;
+}
+
+int sandbox_tree_new(const struct sluice_policy *p, struct sandbox_tree **ret,
+		     struct sluice_error *err)
+{
+	struct sandbox_tree *t = calloc(1, sizeof(*t));
+	int r, start;
+
+	if (!t)
+		return fail_errno(err, -ENOMEM, "tree");
+	t->dir = t->cwd = t->exe = t->skel = t->tree.start = -1;
+	r = private_make(t, err);
+	if (r == 0)
+		r = view_make(t, p, err);
+	if (r == 0)
+		r = start_open(t, p, err);
+	if (r == 0) {
+		start = fcntl(t->tree.start, F_DUPFD_CLOEXEC, 3);
+		t->tree.cwds = start < 0 ? NULL : cwd_table_new(start);
+		if (!t->tree.cwds)
+			r = fail_errno(err, -ENOMEM, "working directories");
+	}
+	if (r < 0)
+		sandbox_tree_free(t);
+	else
+		*ret = t;
+	return r;
+}
+
+struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
+{
+	if (!t)
+		return NULL;
+	cwd_table_free(t->tree.cwds);
+	view_free(t->tree.view);
+	for (size_t i = 0; i < 5; i++) {
+		const int fds[] = { t->dir, t->cwd, t->exe, t->skel, t->tree.start };
+
+		if (fds[i] >= 0)
+			close(fds[i]);
+	}
+	if (t->path)
+		nftw(t->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	free(t->kernel_cwd);
+	free(t->path);
+	free(t);
+	return NULL;
+}

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tree of one's own against the kernel's: the same long random sequence of file operations, by several processes, in a directory bare and in the same
+ * directory seen through a mount; all results, errors, listings and what is left behind must be the same. SLUICE_SEED replays a run,
+ * SLUICE_OPERATIONS sets its length.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../support/cmocka.h"
+#include "../support/guest.h"
+#include "policy/policy.h"
+
+#define NR_FCHMODAT2 452
+
+/* ---- inside: operations ---- */
+
+static uint64_t rng;
+static FILE *out;
+static const char *top; /* the working directory at first, as the process sees it */
+
+static unsigned pick(unsigned n)
+{
+	/* xorshift64*, Vigna 2016 */
+	rng ^= rng >> 12;
+	rng ^= rng << 25;
+	rng ^= rng >> 27;
+	return (unsigned)((rng * 2685821657736338717ull) >> 33) % n;
+}
+
+static const char *const names[] = { "a", "b", "c", "d", "e", "f" };
+
+/* A path that stays in the tree as far as it is resolved at all; absolute ones begin with the top. */
+static const char *path_of(char buf[512])
+{
+	size_t at = 0;
+	unsigned n = 1 + pick(4);
+
+	buf[0] = '\0';
+	if (!pick(4))
+		at += (size_t)snprintf(buf, 512, "%s/", top);
+	for (unsigned i = 0; i < n; i++) {
+		unsigned kind = pick(14);
+
+		at += (size_t)snprintf(buf + at, 512 - at, "%s%s", i ? "/" : "",
+				       kind == 0   ? "."
+				       : kind == 1 ? "x/.."
+						   : names[pick(N_OF(names))]);
+	}
+	if (!pick(12))
+		snprintf(buf + at, 512 - at, "/");
+	return buf;
+}
+
+/* What is said of a path must not depend on where the top is. */
+static const char *shown(const char *path)
+{
+	size_t n = strlen(top);
+
+	return strncmp(path, top, n) ? path : path + n;
+}
+
+static void say_stat(const struct stat *st)
+{
+	fprintf(out, " mode %o nlink %lu", st->st_mode,
+		S_ISDIR(st->st_mode) ? 0ul : (unsigned long)st->st_nlink);
+	if (S_ISREG(st->st_mode))
+		fprintf(out, " size %ld", (long)st->st_size);
+}
+
+static void do_stat(const char *p)
+{
+	struct stat st;
+	struct statx stx;
+	struct statfs fs;
+	int r;
+
+	switch (pick(5)) {
+	case 0:
+		r = (int)syscall(SYS_stat, p, &st);
+		break;
+	case 1:
+		r = (int)syscall(SYS_lstat, p, &st);
+		break;
+	case 2:
+		r = fstatat(AT_FDCWD, p, &st, pick(2) ? AT_SYMLINK_NOFOLLOW : 0);
+		break;
+	case 3:
+		r = statx(AT_FDCWD, p, 0, STATX_BASIC_STATS, &stx);
+		fprintf(out, " statx %d %o", r < 0 ? errno : 0, r < 0 ? 0 : stx.stx_mode);
+		return;
+	default:
+		r = statfs(p, &fs);
+		fprintf(out, " statfs %d", r < 0 ? errno : 0);
+		return;
+	}
+	fprintf(out, " stat %d", r < 0 ? errno : 0);
+	if (r == 0)
+		say_stat(&st);
+}
+
+static void do_access(const char *p)
+{
+	const int mode = (int)pick(8);
+	int r = pick(2) ? access(p, mode)
+			: faccessat(AT_FDCWD, p, mode, pick(2) ? AT_SYMLINK_NOFOLLOW : AT_EACCESS);
+
+	fprintf(out, " access %d: %d", mode, r < 0 ? errno : 0);
+}
+
+static void do_readlink(const char *p)
+{
+	char buf[PATH_MAX];
+	ssize_t n = readlink(p, buf, pick(3) ? sizeof(buf) : 2);
+
+	fprintf(out, " readlink %d %.*s", n < 0 ? errno : 0, n < 0 ? 0 : (int)n, buf);
+}
+
+static void do_open(const char *p)
+{
+	static const int choices[] = { O_CREAT,	    O_EXCL,	O_TRUNC,   O_APPEND,
+				       O_DIRECTORY, O_NOFOLLOW, O_CLOEXEC, O_NONBLOCK };
+	int flags = (int)pick(3), fd;
+	char text[64];
+	ssize_t n;
+
+	for (size_t i = 0; i < N_OF(choices); i++) {
+		if (!pick(4))
+			flags |= choices[i];
+	}
+	flags |= O_NONBLOCK; /* a FIFO must not stop the sequence */
+	fd = pick(2) ? open(p, flags, 0666) : (int)syscall(SYS_open, p, flags, 0640);
+	fprintf(out, " open %x %d", flags, fd < 0 ? errno : 0);
+	if (fd < 0)
+		return;
+	fprintf(out, " fl %x fd %x", fcntl(fd, F_GETFL) & ~0100000, fcntl(fd, F_GETFD));
+	n = write(fd, "0123456789", 1 + pick(9));
+	fprintf(out, " write %zd", n < 0 ? -errno : n);
+	lseek(fd, 0, SEEK_SET);
+	n = read(fd, text, sizeof(text));
+	fprintf(out, " read %zd %.*s", n < 0 ? -errno : n, n < 0 ? 0 : (int)n, text);
+	close(fd);
+}
+
+static void say(const char *what, long r)
+{
+	fprintf(out, " %s %d", what, r < 0 ? errno : 0);
+}
+
+static void do_make(const char *p)
+{
+	char target[512];
+
+	switch (pick(6)) {
+	case 0:
+	case 1:
+		say("mkdir", mkdir(p, 0777));
+		break;
+	case 2:
+		say("mkdirat", mkdirat(AT_FDCWD, p, 01755));
+		break;
+	case 3:
+		say("mkfifo", mknod(p, S_IFIFO | 0666, 0));
+		break;
+	case 4:
+		say("mknod", mknod(p, S_IFREG | 0644, 0));
+		break;
+	default:
+		/* relative, so that the text does not tell where the top is, and never up and out of it */
+		snprintf(target, sizeof(target), "%s/%s", pick(2) ? names[pick(N_OF(names))] : ".",
+			 names[pick(N_OF(names))]);
+		say("symlink", symlink(pick(3) ? target : names[pick(N_OF(names))], p));
+	}
+}
+
+static void do_remove(const char *p)
+{
+	switch (pick(4)) {
+	case 0:
+		say("rmdir", rmdir(p));
+		break;
+	case 1:
+		say("unlinkat-dir", unlinkat(AT_FDCWD, p, AT_REMOVEDIR));
+		break;
+	default:
+		say("unlink", unlink(p));
+	}
+}
+
+static void do_two(const char *p)
+{
+	char other[512];
+
+	path_of(other);
+	fprintf(out, " %s", shown(other));
+	switch (pick(5)) {
+	case 0:
+		say("link", link(p, other));
+		break;
+	case 1:
+		say("linkat", linkat(AT_FDCWD, p, AT_FDCWD, other, AT_SYMLINK_FOLLOW));
+		break;
+	case 2:
+		say("rename2", renameat2(AT_FDCWD, p, AT_FDCWD, other,
+					 pick(2) ? RENAME_NOREPLACE : RENAME_EXCHANGE));
+		break;
+	default:
+		say("rename", rename(p, other));
+	}
+}
+
+static void do_metadata(const char *p)
+{
+	const struct timespec ts[2] = { { .tv_sec = 1000000 }, { .tv_sec = 2000000 } };
+	char value[16];
+	ssize_t n;
+
+	switch (pick(7)) {
+	case 0:
+		say("chmod", chmod(p, 0600 + pick(0200)));
+		break;
+	case 1:
+		say("utimens", utimensat(AT_FDCWD, p, ts, pick(2) ? AT_SYMLINK_NOFOLLOW : 0));
+		break;
+	case 2:
+		say("truncate", truncate(p, pick(20)));
+		break;
+	case 3:
+		say("setxattr", setxattr(p, "user.k", "value", 1 + pick(5), 0));
+		break;
+	case 4:
+		n = getxattr(p, "user.k", value, pick(3) ? sizeof(value) : pick(2));
+		fprintf(out, " getxattr %zd", n < 0 ? -errno : n);
+		break;
+	case 5:
+		say("removexattr", lremovexattr(p, "user.k"));
+		break;
+	default:
+		say("chown", lchown(p, getuid(), getgid()));
+	}
+}
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void do_list(const char *p)
+{
+	char *found[256];
+	size_t n = 0;
+	struct dirent *e;
+	DIR *d = opendir(p);
+
+	say("opendir", d ? 0 : -1);
+	while (d && n < N_OF(found) && (e = readdir(d)))
+		found[n++] = strdup(e->d_name);
+	qsort(found, n, sizeof(found[0]), by_name);
+	for (size_t i = 0; i < n; i++) {
+		fprintf(out, " %s", found[i]);
+		free(found[i]);
+	}
+	if (d)
+		closedir(d);
+}
+
+static void do_dirfd(const char *p)
+{
+	const char *name = names[pick(N_OF(names))];
+	int fd = open(p, O_RDONLY | O_DIRECTORY | O_CLOEXEC), file;
+	struct stat st;
+
+	say("dir", fd);
+	if (fd < 0)
+		return;
+	switch (pick(5)) {
+	case 0:
+		file = openat(fd, name, O_CREAT | O_RDWR | O_NONBLOCK | O_CLOEXEC, 0644);
+		say("openat", file);
+		if (file >= 0)
+			close(file);
+		break;
+	case 1:
+		say("unlinkat", unlinkat(fd, name, 0));
+		break;
+	case 2:
+		say("fstat", fstat(fd, &st));
+		say_stat(&st);
+		break;
+	case 3:
+		say("mkdirat", mkdirat(fd, name, 0700));
+		break;
+	default:
+		say("renameat", renameat(fd, name, AT_FDCWD, names[pick(N_OF(names))]));
+	}
+	close(fd);
+}
+
+static void do_where(const char *p)
+{
+	char buf[PATH_MAX];
+	int fd, w;
+
+	switch (pick(4)) {
+	case 0:
+		say("chdir", chdir(p));
+		break;
+	case 1:
+		fd = open(p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		say("fchdir", fchdir(fd));
+		if (fd >= 0)
+			close(fd);
+		break;
+	case 2:
+		w = inotify_init1(IN_CLOEXEC);
+		fd = inotify_add_watch(w, p, IN_MODIFY | (pick(2) ? IN_ONLYDIR : 0));
+		say("watch", fd);
+		close(w);
+		break;
+	default:
+		say("back", chdir(top));
+	}
+	if (getcwd(buf, sizeof(buf)))
+		fprintf(out, " cwd %s", shown(buf));
+	else
+		fprintf(out, " cwd %d", errno);
+}
+
+static void one_operation(void)
+{
+	static void (*const acts[])(const char *) = {
+		do_stat,     do_stat,	  do_access, do_readlink, do_open, do_open,
+		do_open,     do_make,	  do_make,   do_remove,	  do_two,  do_two,
+		do_metadata, do_metadata, do_list,   do_dirfd,	  do_where
+	};
+	char path[512];
+
+	path_of(path);
+	fprintf(out, "%s:", shown(path));
+	acts[pick(N_OF(acts))](path);
+	fputc('\n', out);
+}
+
+/* A child goes its own way from here; its operations are part of the sequence. */
+static void branch_off(unsigned n)
+{
+	pid_t pid;
+	int status;
+
+	fflush(out);
+	pid = fork();
+	if (pid == 0) {
+		for (unsigned i = 0; i < n; i++)
+			one_operation();
+		fflush(out);
+		_exit(0);
+	}
+	waitpid(pid, &status, 0);
+}
+
+/* As in a sandbox, so that modes mean the same. */
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return (int)syscall(SYS_capset, &header, none);
+}
+
+/* "SEED OPERATIONS LOG"; the tree is the working directory. The log is inherited: descriptor 9. */
+static int role_operate(const char *arg)
+{
+	static char here[PATH_MAX];
+	unsigned long long seed;
+	unsigned n;
+
+	if (sscanf(arg, "%llu %u", &seed, &n) != 2 || !getcwd(here, sizeof(here)))
+		return GUEST_FAILED;
+	if (drop_capabilities() < 0)
+		return GUEST_FAILED;
+	umask(022);
+	rng = seed;
+	top = here;
+	out = fdopen(9, "w");
+	for (unsigned i = 0; i < n; i++) {
+		one_operation();
+		if (!pick(40))
+			branch_off(1 + pick(20));
+		if (!pick(60) && (chmod(top, 0755) < 0 || chdir(top) < 0))
+			return 1;
+	}
+	return fflush(out) == 0 ? 0 : 2;
+}
+
+static const struct guest_role roles[] = {
+	{ "operate", role_operate },
+	{ NULL, NULL },
+};
+
+/* ---- outside ---- */
+
+static uint64_t env_number(const char *name, uint64_t otherwise)
+{
+	const char *text = getenv(name);
+
+	return text ? strtoull(text, NULL, 0) : otherwise;
+}
+
+static void log_to(const char *path)
+{
+	int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_APPEND, 0644);
+
+	assert_true(fd >= 0);
+	assert_int_equal(dup2(fd, 9), 9);
+	close(fd);
+}
+
+/* The first line in which two logs differ is what to look at. */
+static void same_logs(const char *a, const char *b)
+{
+	FILE *x = fopen(a, "r"), *y = fopen(b, "r");
+	char *line_x = NULL, *line_y = NULL;
+	size_t size_x = 0, size_y = 0;
+	unsigned n = 0;
+
+	assert_true(x && y);
+	for (;;) {
+		ssize_t got_x = getline(&line_x, &size_x, x), got_y = getline(&line_y, &size_y, y);
+
+		n++;
+		if (got_x < 0 && got_y < 0)
+			break;
+		if (got_x < 0 || got_y < 0 || strcmp(line_x, line_y) != 0)
+			fail_msg("operation %u:\nbare:   %sinside: %s", n,
+				 got_x < 0 ? "-\n" : line_x, got_y < 0 ? "-\n" : line_y);
+	}
+	assert_true(n > 10);
+	free(line_x);
+	free(line_y);
+	fclose(x);
+	fclose(y);
+}
+
+static void same_trees(const char *a, const char *b)
+{
+	char command[9000];
+
+	snprintf(
+		command, sizeof(command),
+		"cd %s && find . -printf '%%P %%y %%m %%n %%s %%l\\n' | sed 's/^\\([^ ]* d [0-9]*\\) .*/\\1/' | sort > %s.list;"
+		"cd %s && find . -printf '%%P %%y %%m %%n %%s %%l\\n' | sed 's/^\\([^ ]* d [0-9]*\\) .*/\\1/' | sort > %s.list;"
+		"diff -u %s.list %s.list",
+		a, a, b, b, a, b);
+	assert_int_equal(system(command), 0);
+}
+
+static void compare(uint64_t seed, unsigned operations)
+{
+	const char *dir = guest_dir();
+	char bare[4200], inside[4200], log_a[4300], log_b[4300], arg[64], here[PATH_MAX];
+	struct sluice_policy *p = sluice_policy_new();
+
+	snprintf(bare, sizeof(bare), "%s/bare", dir);
+	snprintf(inside, sizeof(inside), "%s/inside", dir);
+	snprintf(log_a, sizeof(log_a), "%s/bare.log", dir);
+	snprintf(log_b, sizeof(log_b), "%s/inside.log", dir);
+	snprintf(arg, sizeof(arg), "%llu %u", (unsigned long long)seed, operations);
+	assert_int_equal(mkdir(bare, 0755) | mkdir(inside, 0755), 0);
+	assert_non_null(getcwd(here, sizeof(here)));
+	log_to(log_a);
+	assert_int_equal(chdir(bare), 0);
+	assert_int_equal(guest_bare("operate", arg), 0);
+	assert_int_equal(chdir(here), 0);
+	log_to(log_b);
+	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
+	assert_int_equal(policy_add_mount(p, "/x/y", inside, POLICY_MOUNT_READ_WRITE, NULL), 0);
+	assert_int_equal(sluice_policy_set_cwd(p, "/x/y", NULL), 0);
+	assert_int_equal(guest_inside(p, "operate", arg), 0);
+	sluice_policy_unref(p);
+	close(9);
+	same_logs(log_a, log_b);
+	same_trees(bare, inside);
+	guest_remove(dir);
+}
+
+static void test_the_same_as_bare(void **state)
+{
+	uint64_t seed = env_number("SLUICE_SEED", (uint64_t)time(NULL));
+	unsigned n = (unsigned)env_number("SLUICE_OPERATIONS", 6000);
+
+	(void)state;
+	for (unsigned i = 0; i < 4; i++) {
+		print_message("SLUICE_SEED=%llu\n", (unsigned long long)seed + i);
+		compare(seed + i, n / 4);
+	}
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_same_as_bare),
+	};
+
+	guest_begin(argc, argv, roles);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
