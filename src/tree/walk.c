@@ -284,7 +284,7 @@ static int walk_link(struct walker *w, struct step *s)
 {
 	int place;
 
-	if (s->last && (wants_last(w) || (!s->slash && w->from->flags & WALK_NOFOLLOW)))
+	if (s->last && (wants_last(w) || w->from->flags & (s->slash ? WALK_CREATE : WALK_NOFOLLOW)))
 		return end_at(w, s);
 	if (w->from->resolve & RESOLVE_NO_SYMLINKS)
 		return -ELOOP;

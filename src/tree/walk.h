@@ -27,7 +27,10 @@ enum walk_flags {
 		WALK_NAME |
 		1u << 4, /* so, and the last component is neither followed nor looked at, whatever slashes it has */
 	WALK_EMPTY = 1u << 2, /* an empty path names the base itself */
-	WALK_PROC = 1u << 3,  /* the policy lets the task read procfs; else all there is EACCES */
+	WALK_CREATE =
+		1u
+		<< 5, /* with WALK_NAME: a link with slashes behind it is not followed either: nothing can be created so */
+	WALK_PROC = 1u << 3, /* the policy lets the task read procfs; else all there is EACCES */
 };
 
 struct walk_from {
@@ -44,7 +47,7 @@ struct walk_end {
 	int fd;	 /* the file; -1: nothing is there, which only WALK_NAME allows */
 	int dir; /* with WALK_NAME: the directory that holds it, -1 where the end has no name (a root, "..", a magic link) */
 	char name[NAME_MAX + 1]; /* in that directory */
-	bool slash;		 /* a slash follows the name */
+	bool slash; /* a slash follows the name, which then may yet be no directory: each call has its own errno for that */
 	int mount; /* of the view, of what is at the end (or would be); -1: outside of it, or no view */
 	struct stat st; /* of fd */
 };

@@ -227,7 +227,9 @@ static struct answer ask_view(const struct view *v, const struct question *q, ui
 
 	if (r == 0 && end.fd < 0)
 		a.error = ENOENT;
-	if (r == 0 && end.fd >= 0) {
+	if (r == 0 && end.slash && end.fd >= 0 && !S_ISDIR(end.st.st_mode))
+		a.error = ENOTDIR;
+	if (r == 0 && !a.error) {
 		a.dev = end.st.st_dev;
 		a.ino = end.st.st_ino;
 	}

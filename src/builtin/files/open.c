@@ -149,6 +149,8 @@ static struct sluice_verdict open_handle(struct sluice_request *req, void *userd
 		flags |= WALK_NOFOLLOW;
 	if (args.flags & (O_CREAT | O_NOFOLLOW))
 		flags |= WALK_NAME;
+	if (args.flags & O_CREAT)
+		flags |= WALK_CREATE;
 	r = files_walk(req, tree, 0, flags, args.resolve, &end);
 	if (r == 0 && end.fd < 0 && !(args.flags & O_CREAT)) {
 		walk_end_close(&end);

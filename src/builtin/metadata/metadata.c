@@ -44,8 +44,8 @@ static struct sluice_verdict plan(struct sluice_request *req, const struct metad
 	int r = change_decode(req, &change, &target);
 
 	if (r == 0)
-	if (r == 0)
-		r = request_compare_credentials(req);
+		if (r == 0)
+			r = request_compare_credentials(req);
 	if (r == 0)
 		p.fds[0] = r = change_open(req, m->tree, &target);
 	if (r < 0)
