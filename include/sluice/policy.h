@@ -51,6 +51,28 @@ SLUICE_API int sluice_policy_allow_system(struct sluice_policy *p, struct sluice
 /* /dev/{null,zero,full,random,urandom,tty,ptmx,pts}: granted by default. */
 SLUICE_API int sluice_policy_set_default_devices(struct sluice_policy *p, bool on);
 
+/* ---- a tree of the command's own ---- */
+
+/*
+ * Make @dir what the command sees as "/". All of it may be read and executed; what may be written is what sluice_policy_allow_write grants, whose
+ * paths are then those that the command sees, as are those of allow_read, allow_system and set_cwd. The host's /proc appears at /proc, and the default
+ * devices in /dev. Needs no privilege and no namespace: each call with a path is carried out on behalf.
+ */
+SLUICE_API int sluice_policy_set_chroot(struct sluice_policy *p, const char *dir,
+					struct sluice_error *err);
+
+enum sluice_mount_mode {
+	SLUICE_MOUNT_AS_GRANTED = 0, /* may be read; written where a write grant covers it */
+	SLUICE_MOUNT_READ_ONLY = 1,  /* EROFS for every change */
+	SLUICE_MOUNT_READ_WRITE = 2, /* may be read and written */
+};
+/*
+ * Show the host's file or directory @host at the virtual path @at (absolute, without ".."; it need not exist), also without a chroot. A later mount may lie
+ * on an earlier one.
+ */
+SLUICE_API int sluice_policy_add_mount(struct sluice_policy *p, const char *at, const char *host,
+				       enum sluice_mount_mode mode, struct sluice_error *err);
+
 /* ---- identity and surroundings of the command ---- */
 
 /* Name of its sandboxes, 1-64 bytes of [A-Za-z0-9._-]; what uname(2) shows as node name. Default "sandbox-PID-N". */

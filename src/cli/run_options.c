@@ -3,6 +3,8 @@
  * The flags of `sluice run`. Each setter looks at its value at once, so that nonsense is found before anything is opened.
  */
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -35,6 +37,37 @@ static int set_write(void *target, const char *value, struct sluice_error *err)
 
 	r->grants = true;
 	return sluice_policy_allow_write(r->policy, value, err);
+}
+
+static int set_chroot(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_set_chroot(((struct run *)target)->policy, value, err);
+}
+
+/* VIRTUAL:HOST, or with :ro or :rw behind it. A path may hold colons as long as it does not end like that. */
+static int set_mount(void *target, const char *value, struct sluice_error *err)
+{
+	enum sluice_mount_mode mode = SLUICE_MOUNT_AS_GRANTED;
+	const char *colon = strchr(value, ':');
+	char at[PATH_MAX], host[PATH_MAX];
+	size_t n = strlen(value);
+
+	if (!colon || colon == value || !colon[1]) {
+		fail(err, -EINVAL, "%s: not a mount", value);
+		return fail_hint(err, -EINVAL, "VIRTUAL:HOST, VIRTUAL:HOST:ro or VIRTUAL:HOST:rw");
+	}
+	if (n >= PATH_MAX)
+		return fail_errno(err, -ENAMETOOLONG, "%s", value);
+	snprintf(at, sizeof(at), "%.*s", (int)(colon - value), value);
+	snprintf(host, sizeof(host), "%s", colon + 1);
+	n = strlen(host);
+	if (n > 3 && !strcmp(host + n - 3, ":ro"))
+		mode = SLUICE_MOUNT_READ_ONLY;
+	else if (n > 3 && !strcmp(host + n - 3, ":rw"))
+		mode = SLUICE_MOUNT_READ_WRITE;
+	if (mode != SLUICE_MOUNT_AS_GRANTED)
+		host[n - 3] = '\0';
+	return sluice_policy_add_mount(((struct run *)target)->policy, at, host, mode, err);
 }
 
 static int set_no_devices(void *target, const char *value, struct sluice_error *err)
@@ -234,6 +267,11 @@ static const struct option_entry entries[] = {
 	  "grant reading and writing of PATH and all below it", set_write },
 	{ "no-default-devices", 0, false, false, NULL, "granted",
 	  "don't grant /dev/{null,zero,full,random,urandom,tty,ptmx,pts}", set_no_devices },
+	{ "chroot", 0, false, false, "DIR", "the host's /",
+	  "the tree that is / for CMD; paths of -r, -w and --cwd are then those that CMD sees",
+	  set_chroot },
+	{ "fs-mount", 0, true, false, "VIRTUAL:HOST[:ro|:rw]", NULL,
+	  "show HOST at the path VIRTUAL; written where :rw or a -w allows it", set_mount },
 	{ "cwd", 0, false, false, "DIR", "the caller's",
 	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
 	{ "clean-env", 0, false, false, NULL, "off",

@@ -244,6 +244,19 @@ void calls_allow_any_socket_type(struct call_deny *deny)
 	each_call("socket socketpair", set_any_type, deny);
 }
 
+static void set_tree(int nr, void *deny)
+{
+	struct call_deny *d = &((struct call_deny *)deny)[nr];
+
+	if (!d->error || d->conditional) /* else it is refused anyway */
+		*d = (struct call_deny){ .error = EPERM, .conditional = true, .tree = true };
+}
+
+void calls_keep_working_directories(struct call_deny *deny)
+{
+	each_call("getrlimit setrlimit prlimit64", set_tree, deny);
+}
+
 int confine_call_treatment(const struct sluice_policy *p, int nr, enum call_treatment *ret,
 			   struct sluice_error *err)
 {

@@ -75,6 +75,8 @@ static const uint32_t own_process[] = { 0, 0 };
 static const uint32_t prio_process[] = { PRIO_PROCESS };
 static const uint32_t ioprio_process[] = { IOPRIO_WHO_PROCESS };
 
+static const uint32_t hidden_limits[] = { RLIMIT_RTTIME };
+
 #define NO_BIT(arg, bits, error)                  \
 	{                                         \
 		CLAUSE_NO_BIT, arg, error, (bits) \
@@ -90,6 +92,13 @@ static const uint32_t ioprio_process[] = { IOPRIO_WHO_PROCESS };
 #define OWN(arg, value)                                        \
 	{                                                      \
 		CLAUSE_OWN, arg, EPERM, WHOLE, (value), 1, arg \
+	}
+
+/* The limit that holds a virtual working directory: as on a kernel that does not have it. */
+#define NOT_VISIBLE(arg)                                                                      \
+	{                                                                                     \
+		CLAUSE_NOT_LISTED, arg, EINVAL, WHOLE, hidden_limits, N_OF(hidden_limits), 0, \
+			false, true                                                           \
 	}
 
 const struct condition conditions[N_CONDITIONS] = {
@@ -111,7 +120,10 @@ const struct condition conditions[N_CONDITIONS] = {
 	{ { SYS_setpriority, -1 }, { OWN(0, prio_process), OWN(1, own_process) }, 2 },
 	{ { SYS_ioprio_set, -1 }, { OWN(0, ioprio_process), OWN(1, own_process) }, 2 },
 	/* one's own limits by number 0, or a look without new limits */
-	{ { SYS_prlimit64, -1 }, { { CLAUSE_OWN, 0, EPERM, WHOLE, own_process, 2, 2 } }, 1 },
+	{ { SYS_prlimit64, -1 },
+	  { { CLAUSE_OWN, 0, EPERM, WHOLE, own_process, 2, 2 }, NOT_VISIBLE(1) },
+	  2 },
+	{ { SYS_getrlimit, SYS_setrlimit, -1 }, { NOT_VISIBLE(0) }, 1 },
 };
 
 const struct condition *condition_of(int nr)
@@ -127,11 +139,12 @@ const struct condition *condition_of(int nr)
 	return NULL;
 }
 
-size_t condition_clauses(const struct condition *c, bool any_type)
+size_t condition_clauses(const struct condition *c, bool any_type, bool tree)
 {
 	size_t n = c->n_clauses;
 
-	while (n && any_type && c->clauses[n - 1].socket_type)
+	while (n &&
+	       ((any_type && c->clauses[n - 1].socket_type) || (!tree && c->clauses[n - 1].tree)))
 		n--;
 	return n;
 }

@@ -32,6 +32,7 @@ struct clause {
 	size_t n;
 	unsigned other;	  /* of CLAUSE_OWN; the same as `arg`: none */
 	bool socket_type; /* does not count where sockets of any type may be made */
+	bool tree;	  /* counts only where the command has a tree of its own */
 };
 
 /* Refused when one of the clauses says so. */
@@ -41,12 +42,12 @@ struct condition {
 	size_t n_clauses;
 };
 
-#define N_CONDITIONS 11
+#define N_CONDITIONS 12
 extern const struct condition conditions[N_CONDITIONS];
 
 /* The condition of call @nr, or NULL. */
 const struct condition *condition_of(int nr);
-/* The number of clauses that count. */
-size_t condition_clauses(const struct condition *c, bool any_type);
+/* The number of clauses that count: those that may not are the last. */
+size_t condition_clauses(const struct condition *c, bool any_type, bool tree);
 
 #endif

@@ -61,8 +61,10 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	c->proc_memory = memory_reads_refused();
 	r = calls_deny_list(p, deny, err);
 	c->namespaces = r == 0 && namespaces_allowed(deny);
+	if (r == 0 && tree)
+		calls_keep_working_directories(deny);
 	if (r == 0)
-		r = rules_make(p, c->proc_memory ? RULES_PROC_WRITE : RULES_PROC_READ, tree,
+		r = rules_make(p, c->proc_memory || tree ? RULES_PROC_WRITE : RULES_PROC_READ, tree,
 			       &c->rules, err);
 	if (r == 0 && c->rules.all_writable) /* no Unix socket is out of bounds */
 		calls_allow_any_socket_type(deny);

@@ -50,13 +50,14 @@ static uint32_t refusal(int error)
 /* What becomes of a call. */
 struct answer {
 	const struct condition *condition; /* NULL: none */
-	bool any_type;			   /* of the condition */
+	bool any_type, tree;		   /* of the condition */
 	uint32_t ret;			   /* where no condition refuses it */
 };
 
 static bool answers_equal(const struct answer *a, const struct answer *b)
 {
-	return a->condition == b->condition && a->any_type == b->any_type && a->ret == b->ret;
+	return a->condition == b->condition && a->any_type == b->any_type && a->tree == b->tree &&
+	       a->ret == b->ret;
 }
 
 /* @deny and @wanted by a handler: the denial is stronger. A condition that is not known refuses always. */
@@ -67,6 +68,7 @@ static struct answer answer_of(int nr, const struct call_deny *deny, bool wanted
 	if (deny->conditional) {
 		a.condition = condition_of(nr);
 		a.any_type = deny->any_type;
+		a.tree = deny->tree;
 	}
 	if (deny->error && !a.condition)
 		a.ret = refusal(deny->error);
@@ -163,7 +165,7 @@ static size_t write_clause(struct assembly *a, const struct clause *c, size_t pa
 
 static size_t write_condition(struct assembly *a, const struct answer *answer)
 {
-	size_t n = condition_clauses(answer->condition, answer->any_type);
+	size_t n = condition_clauses(answer->condition, answer->any_type, answer->tree);
 	size_t place = assemble_return(a, answer->ret);
 
 	while (n-- > 0)
@@ -327,7 +329,7 @@ static bool clauses_hold(const struct sock_fprog *prog, int nr, const struct ans
 			 uint64_t rest)
 {
 	const struct condition *c = answer->condition;
-	size_t n = condition_clauses(c, answer->any_type);
+	size_t n = condition_clauses(c, answer->any_type, answer->tree);
 	uint64_t args[6];
 
 	for (size_t i = 0; i < n; i++) {

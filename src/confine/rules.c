@@ -281,8 +281,10 @@ static int add_tree(const struct sluice_policy *p, const struct making *m, struc
 			r = allow_engine(m, rights_of(writable ? POLICY_WRITE : POLICY_READ),
 					 mount->fd, &st);
 	}
-	for (size_t i = 0; r == 0 && i < m->tree->n_exec; i++)
-		r = allow(m->b, (LL_FS_EXECUTE | LL_FS_READ_FILE) & m->fs, m->tree->exec[i]);
+	if (r == 0)
+		r = allow(m->a, rights_of(POLICY_WRITE) & m->fs, m->tree->exec);
+	if (r == 0)
+		r = allow(m->b, (LL_FS_EXECUTE | LL_FS_READ_FILE) & m->fs, m->tree->exec);
 	return r < 0 ? fail_errno(err, r, "the tree's rules: Landlock") : 0;
 }
 

@@ -44,8 +44,7 @@ struct tree;
  */
 struct rules_tree {
 	const struct tree *tree;
-	const int *exec; /* O_PATH descriptors of directories that the command may execute from */
-	size_t n_exec;
+	int exec; /* O_PATH descriptor of the directory that the command executes from, and only the engine writes to */
 };
 
 /* @tree: NULL: the host's. */

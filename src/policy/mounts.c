@@ -20,15 +20,15 @@ static int check_path(const char *what, const char *path, struct sluice_error *e
 	return 0;
 }
 
-int policy_set_root(struct sluice_policy *p, const char *dir, struct sluice_error *err)
+int sluice_policy_set_chroot(struct sluice_policy *p, const char *dir, struct sluice_error *err)
 {
-	int r = check_path("root", dir, err);
+	int r = check_path("chroot", dir, err);
 	char *copy = r < 0 ? NULL : strdup(dir);
 
 	if (r < 0)
 		return r;
 	if (!copy)
-		return fail_errno(err, -ENOMEM, "root: %s", dir);
+		return fail_errno(err, -ENOMEM, "chroot: %s", dir);
 	free(p->root);
 	p->root = copy;
 	p->generation++;
@@ -47,8 +47,8 @@ static int check_virtual(const char *at, struct sluice_error *err)
 	return r;
 }
 
-int policy_add_mount(struct sluice_policy *p, const char *at, const char *host,
-		     enum policy_mount_mode mode, struct sluice_error *err)
+int sluice_policy_add_mount(struct sluice_policy *p, const char *at, const char *host,
+			    enum sluice_mount_mode mode, struct sluice_error *err)
 {
 	struct policy_mount *mounts;
 	struct policy_mount m = { .mode = mode };
@@ -56,8 +56,8 @@ int policy_add_mount(struct sluice_policy *p, const char *at, const char *host,
 
 	if (r == 0)
 		r = check_path("mount", host, err);
-	if (r == 0 && mode != POLICY_MOUNT_AS_GRANTED && mode != POLICY_MOUNT_READ_ONLY &&
-	    mode != POLICY_MOUNT_READ_WRITE)
+	if (r == 0 && mode != SLUICE_MOUNT_AS_GRANTED && mode != SLUICE_MOUNT_READ_ONLY &&
+	    mode != SLUICE_MOUNT_READ_WRITE)
 		r = fail(err, -EINVAL, "mount: %s: mode %d", at, (int)mode);
 	if (r < 0)
 		return r;

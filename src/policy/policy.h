@@ -31,17 +31,11 @@ struct policy_grant {
 	bool not_root; /* skipped in silence when the path turns out to be "/" */
 };
 
-enum policy_mount_mode {
-	POLICY_MOUNT_AS_GRANTED = 0, /* may be read; written where a write grant covers it */
-	POLICY_MOUNT_READ_ONLY = 1,  /* EROFS for every change */
-	POLICY_MOUNT_READ_WRITE = 2, /* may be read and written */
-};
-
 /* A host file or directory at a virtual path. */
 struct policy_mount {
 	char *at;
 	char *host;
-	enum policy_mount_mode mode;
+	enum sluice_mount_mode mode;
 };
 
 enum policy_feature {
@@ -102,13 +96,6 @@ char **policy_build_env(const struct sluice_policy *p, char *const *base);
 /* grants.c: append a grant (@path is copied). -EINVAL, -ENAMETOOLONG, -ENOMEM. */
 int policy_grant(struct sluice_policy *p, const struct policy_grant *grant,
 		 struct sluice_error *err);
-/*
- * mounts.c: make @dir what the command sees as "/"; show the host's @host at the virtual path @at. Paths of grants and of the working
- * directory are then those that the command sees. -EINVAL, -ENAMETOOLONG, -ENOMEM.
- */
-int policy_set_root(struct sluice_policy *p, const char *dir, struct sluice_error *err);
-int policy_add_mount(struct sluice_policy *p, const char *at, const char *host,
-		     enum policy_mount_mode mode, struct sluice_error *err);
 /* Grow @list of *@n items of @size bytes by one. Returns the list, in which the new item is not yet counted, or NULL (the old one stays). */
 void *policy_grow(void *list, size_t n, size_t size);
 

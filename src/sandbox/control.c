@@ -181,7 +181,7 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 		.candidates = s->command.candidates,
 		.argv = s->command.argv,
 		.envp = s->command.envp,
-		.cwd = s->tree ? s->tree->kernel_cwd : s->command.cwd,
+		.cwd = s->tree ? s->tree->exec_path : s->command.cwd,
 		.stdio = { s->stdio.child[0], s->stdio.child[1], s->stdio.child[2] },
 		.sigmask = s->sigmask,
 		.max_open_files = s->policy->max_open_files,

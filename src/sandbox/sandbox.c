@@ -82,15 +82,12 @@ static int sandbox_confine(struct sluice_sandbox *s, const int *numbers, size_t 
 			   struct sluice_error *err)
 {
 	struct rules_tree rules;
-	int exec[2];
 
 	if (!s->tree)
 		return confinement_get(s->policy, numbers, n, &s->confinement, err);
-	exec[0] = s->tree->cwd;
-	exec[1] = s->tree->exe;
 	s->tree->tree.proc_granted = s->policy->root || grants_proc(s->policy, false);
 	s->tree->tree.proc_writable = grants_proc(s->policy, true);
-	rules = (struct rules_tree){ &s->tree->tree, exec, 2 };
+	rules = (struct rules_tree){ &s->tree->tree, s->tree->exec };
 	return confinement_new(s->policy, numbers, n, &rules, &s->confinement, err);
 }
 

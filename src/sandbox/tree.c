@@ -12,6 +12,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "builtin/files/exec.h"
 #include "policy/policy.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
@@ -67,16 +68,17 @@ static int private_make(struct sandbox_tree *t, struct sluice_error *err)
 			err, -errno,
 			"TMPDIR, /tmp or /var/tmp must be writable and not mounted noexec");
 	}
-	if (asprintf(&t->kernel_cwd, "%s/cwd", t->path) < 0) {
-		t->kernel_cwd = NULL;
+	if (asprintf(&t->exec_path, "%s/exec", t->path) < 0) {
+		t->exec_path = NULL;
 		return fail_errno(err, -ENOMEM, "private directory");
 	}
+	t->tree.private_path = t->exec_path;
+	t->tree.exe_of = exec_path_of;
 	t->dir = open_dir(AT_FDCWD, t->path);
-	t->cwd = t->dir < 0 ? t->dir : private_part(t, "cwd");
-	t->exe = t->dir < 0 ? t->dir : private_part(t, "exe");
+	t->exec = t->dir < 0 ? t->dir : private_part(t, "exec");
 	t->skel = t->dir < 0 ? t->dir : private_part(t, "skel");
-	for (size_t i = 0; i < 3; i++) {
-		const int fds[] = { t->cwd, t->exe, t->skel };
+	for (size_t i = 0; i < 2; i++) {
+		const int fds[] = { t->exec, t->skel };
 
 		if (fds[i] < 0)
 			return fail_errno(err, fds[i], "private directory: %s", t->path);
@@ -149,8 +151,8 @@ static int view_make(struct sandbox_tree *t, const struct sluice_policy *p,
 		specs[n++] = (struct view_spec){
 			.at = m->at,
 			.host = m->host,
-			.read_only = m->mode == POLICY_MOUNT_READ_ONLY,
-			.writable = m->mode == POLICY_MOUNT_READ_WRITE,
+			.read_only = m->mode == SLUICE_MOUNT_READ_ONLY,
+			.writable = m->mode == SLUICE_MOUNT_READ_WRITE,
 		};
 	}
 	return view_new(&root, specs, n, t->skel, &t->tree.view, err);
@@ -200,7 +202,7 @@ int sandbox_tree_new(const struct sluice_policy *p, struct sandbox_tree **ret,
 
 	if (!t)
 		return fail_errno(err, -ENOMEM, "tree");
-	t->dir = t->cwd = t->exe = t->skel = t->tree.start = -1;
+	t->dir = t->exec = t->skel = t->tree.start = -1;
 	r = private_make(t, err);
 	if (r == 0)
 		r = view_make(t, p, err);
@@ -225,15 +227,15 @@ struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
 		return NULL;
 	cwd_table_free(t->tree.cwds);
 	view_free(t->tree.view);
-	for (size_t i = 0; i < 5; i++) {
-		const int fds[] = { t->dir, t->cwd, t->exe, t->skel, t->tree.start };
+	for (size_t i = 0; i < 4; i++) {
+		const int fds[] = { t->dir, t->exec, t->skel, t->tree.start };
 
 		if (fds[i] >= 0)
 			close(fds[i]);
 	}
 	if (t->path)
 		nftw(t->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-	free(t->kernel_cwd);
+	free(t->exec_path);
 	free(t->path);
 	free(t);
 	return NULL;

@@ -2,8 +2,7 @@
 /*
  * A sandbox's tree of its own: the view that its policy asks for, and the private directory that it needs on disk.
  *
- *	PRIVATE/cwd	the working directory that the kernel knows of every task
- *	PRIVATE/exe	what the kernel executes in place of the tree's programs
+ *	PRIVATE/exec	the working directory that the kernel knows of every task, and what it executes in place of the tree's programs
  *	PRIVATE/skel	empty directories on the way to mount points
  *
  * Made by the thread that starts the sandbox, before anything is forked; removed when the sandbox is freed.
@@ -21,9 +20,9 @@ struct sluice_policy;
 
 struct sandbox_tree {
 	struct tree tree;
-	char *kernel_cwd;	 /* path of PRIVATE/cwd */
-	char *path;		 /* of PRIVATE */
-	int dir, cwd, exe, skel; /* O_PATH descriptors; -1 */
+	char *exec_path;     /* of PRIVATE/exec */
+	char *path;	     /* of PRIVATE */
+	int dir, exec, skel; /* O_PATH descriptors; -1 */
 };
 
 bool policy_has_tree(const struct sluice_policy *p);

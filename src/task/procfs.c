@@ -91,3 +91,15 @@ int procfs_place(int dir)
 	}
 	return -EACCES;
 }
+
+pid_t procfs_process(int dir)
+{
+	_cleanup_close_ int fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
+	char text[32];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n <= 0)
+		return -ESRCH;
+	text[n] = '\0';
+	return (pid_t)strtol(text, NULL, 10);
+}

@@ -10,6 +10,7 @@
 #define SLUICE_TASK_PROCFS_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 enum procfs_place {
 	PROCFS_ROOT,
@@ -23,5 +24,7 @@ bool procfs_is_root(int fd);
 bool procfs_counts_as_we(int root);
 /* @dir: a directory on procfs. -EACCES: the supervisor's or its init's, or it can't be told; -ENOENT: the process is gone. */
 int procfs_place(int dir);
+/* The process (or thread) that a directory on procfs is about. -ESRCH. */
+pid_t procfs_process(int dir);
 
 #endif

@@ -15,6 +15,7 @@ int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char
 		.path = path,
 		.flags = flags | (tr->proc_granted ? WALK_PROC : 0),
 		.resolve = resolve,
+		.exe_of = tr->exe_of,
 	};
 	int r;
 

@@ -14,6 +14,8 @@ struct tree {
 	struct view *view;
 	struct cwd_table *cwds;
 	int start; /* O_PATH descriptor of the directory where the command starts, and which relative grants start from */
+	walk_exe_fn exe_of;
+	const char *private_path; /* the working directory that the kernel knows of every task */
 	bool proc_granted,
 		proc_writable; /* the policy lets the command read procfs, and write there */
 };

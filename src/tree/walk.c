@@ -254,10 +254,25 @@ static int walk_self(struct walker *w, const struct step *s)
  * A magic link in a process's directory. The kernel follows it once, to a descriptor by which nothing was opened yet; what is on
  * procfs itself is walked to by name instead, so that it is looked at like any other way there.
  */
+/* The program is found by its path: the kernel would lead to what stands in its place. */
+static int walk_exe(struct walker *w)
+{
+	char path[PATH_MAX];
+	ssize_t n = w->from->exe_of(procfs_process(w->at), path, sizeof(path));
+
+	return n < 0 ? (int)n : walk_on(walk_push(w, path));
+}
+
 static int walk_magic(struct walker *w, const struct step *s)
 {
 	int fd;
 
+	if (w->from->exe_of && !strcmp(s->name, "exe")) {
+		int r = walk_exe(w);
+
+		if (r != -ENOEXEC)
+			return r;
+	}
 	if (w->from->view && !strcmp(s->name, "root"))
 		fd = dup_high(view_mount(w->from->view, 0)->fd);
 	else

@@ -33,13 +33,19 @@ enum walk_flags {
 	WALK_PROC = 1u << 3, /* the policy lets the task read procfs; else all there is EACCES */
 };
 
+/*
+ * The path, in the view, of the program that process @pid runs; -ENOEXEC: the one that the kernel names. -ESRCH, -ENAMETOOLONG.
+ */
+typedef ssize_t (*walk_exe_fn)(pid_t pid, char *buf, size_t size);
+
 struct walk_from {
 	const struct view *view; /* NULL: the host's own tree */
 	int dirfd;		 /* the task's descriptor, or AT_FDCWD */
 	int cwd; /* O_PATH descriptor of its virtual working directory, borrowed; -1: the one that the kernel knows */
-	const char *path; /* private copy */
-	uint32_t flags;	  /* enum walk_flags */
-	uint64_t resolve; /* RESOLVE_* of openat2 */
+	const char *path;   /* private copy */
+	uint32_t flags;	    /* enum walk_flags */
+	uint64_t resolve;   /* RESOLVE_* of openat2 */
+	walk_exe_fn exe_of; /* NULL: the kernel names all programs */
 };
 
 /* What is at the end. Descriptors are O_PATH and the caller's: walk_end_close. */

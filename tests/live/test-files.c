@@ -488,7 +488,8 @@ static void compare(uint64_t seed, unsigned operations)
 	assert_int_equal(chdir(here), 0);
 	log_to(log_b);
 	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
-	assert_int_equal(policy_add_mount(p, "/x/y", inside, POLICY_MOUNT_READ_WRITE, NULL), 0);
+	assert_int_equal(sluice_policy_add_mount(p, "/x/y", inside, SLUICE_MOUNT_READ_WRITE, NULL),
+			 0);
 	assert_int_equal(sluice_policy_set_cwd(p, "/x/y", NULL), 0);
 	assert_int_equal(guest_inside(p, "operate", arg), 0);
 	sluice_policy_unref(p);

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "builtin/files/exec.h"
 #include "builtin/files/internal.h"
 
 _Static_assert(sizeof(struct files_plan) <= REQUEST_PLAN_BYTES, "a plan of ours fits");
@@ -107,6 +108,23 @@ static int register_calls(struct dispatch *d, const struct files_call *calls,
 	return r;
 }
 
+static void free_exec(void *exec)
+{
+	exec_free(exec);
+}
+
+static int register_exec(struct dispatch *d, const struct tree *tree)
+{
+	struct exec *x;
+	int r = exec_new(tree->private_path, files_resolve_program, (void *)(uintptr_t)tree, &x,
+			 NULL);
+
+	if (r < 0)
+		return r;
+	r = dispatch_own(d, x, free_exec);
+	return r < 0 ? r : exec_register(d, x);
+}
+
 int builtin_files_register(struct dispatch *d, const struct tree *tree)
 {
 	static const struct files_call *const lists[] = {
@@ -115,7 +133,7 @@ int builtin_files_register(struct dispatch *d, const struct tree *tree)
 		files_name_calls,
 		files_where_calls,
 	};
-	int r = 0;
+	int r = register_exec(d, tree);
 
 	for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
 		r = register_calls(d, lists[i], tree);

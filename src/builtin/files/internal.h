@@ -51,6 +51,9 @@ int files_descriptor(struct sluice_request *req, const struct tree *tree, int fd
  */
 struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *plan,
 				 struct walk_end *end, struct walk_end *end2, request_act_fn act);
+/* program.c: an exec_resolve_fn; @tree is a struct tree. */
+int files_resolve_program(void *tree, struct sluice_request *req, const char *path, int flags,
+			  char ret_virtual[PATH_MAX]);
 /* -errno as a verdict. */
 struct sluice_verdict files_errno(int negative_errno);
 /* -errno or a value as an act's end; r < 0 with errno set by libc reads as errno. */

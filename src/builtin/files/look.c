@@ -161,21 +161,6 @@ static struct sluice_verdict faccessat_handle(struct sluice_request *req, void *
 
 /* ---- readlink ---- */
 
-/* The process that a directory of procfs is about. */
-static pid_t process_of(int dir)
-{
-	int fd = openat(dir, "stat", O_RDONLY | O_CLOEXEC);
-	char text[32];
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-
-	if (fd >= 0)
-		close(fd);
-	if (n <= 0)
-		return -ESRCH;
-	text[n] = '\0';
-	return (pid_t)strtol(text, NULL, 10);
-}
-
 /* The virtual path of @fd (consumed, may be an error) in @buf, or -ENODATA: what the link itself says is right. */
 static ssize_t shown_path(const struct tree *tree, int fd, char *buf, size_t size)
 {
@@ -201,6 +186,7 @@ static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, in
 {
 	const struct task *t = request_task(req);
 	int place = procfs_place(dir);
+	ssize_t n;
 
 	if (place < 0)
 		return place;
@@ -214,7 +200,12 @@ static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, in
 	if (!strcmp(name, "root"))
 		return snprintf(buf, size, "/");
 	if (!strcmp(name, "cwd"))
-		return shown_path(tree, cwd_get(tree->cwds, process_of(dir)), buf, size);
+		return shown_path(tree, cwd_get(tree->cwds, procfs_process(dir)), buf, size);
+	if (!strcmp(name, "exe")) {
+		n = tree->exe_of(procfs_process(dir), buf, size);
+		if (n != -ENOEXEC) /* else the kernel executed the program itself */
+			return n;
+	}
 	return shown_path(tree, open_path_at(dir, name), buf, size);
 }
 

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which file of the tree a path names as a program. Thread: a runner.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "builtin/files/internal.h"
+#include "sys/fd.h"
+#include "sys/openat2.h"
+
+/* As fs/exec.c has it: a regular file, on a file system that lets programs run, that the caller may execute. */
+static int may_execute(const struct walk_end *end)
+{
+	struct statvfs fs;
+
+	if (S_ISLNK(end->st.st_mode))
+		return -ELOOP;
+	if (!S_ISREG(end->st.st_mode))
+		return -EACCES;
+	if (fstatvfs(end->fd, &fs) < 0)
+		return -errno;
+	if (fs.f_flag & ST_NOEXEC)
+		return -EACCES;
+	return faccessat(end->fd, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) < 0 ? -errno : 0;
+}
+
+int files_resolve_program(void *userdata, struct sluice_request *req, const char *path, int flags,
+			  char ret_virtual[PATH_MAX])
+{
+	const struct tree *tree = userdata;
+	const uint32_t walk_flags = flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0;
+	char link[FD_LINK_BYTES];
+	struct walk_end end;
+	ssize_t n;
+	int r = request_compare_credentials(req);
+
+	if (r < 0)
+		return r;
+	r = tree_walk(tree, request_task(req), AT_FDCWD, path, walk_flags, 0, &end);
+	if (r < 0)
+		return r;
+	r = may_execute(&end);
+	if (r == 0) {
+		n = view_path(tree->view, end.fd, ret_virtual, PATH_MAX);
+		if (n < 0) /* removed meanwhile, or from outside: shown as it was asked for */
+			snprintf(ret_virtual, PATH_MAX, "%s", path);
+		r = open_at_how(AT_FDCWD, fd_link(end.fd, link), O_RDONLY | O_NOCTTY, 0, 0);
+	}
+	walk_end_close(&end);
+	return r;
+}
