@@ -270,7 +270,7 @@ static const struct option_entry entries[] = {
 	{ "chroot", 0, false, false, "DIR", "the host's /",
 	  "the tree that is / for CMD; paths of -r, -w and --cwd are then those that CMD sees",
 	  set_chroot },
-	{ "fs-mount", 0, true, false, "VIRTUAL:HOST[:ro|:rw]", NULL,
+	{ "fs-mount", 0, true, false, "VIRTUAL:HOST[:ro|:rw]", "none",
 	  "show HOST at the path VIRTUAL; written where :rw or a -w allows it", set_mount },
 	{ "cwd", 0, false, false, "DIR", "the caller's",
 	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
