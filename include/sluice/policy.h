@@ -73,6 +73,29 @@ enum sluice_mount_mode {
 SLUICE_API int sluice_policy_add_mount(struct sluice_policy *p, const char *at, const char *host,
 				       enum sluice_mount_mode mode, struct sluice_error *err);
 
+/*
+ * Copy-on-write: every change that the command makes at or below @dir (a path that it sees) goes to a branch, and @dir itself is only read, whatever
+ * is granted there; all of it may be changed. Also the command's working directory, unless set_cwd says otherwise. What becomes of the branch: sluice/cow.h.
+ */
+SLUICE_API int sluice_policy_set_workdir(struct sluice_policy *p, const char *dir,
+					 struct sluice_error *err);
+/*
+ * Where branches are kept: an existing directory of the host, on a file system with user attributes (ext4, xfs, btrfs, tmpfs since 6.6). Default:
+ * $XDG_STATE_HOME/sluice/branches or ~/.local/state/sluice/branches, which are made.
+ */
+SLUICE_API int sluice_policy_set_storage(struct sluice_policy *p, const char *dir,
+					 struct sluice_error *err);
+enum sluice_cow_action {
+	SLUICE_COW_COMMIT = 0, /* carry the changes out in the directory itself */
+	SLUICE_COW_ABORT = 1,  /* forget them */
+	SLUICE_COW_KEEP = 2,   /* leave the branch on disk */
+};
+/* What becomes of the branch when the command exits with 0 (default COMMIT), and when it ends in any other way (default ABORT). -EINVAL. */
+SLUICE_API int sluice_policy_set_on_exit(struct sluice_policy *p, enum sluice_cow_action action);
+SLUICE_API int sluice_policy_set_on_error(struct sluice_policy *p, enum sluice_cow_action action);
+/* Bytes that a branch may take; 0 = no bound (default). What passes it gets ENOSPC. */
+SLUICE_API int sluice_policy_set_max_disk(struct sluice_policy *p, uint64_t bytes);
+
 /* ---- identity and surroundings of the command ---- */
 
 /* Name of its sandboxes, 1-64 bytes of [A-Za-z0-9._-]; what uname(2) shows as node name. Default "sandbox-PID-N". */

@@ -6,6 +6,7 @@
 #define SLUICE_SLUICE_H
 
 #include <sluice/check.h>
+#include <sluice/cow.h>
 #include <sluice/error.h>
 #include <sluice/export.h>
 #include <sluice/handler.h>

@@ -27,8 +27,10 @@ int cli_fail(const struct sluice_error *err);
 typedef int (*cli_main_fn)(int argc, char *argv[]);
 int cli_run(int argc, char *argv[]);
 int cli_check(int argc, char *argv[]);
+int cli_cow(int argc, char *argv[]);
 /* Their help, on stdout. */
 void cli_run_help(void);
 void cli_check_help(void);
+void cli_cow_help(void);
 
 #endif

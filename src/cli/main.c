@@ -19,6 +19,7 @@ static const struct command {
 	{ "run", "run a command in a sandbox", cli_run, cli_run_help },
 	{ "check", "what this kernel and container allow, and what to do about it", cli_check,
 	  cli_check_help },
+	{ "cow", "the copy-on-write branches that were kept", cli_cow, cli_cow_help },
 };
 
 #define N_COMMANDS (sizeof(commands) / sizeof(commands[0]))

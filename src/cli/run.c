@@ -150,6 +150,7 @@ static int follow(struct run *r, struct signals *g, struct sluice_sandbox *s, co
 	say_end(r, s, command, &result);
 	if (r->stats && report_stats(r, s, &result, &err) < 0)
 		cli_print_error(&err, !r->quiet);
+	result.exit_code = report_branch(r, s, &result);
 	report_status(r, sluice_sandbox_name(s), &result);
 	return result.exit_code;
 }
@@ -199,6 +200,13 @@ static int prepare(struct run *r, int argc, char *argv[], const char *shell[4],
 
 	if (rest < 0 || e < 0)
 		return rest < 0 ? rest : e;
+	if ((r->dry_run || r->json || r->nul) && !r->workdir) {
+		fail(err, -EINVAL, "--%s: without --workdir",
+		     r->dry_run ? "dry-run"
+		     : r->json	? "json"
+				: "null");
+		return fail_hint(err, -EINVAL, "--workdir DIR makes changes go to a branch");
+	}
 	return choose_command(r, argv + rest, shell, ret_command, err);
 }
 

@@ -26,11 +26,17 @@ struct run {
 	size_t n_plugin_specs;
 	int status_number; /* as given */
 	bool quiet, verbose;
+	bool dry_run, json, nul; /* of copy-on-write */
+	bool workdir;
 
 	/* opened by run.c; CLOEXEC */
 	struct plugins plugins;
 	int status_fd, trace_fd, stats_fd;
 };
+
+/* cow_report.c: settle the branch of @s, which has ended with @result, and say what is to be said. Returns the exit status. */
+int report_branch(const struct run *r, struct sluice_sandbox *s,
+		  const struct sluice_result *result);
 
 /* run_options.c */
 extern const struct option_table run_options;

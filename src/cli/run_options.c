@@ -70,6 +70,86 @@ static int set_mount(void *target, const char *value, struct sluice_error *err)
 	return sluice_policy_add_mount(((struct run *)target)->policy, at, host, mode, err);
 }
 
+static int set_workdir(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+
+	r->workdir = true;
+	return sluice_policy_set_workdir(r->policy, value, err);
+}
+
+static int set_storage(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_set_storage(((struct run *)target)->policy, value, err);
+}
+
+static int parse_action(const char *value, enum sluice_cow_action *ret, struct sluice_error *err)
+{
+	static const char *const names[] = {
+		[SLUICE_COW_COMMIT] = "commit",
+		[SLUICE_COW_ABORT] = "abort",
+		[SLUICE_COW_KEEP] = "keep",
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (!strcmp(value, names[i])) {
+			*ret = (enum sluice_cow_action)i;
+			return 0;
+		}
+	}
+	return fail(err, -EINVAL, "%s: not commit, abort or keep", value);
+}
+
+static int set_on_exit(void *target, const char *value, struct sluice_error *err)
+{
+	enum sluice_cow_action a;
+	int e = parse_action(value, &a, err);
+
+	return e < 0 ? e : sluice_policy_set_on_exit(((struct run *)target)->policy, a);
+}
+
+static int set_on_error(void *target, const char *value, struct sluice_error *err)
+{
+	enum sluice_cow_action a;
+	int e = parse_action(value, &a, err);
+
+	return e < 0 ? e : sluice_policy_set_on_error(((struct run *)target)->policy, a);
+}
+
+static int set_max_disk(void *target, const char *value, struct sluice_error *err)
+{
+	uint64_t bytes;
+	int e = parse_size(value, &bytes);
+
+	if (e < 0)
+		return number_failed(err, e, value, "a size such as 512M or 1G");
+	return sluice_policy_set_max_disk(((struct run *)target)->policy, bytes);
+}
+
+static int set_dry_run(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	((struct run *)target)->dry_run = true;
+	return 0;
+}
+
+static int set_json(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	((struct run *)target)->json = true;
+	return 0;
+}
+
+static int set_nul(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	((struct run *)target)->nul = true;
+	return 0;
+}
+
 static int set_no_devices(void *target, const char *value, struct sluice_error *err)
 {
 	struct run *r = target;
@@ -272,6 +352,23 @@ static const struct option_entry entries[] = {
 	  set_chroot },
 	{ "fs-mount", 0, true, false, "VIRTUAL:HOST[:ro|:rw]", "none",
 	  "show HOST at the path VIRTUAL; written where :rw or a -w allows it", set_mount },
+	{ "workdir", 0, false, false, "DIR", "none",
+	  "copy-on-write: changes at or below DIR go to a branch, which is committed or dropped at the end; also CMD's directory unless --cwd is given",
+	  set_workdir },
+	{ "fs-storage", 0, false, false, "DIR", "~/.local/state/sluice/branches",
+	  "where branches are kept", set_storage },
+	{ "on-exit", 0, false, false, "ACTION", "commit",
+	  "what becomes of the branch when CMD exits with 0: commit, abort or keep", set_on_exit },
+	{ "on-error", 0, false, false, "ACTION", "abort",
+	  "what becomes of it when CMD ends otherwise", set_on_error },
+	{ "max-disk", 0, false, false, "SIZE", "0, none", "bytes that the branch may take",
+	  set_max_disk },
+	{ "dry-run", 0, false, false, NULL, "off",
+	  "list on stdout what a commit would do (A, M or D and the path), and keep nothing",
+	  set_dry_run },
+	{ "json", 0, false, false, NULL, "off", "the list of --dry-run as JSON", set_json },
+	{ "null", 'z', false, false, NULL, "off",
+	  "end each entry of --dry-run with a NUL, and quote nothing", set_nul },
 	{ "cwd", 0, false, false, "DIR", "the caller's",
 	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
 	{ "clean-env", 0, false, false, NULL, "off",

@@ -183,13 +183,17 @@ static int allow_engine(const struct making *m, uint64_t rights, int fd, const s
 	return allow(m->a, rights, fd);
 }
 
-/* Rights below @fd for the engine, and for the command where its root is the host's. */
+/*
+ * Rights below @fd for the engine, and for the command where its root is the host's. With a tree of its own the command changes nothing by itself.
+ */
 static int allow_both(const struct making *m, uint64_t rights, int fd, const struct stat *st)
 {
 	int r = allow_engine(m, rights, fd, st);
 
 	if (r < 0 || m->engine_only)
 		return r;
+	if (m->tree)
+		rights &= rights_of(POLICY_READ);
 	return allow(m->b, rights & (S_ISDIR(st->st_mode) ? m->fs : m->fs & FILE_RIGHTS), fd);
 }
 
@@ -270,7 +274,7 @@ static int add_tree(const struct sluice_policy *p, const struct making *m, struc
 
 	for (size_t i = 0; r == 0 && i < view_count(v); i++) {
 		const struct view_mount *mount = view_mount(v, (int)i);
-		const bool writable = mount->writable;
+		const bool writable = mount->writable && !mount->branch;
 		struct stat st;
 
 		if (i == 0 && !p->root) /* the host's own root is granted piece by piece */
@@ -283,6 +287,8 @@ static int add_tree(const struct sluice_policy *p, const struct making *m, struc
 	}
 	if (r == 0)
 		r = allow(m->a, rights_of(POLICY_WRITE) & m->fs, m->tree->exec);
+	if (r == 0 && m->tree->branch >= 0)
+		r = allow(m->a, rights_of(POLICY_WRITE) & m->fs, m->tree->branch);
 	if (r == 0)
 		r = allow(m->b, (LL_FS_EXECUTE | LL_FS_READ_FILE) & m->fs, m->tree->exec);
 	return r < 0 ? fail_errno(err, r, "the tree's rules: Landlock") : 0;

@@ -44,6 +44,7 @@ struct tree;
  */
 struct rules_tree {
 	const struct tree *tree;
+	int branch; /* O_PATH descriptor of the branch's own directory, which only the engine writes to; -1: no copy-on-write */
 	int exec; /* O_PATH descriptor of the directory that the command executes from, and only the engine writes to */
 };
 

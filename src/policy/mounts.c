@@ -20,17 +20,61 @@ static int check_path(const char *what, const char *path, struct sluice_error *e
 	return 0;
 }
 
-int sluice_policy_set_chroot(struct sluice_policy *p, const char *dir, struct sluice_error *err)
+/* @what is *@place from now on. */
+static int keep_path(struct sluice_policy *p, char **place, const char *what, const char *path,
+		     struct sluice_error *err)
 {
-	int r = check_path("chroot", dir, err);
-	char *copy = r < 0 ? NULL : strdup(dir);
+	int r = check_path(what, path, err);
+	char *copy = r < 0 ? NULL : strdup(path);
 
 	if (r < 0)
 		return r;
 	if (!copy)
-		return fail_errno(err, -ENOMEM, "chroot: %s", dir);
-	free(p->root);
-	p->root = copy;
+		return fail_errno(err, -ENOMEM, "%s: %s", what, path);
+	free(*place);
+	*place = copy;
+	p->generation++;
+	return 0;
+}
+
+int sluice_policy_set_chroot(struct sluice_policy *p, const char *dir, struct sluice_error *err)
+{
+	return keep_path(p, &p->root, "chroot", dir, err);
+}
+
+int sluice_policy_set_workdir(struct sluice_policy *p, const char *dir, struct sluice_error *err)
+{
+	return keep_path(p, &p->workdir, "copy-on-write", dir, err);
+}
+
+int sluice_policy_set_storage(struct sluice_policy *p, const char *dir, struct sluice_error *err)
+{
+	return keep_path(p, &p->storage, "branch storage", dir, err);
+}
+
+static int set_action(struct sluice_policy *p, enum sluice_cow_action *place,
+		      enum sluice_cow_action action)
+{
+	if (action != SLUICE_COW_COMMIT && action != SLUICE_COW_ABORT && action != SLUICE_COW_KEEP)
+		return -EINVAL;
+	*place = action;
+	p->generation++;
+	return 0;
+}
+
+int sluice_policy_set_on_exit(struct sluice_policy *p, enum sluice_cow_action action)
+{
+	return set_action(p, &p->on_exit, action);
+}
+
+int sluice_policy_set_on_error(struct sluice_policy *p, enum sluice_cow_action action)
+{
+	return set_action(p, &p->on_error, action);
+}
+
+int sluice_policy_set_max_disk(struct sluice_policy *p, uint64_t bytes)
+{
+	p->max_disk = bytes;
 	p->generation++;
 	return 0;
 }

@@ -31,6 +31,7 @@ struct sluice_policy *sluice_policy_new(void)
 	}
 	atomic_init(&p->refs, 1);
 	p->default_devices = true;
+	p->on_error = SLUICE_COW_ABORT;
 	p->dispatch = SLUICE_DISPATCH_ADAPTIVE;
 	return p;
 }
@@ -60,6 +61,8 @@ static void policy_free(struct sluice_policy *p)
 	}
 	free(p->mounts);
 	free(p->root);
+	free(p->workdir);
+	free(p->storage);
 	free(p->grants);
 	free(p->env);
 	free(p->call_rules);

@@ -62,6 +62,10 @@ struct sluice_policy {
 	char *root; /* NULL: the host's own */
 	struct policy_mount *mounts;
 	size_t n_mounts;
+	char *workdir; /* NULL: no copy-on-write */
+	char *storage; /* NULL: the user's own place */
+	enum sluice_cow_action on_exit, on_error;
+	uint64_t max_disk;
 	char *name; /* NULL: sandbox-PID-N */
 	char *cwd;  /* NULL: the caller's */
 	bool clean_env;

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "engine/dispatch.h"
+#include <sluice/cow.h>
+
 #include "policy/policy.h"
 #include "sys/pidfd.h"
 #include "task/credentials.h"
@@ -87,7 +89,7 @@ static int sandbox_confine(struct sluice_sandbox *s, const int *numbers, size_t 
 		return confinement_get(s->policy, numbers, n, &s->confinement, err);
 	s->tree->tree.proc_granted = s->policy->root || grants_proc(s->policy, false);
 	s->tree->tree.proc_writable = grants_proc(s->policy, true);
-	rules = (struct rules_tree){ &s->tree->tree, s->tree->exec };
+	rules = (struct rules_tree){ &s->tree->tree, s->tree->branch_dir, s->tree->exec };
 	return confinement_new(s->policy, numbers, n, &rules, &s->confinement, err);
 }
 
@@ -160,7 +162,7 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	r = launch_init(&s->launch, s->command.argv);
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");
-	r = policy_has_tree(p) ? sandbox_tree_new(p, &s->tree, err) : 0;
+	r = policy_has_tree(p) ? sandbox_tree_new(p, s->name, &s->tree, err) : 0;
 	if (r < 0)
 		return r;
 	r = dispatch_build(p, s->tree, o->extras, o->n_extras, &dispatch, err);
@@ -382,6 +384,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 		supervisor_leave(s->supervisor, &s->result);
 		sluice_supervisor_unref(s->supervisor);
 	}
+	sluice_sandbox_settle(s, -1, NULL, NULL, NULL);
 	stdio_fini(&s->stdio);
 	launch_free(&s->launch);
 	engine_unref(s->engine);
@@ -415,6 +418,8 @@ int sluice_run_with_extra_handlers(struct sluice_policy *policy, const char *con
 	if (!s)
 		return r;
 	r = sandbox_run(s, ret_result, err);
+	if (r == 0)
+		sluice_sandbox_settle(s, -1, NULL, NULL, err);
 	sluice_sandbox_free(s);
 	return r;
 }

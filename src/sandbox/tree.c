@@ -14,6 +14,7 @@
 
 #include "builtin/files/exec.h"
 #include "policy/policy.h"
+#include "sandbox/cow.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
 
@@ -99,7 +100,7 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 bool policy_has_tree(const struct sluice_policy *p)
 {
-	return p->root || p->n_mounts;
+	return p->root || p->n_mounts || p->workdir;
 }
 
 static const char *const devices[] = {
@@ -158,43 +159,142 @@ static int view_make(struct sandbox_tree *t, const struct sluice_policy *p,
 	return view_new(&root, specs, n, t->skel, &t->tree.view, err);
 }
 
-/* Where the command starts: what the policy says, else the caller's directory as far as the view shows it. */
-static int start_open(struct sandbox_tree *t, const struct sluice_policy *p,
-		      struct sluice_error *err)
+/* ---- copy-on-write ---- */
+
+/* @dir in @in, and all that leads there. */
+static int make_all(const char *in, const char *dir, char buf[PATH_MAX])
 {
-	const struct walk_from from = {
-		.view = t->tree.view,
-		.dirfd = AT_FDCWD,
-		.cwd = view_mount(t->tree.view, 0)->fd,
-		.path = p->cwd ? p->cwd : "/",
-		.flags = WALK_PROC,
-	};
-	struct walk_end end;
-	char path[PATH_MAX];
+	char *at;
+
+	if ((size_t)snprintf(buf, PATH_MAX, "%s/%s", in, dir) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	for (at = strchr(buf + 1, '/'); at; at = strchr(at + 1, '/')) {
+		*at = '\0';
+		if (mkdir(buf, 0700) < 0 && errno != EEXIST)
+			return -errno;
+		*at = '/';
+	}
+	return mkdir(buf, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int storage_path(const char *storage, char buf[PATH_MAX], struct sluice_error *err)
+{
+	const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
 	int r;
 
-	if (!p->cwd) {
-		int here = open_dir(AT_FDCWD, ".");
-
-		if (here >= 0 && view_path(t->tree.view, here, path, sizeof(path)) > 0) {
-			t->tree.start = here;
-			return 0;
-		}
-		if (here >= 0)
-			close(here);
+	if (storage) {
+		snprintf(buf, PATH_MAX, "%s", storage);
+		return 0;
 	}
-	r = walk(NULL, &from, &end);
+	if (state && *state == '/')
+		r = make_all(state, "sluice/branches", buf);
+	else if (home && *home == '/')
+		r = make_all(home, ".local/state/sluice/branches", buf);
+	else
+		r = -ENOENT;
+	if (r == 0)
+		return 0;
+	fail_errno(err, r, "branch storage");
+	return fail_hint(err, r, "set HOME, or name a directory with --fs-storage");
+}
+
+/* A branch whose name nobody has; @lower is its lower tree. */
+static int branch_new(const struct sluice_policy *p, const char *name, const char *storage,
+		      int lower, struct sandbox_tree *t, struct branch **ret,
+		      struct sluice_error *err)
+{
+	char unique[128];
+	struct branch_spec spec = {
+		.storage = storage,
+		.name = unique,
+		.lower_fds = &lower,
+		.n_lowers = 1,
+		.max_bytes = p->max_disk,
+		.durable = true,
+	};
+	int r = -EEXIST;
+
+	for (unsigned i = 1; r == -EEXIST && i < 10000; i++) {
+		snprintf(unique, sizeof(unique), i == 1 ? "%s" : "%s-%u", name, i);
+		r = branch_create(&spec, ret, err);
+	}
+	if (r < 0)
+		return r;
+	t->cow = cow_new(*ret, unique);
+	if (t->cow)
+		return 0;
+	branch_abort(*ret);
+	return fail_errno(err, -ENOMEM, "branch: %s", unique);
+}
+
+static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const char *name,
+		 struct sluice_error *err)
+{
+	char storage[PATH_MAX], own[PATH_MAX];
+	struct branch *branch;
+	struct walk_end end;
+	int r = tree_walk_grant(&t->tree, p->workdir, &end);
+
 	if (r == 0 && !S_ISDIR(end.st.st_mode)) {
 		walk_end_close(&end);
 		r = -ENOTDIR;
 	}
 	if (r < 0)
-		return fail_errno(err, r, "working directory: %s", from.path);
-	t->tree.start = end.fd;
+		return fail_errno(err, r, "copy-on-write: %s", p->workdir);
+	r = storage_path(p->storage, storage, err);
+	if (r == 0)
+		r = branch_new(p, name, storage, end.fd, t, &branch, err);
+	if (r == 0 && (size_t)snprintf(own, sizeof(own), "%s/%s", storage,
+				       sluice_cow_name(t->cow)) >= sizeof(own))
+		r = fail_errno(err, -ENAMETOOLONG, "branch storage: %s", storage);
+	if (r == 0) {
+		t->branch_dir = open_dir(AT_FDCWD, own);
+		if (t->branch_dir < 0)
+			r = fail_errno(err, t->branch_dir, "branch storage: %s", own);
+	}
+	if (r == 0 && view_path(t->tree.view, end.fd, own, sizeof(own)) < 0)
+		r = fail_errno(err, -EXDEV, "copy-on-write: %s", p->workdir);
+	walk_end_close(&end);
+	return r < 0 ? r : view_cover(t->tree.view, own, branch, err);
+}
+
+/* The caller's directory as far as the view shows it, else the root. */
+static int here_open(const struct view *v)
+{
+	char path[PATH_MAX];
+	int here = open_dir(AT_FDCWD, ".");
+	int r;
+
+	if (here >= 0 && view_path(v, here, path, sizeof(path)) > 0)
+		return here;
+	if (here >= 0)
+		close(here);
+	r = fcntl(view_mount(v, 0)->fd, F_DUPFD_CLOEXEC, 3);
+	return r < 0 ? -errno : r;
+}
+
+/* Where relative paths of the policy start from, and where the command starts. */
+static int start_open(struct sandbox_tree *t, const struct sluice_policy *p,
+		      struct sluice_error *err)
+{
+	const char *path = p->cwd ? p->cwd : p->workdir;
+	struct walk_end end;
+	int r = t->tree.here = here_open(t->tree.view);
+
+	if (r < 0)
+		return fail_errno(err, r, "working directory");
+	r = tree_walk_grant(&t->tree, path ? path : ".", &end);
+	if (r == 0 && !S_ISDIR(end.st.st_mode)) {
+		walk_end_close(&end);
+		r = -ENOTDIR;
+	}
+	if (r < 0)
+		return fail_errno(err, r, "working directory: %s", path ? path : ".");
+	t->start = end.fd;
 	return 0;
 }
 
-int sandbox_tree_new(const struct sluice_policy *p, struct sandbox_tree **ret,
+int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct sandbox_tree **ret,
 		     struct sluice_error *err)
 {
 	struct sandbox_tree *t = calloc(1, sizeof(*t));
@@ -202,14 +302,16 @@ int sandbox_tree_new(const struct sluice_policy *p, struct sandbox_tree **ret,
 
 	if (!t)
 		return fail_errno(err, -ENOMEM, "tree");
-	t->dir = t->exec = t->skel = t->tree.start = -1;
+	t->dir = t->exec = t->skel = t->tree.here = t->start = t->branch_dir = -1;
 	r = private_make(t, err);
 	if (r == 0)
 		r = view_make(t, p, err);
 	if (r == 0)
 		r = start_open(t, p, err);
+	if (r == 0 && p->workdir)
+		r = cover(t, p, name, err);
 	if (r == 0) {
-		start = fcntl(t->tree.start, F_DUPFD_CLOEXEC, 3);
+		start = fcntl(t->start, F_DUPFD_CLOEXEC, 3);
 		t->tree.cwds = start < 0 ? NULL : cwd_table_new(start);
 		if (!t->tree.cwds)
 			r = fail_errno(err, -ENOMEM, "working directories");
@@ -221,14 +323,23 @@ int sandbox_tree_new(const struct sluice_policy *p, struct sandbox_tree **ret,
 	return r;
 }
 
+void sandbox_tree_let_go(struct sandbox_tree *t)
+{
+	t->cow = NULL;
+}
+
 struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
 {
 	if (!t)
 		return NULL;
 	cwd_table_free(t->tree.cwds);
 	view_free(t->tree.view);
-	for (size_t i = 0; i < 4; i++) {
-		const int fds[] = { t->dir, t->exec, t->skel, t->tree.start };
+	if (t->cow)
+		sluice_cow_abort(t->cow, NULL);
+	for (size_t i = 0; i < 6; i++) {
+		const int fds[] = {
+			t->dir, t->exec, t->skel, t->tree.here, t->start, t->branch_dir
+		};
 
 		if (fds[i] >= 0)
 			close(fds[i]);

@@ -10,6 +10,7 @@
 #ifndef SLUICE_SANDBOX_TREE_H
 #define SLUICE_SANDBOX_TREE_H
 
+#include <limits.h>
 #include <stdbool.h>
 
 #include <sluice/error.h>
@@ -20,15 +21,23 @@ struct sluice_policy;
 
 struct sandbox_tree {
 	struct tree tree;
-	char *exec_path;     /* of PRIVATE/exec */
-	char *path;	     /* of PRIVATE */
-	int dir, exec, skel; /* O_PATH descriptors; -1 */
+	char *exec_path;	/* of PRIVATE/exec */
+	char *path;		/* of PRIVATE */
+	int dir, exec, skel;	/* O_PATH descriptors; -1 */
+	struct sluice_cow *cow; /* owned; NULL: no copy-on-write, or let go of */
+	int start; /* O_PATH descriptor of the directory where the command starts, in the view */
+	int branch_dir; /* O_PATH descriptor of its directory; -1 */
 };
 
+/* Where branches are kept, NUL-terminated: @storage, or (NULL) the user's own place, which is made. */
+int storage_path(const char *storage, char buf[PATH_MAX], struct sluice_error *err);
 bool policy_has_tree(const struct sluice_policy *p);
-/* -ENOENT, -ENOTDIR ... with @err, which names what can't be used. */
-int sandbox_tree_new(const struct sluice_policy *p, struct sandbox_tree **ret,
+/* @name: of the sandbox, by which a branch is called. -ENOENT, -ENOTDIR ... with @err, which names what can't be used. */
+int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct sandbox_tree **ret,
 		     struct sluice_error *err);
+/* The branch belongs to the caller from now on: nothing runs in the tree any more. */
+void sandbox_tree_let_go(struct sandbox_tree *t);
+/* A branch that nobody let go of is removed. */
 struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t);
 
 #endif

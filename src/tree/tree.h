@@ -6,6 +6,7 @@
 #ifndef SLUICE_TREE_TREE_H
 #define SLUICE_TREE_TREE_H
 
+#include "tree/branch.h"
 #include "tree/cwd.h"
 #include "tree/view.h"
 #include "tree/walk.h"
@@ -13,7 +14,7 @@
 struct tree {
 	struct view *view;
 	struct cwd_table *cwds;
-	int start; /* O_PATH descriptor of the directory where the command starts, and which relative grants start from */
+	int here; /* O_PATH descriptor of the directory that relative paths of the policy start from */
 	walk_exe_fn exe_of;
 	const char *private_path; /* the working directory that the kernel knows of every task */
 	bool proc_granted,
@@ -25,6 +26,14 @@ int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char
 	      uint32_t flags, uint64_t resolve, struct walk_end *ret);
 /* The policy's @path, looked up in the tree before anything runs there. */
 int tree_walk_grant(const struct tree *tr, const char *path, struct walk_end *ret);
+/*
+ * Where a file lies in a branch: name @name in directory @dir, or (@dir -1) the file behind @fd by whatever name it has. *ret NULL: in none, or nothing of the
+ * branch's names leads to it any more, and changing it by its descriptor changes no lower tree. -EROFS: a file of the lower tree that no name leads to.
+ */
+int tree_branch_of(const struct tree *tr, int mount, int dir, const char *name, int fd,
+		   struct branch **ret, char path[PATH_MAX]);
+/* What fstat said of @fd, as the tree shows it. @mount: that it lies in, -1: not known. */
+void tree_show(const struct tree *tr, int mount, int fd, struct stat *st);
 /* Is what is at the end (or would be) on a mount that may not be changed, or in no mount at all? */
 bool tree_is_read_only(const struct tree *tr, const struct walk_end *end);
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "sys/fd.h"
+#include "tree/branch.h"
 #include "tree/walk.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
@@ -28,6 +29,7 @@ struct view {
 	struct above *above;
 	size_t n_above;
 	int skeleton; /* borrowed, while it is made */
+	bool has_branches;
 	unsigned n_skeletons;
 };
 
@@ -50,6 +52,7 @@ struct view *view_free(struct view *v)
 
 		free(m->at);
 		free(m->host);
+		free(m->upper);
 		if (m->fd >= 0)
 			close(m->fd);
 		if (m->in_fd >= 0)
@@ -93,29 +96,41 @@ static size_t prefix(const char *path, const char *top)
 	return !strncmp(path, top, n) && (path[n] == '/' || !path[n]) ? n : 0;
 }
 
-static int mount_by_host(const struct view *v, const char *host, size_t *ret_length)
+static int mount_by_host(const struct view *v, const char *host, size_t *ret_length,
+			 bool *ret_lower)
 {
 	size_t best = 0;
 	int found = -1;
 
+	*ret_lower = false;
 	for (size_t i = 0; i < v->n; i++) {
-		size_t n = prefix(host, v->mounts[i].host);
+		const struct view_mount *m = &v->mounts[i];
+		size_t n = prefix(host, m->host), upper = m->upper ? prefix(host, m->upper) : 0;
 
+		if (upper > n)
+			n = upper;
 		if (n > best) {
 			best = n;
 			found = (int)i;
+			*ret_lower = m->branch && n != upper;
 		}
 	}
 	*ret_length = best == 1 ? 0 : best;
 	return found;
 }
 
+bool view_has_branches(const struct view *v)
+{
+	return v->has_branches;
+}
+
 int view_mount_of(const struct view *v, int fd)
 {
 	char host[PATH_MAX];
+	bool lower;
 	size_t n;
 
-	return fd_path(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n);
+	return fd_path(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n, &lower);
 }
 
 /* The kernel marks the path of what was removed. */
@@ -128,28 +143,47 @@ static bool is_removed(int fd, const char *host, size_t n)
 	return n > m && !strcmp(host + n - m, mark) && fstat(fd, &st) == 0 && !st.st_nlink;
 }
 
-ssize_t view_path(const struct view *v, int fd, char *buf, size_t size)
+int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_lower)
 {
 	char host[PATH_MAX];
 	ssize_t n = fd_path(fd, host, sizeof(host));
-	const char *at, *rest;
+	const char *rest;
 	size_t length;
+	bool lower;
 	int m;
 
+	if (ret_lower)
+		*ret_lower = false;
 	if (n < 0)
-		return n;
+		return (int)n;
+	m = mount_by_host(v, host, &length, &lower);
+	if (ret_lower)
+		*ret_lower = lower;
 	if (is_removed(fd, host, (size_t)n))
 		return -ENOENT;
-	m = mount_by_host(v, host, &length);
 	if (m < 0)
 		return -EXDEV;
-	at = v->mounts[m].at;
 	rest = host + length;
+	rest += *rest == '/';
+	if (strlen(rest) >= size)
+		return -ENAMETOOLONG;
+	strcpy(buf, rest);
+	return m;
+}
+
+ssize_t view_path(const struct view *v, int fd, char *buf, size_t size)
+{
+	char rest[PATH_MAX];
+	int m = view_locate(v, fd, rest, sizeof(rest), NULL);
+	const char *at;
+	int n;
+
+	if (m < 0)
+		return m;
+	at = v->mounts[m].at;
 	if (!strcmp(at, "/") && *rest)
 		at = "";
-	if (!strcmp(rest, "/"))
-		rest = "";
-	n = snprintf(buf, size, "%s%s", at, rest);
+	n = snprintf(buf, size, "%s%s%s", at, *rest ? "/" : "", rest);
 	return (size_t)n < size ? n : -ENAMETOOLONG;
 }
 
@@ -351,6 +385,60 @@ static int add_skeleton(struct view *v, const char *at)
 	if (r == 0)
 		v->mounts[v->n - 1].skeleton = true;
 	return r;
+}
+
+/* Mount @top came between its parent and the mounts that lie below it. */
+static void adopt(struct view *v, int top)
+{
+	for (int i = 1; i < top; i++) {
+		struct view_mount *m = &v->mounts[i];
+
+		if (m->in_mount == v->mounts[top].in_mount && prefix(m->at, v->mounts[top].at))
+			m->in_mount = top;
+	}
+}
+
+/* The mount whose root @end is, made of a plain directory when it was none. */
+static int mount_at(struct view *v, const char *at, const struct walk_end *end)
+{
+	int fd;
+
+	for (size_t i = 0; i < v->n; i++) {
+		if (v->mounts[i].ino == end->st.st_ino && v->mounts[i].dev == end->st.st_dev)
+			return (int)i;
+	}
+	fd = fcntl(end->fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		return -errno;
+	fd = attach(v, at, fd, false);
+	if (fd < 0)
+		return fd;
+	adopt(v, (int)v->n - 1);
+	return (int)v->n - 1;
+}
+
+int view_cover(struct view *v, const char *at, struct branch *branch, struct sluice_error *err)
+{
+	struct walk_end end;
+	char upper[PATH_MAX];
+	int m, r = look(v, at, &end);
+
+	if (r == 0 && !S_ISDIR(end.st.st_mode))
+		r = -ENOTDIR;
+	m = r < 0 ? r : mount_at(v, at, &end);
+	if (m >= 0 && v->mounts[m].branch)
+		m = -EEXIST;
+	if (m >= 0)
+		r = (int)fd_path(branch_upper_fd(branch), upper, sizeof(upper));
+	walk_end_close(&end);
+	if (m < 0 || r < 0)
+		return fail_errno(err, m < 0 ? m : r, "copy-on-write: %s", at);
+	v->mounts[m].upper = strdup(upper);
+	if (!v->mounts[m].upper)
+		return fail_errno(err, -ENOMEM, "copy-on-write: %s", at);
+	v->mounts[m].branch = branch;
+	v->has_branches = true;
+	return 0;
 }
 
 /* Absolute, and nothing in it that a mount point's name can't have. Slashes are folded. */

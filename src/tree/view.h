@@ -18,6 +18,7 @@
 
 #include <sluice/error.h>
 
+struct branch;
 struct view;
 
 struct view_mount {
@@ -30,6 +31,9 @@ struct view_mount {
 	bool read_only; /* every change is EROFS */
 	bool writable;	/* may be written without a further grant */
 	bool skeleton;	/* made up: not one of the caller's */
+	/* every change goes there, and host is its lower tree; borrowed; NULL: changes are made in host itself */
+	struct branch *branch;
+	char *upper; /* real path of the branch's upper directory; NULL without a branch */
 	/* the directory that holds the mount point; unused for the root */
 	int in_fd;
 	dev_t in_dev;
@@ -58,12 +62,24 @@ struct view *view_free(struct view *v);
 size_t view_count(const struct view *v);
 const struct view_mount *view_mount(const struct view *v, int index);
 
+/*
+ * From now on changes of the directory at virtual path @at go to @branch (borrowed), whose topmost lower tree is that directory: before anything runs.
+ */
+int view_cover(struct view *v, const char *at, struct branch *branch, struct sluice_error *err);
+/* Is there any branch? */
+bool view_has_branches(const struct view *v);
+
 /* The mount at entry @name of the directory with that identity, or -1. */
 int view_cross(const struct view *v, dev_t dev, ino_t ino, const char *name);
 /* Does the directory lie on the way to a mount point (so that a path below it may cross one)? */
 bool view_leads_to_mounts(const struct view *v, dev_t dev, ino_t ino);
 /* The mount that the file behind @fd belongs to, by where it lies; -1: to none. */
 int view_mount_of(const struct view *v, int fd);
+/*
+ * The same, and where in that mount: a path without leading slash, "" is the mount itself. -ENOENT: the file was removed; -EXDEV: it lies outside
+ * of the view; -ENAMETOOLONG. What a branch hides by now is not asked. @ret_lower (may be NULL): it lies in the lower tree of a branch.
+ */
+int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_lower);
 /*
  * The virtual path of the file behind @fd, NUL-terminated. Returns its length; -ENOENT it was removed; -EXDEV it lies outside of the view;
  * -ENAMETOOLONG.

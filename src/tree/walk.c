@@ -8,10 +8,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "sys/openat2.h"
 #include "task/procfs.h"
+#include "tree/branch.h"
 #include "tree/view.h"
 
 #define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
@@ -24,9 +26,12 @@ struct walker {
 	const struct task *task;
 	const struct walk_from *from;
 	struct walk_end *end;
-	int at;			 /* O_PATH descriptor of the directory reached so far; owned */
-	struct stat at_st;	 /* of it; valid with a view */
-	int mount;		 /* of it; -1 not known or none */
+	int at;		       /* O_PATH descriptor of the directory reached so far; owned */
+	struct stat at_st;     /* of it; valid with a view */
+	int mount;	       /* of it; -1 not known or none */
+	struct branch *branch; /* that it lies in; NULL */
+	char path[PATH_MAX];   /* of it, in the branch */
+	bool dead; /* the branch has removed it since it was opened: nothing is in it any more */
 	unsigned links;		 /* symbolic links followed */
 	char rest[PATH_MAX * 2]; /* what is still to be walked */
 };
@@ -51,6 +56,19 @@ static int dup_high(int fd)
 	return r < 0 ? -errno : r;
 }
 
+/* @path, at most PATH_MAX with its NUL, goes on with @name. */
+static int path_append(char path[PATH_MAX], const char *name)
+{
+	size_t n = strlen(path), more = strlen(name);
+
+	if (n + more + 2 > PATH_MAX)
+		return -ENAMETOOLONG;
+	if (n)
+		path[n++] = '/';
+	memcpy(path + n, name, more + 1);
+	return 0;
+}
+
 static int walk_on(int r)
 {
 	return r < 0 ? r : WALK_ON;
@@ -58,18 +76,73 @@ static int walk_on(int r)
 
 /* ---- where the walk is ---- */
 
-/* Go to directory @fd (consumed), which belongs to @mount. */
-static int walk_to(struct walker *w, int fd, int mount)
+static bool same_file(const struct stat *a, const struct stat *b)
 {
-	if (fd < 0)
-		return fd;
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+static void arrive(struct walker *w, int fd, int mount)
+{
 	if (w->at >= 0)
 		close(w->at);
 	w->at = fd;
 	w->mount = mount;
-	if (w->from->view && fstat(fd, &w->at_st) < 0)
-		return -errno;
+}
+
+/*
+ * The directory reached is part of a branch, at w->path: what the branch shows there by now takes its place, if it is the same one still (@was; NULL: any
+ * is right).
+ */
+static int walk_to_shown(struct walker *w, struct branch *branch, const struct stat *was)
+{
+	struct branch_entry e;
+	int r = branch_lookup(branch, w->path, &e);
+
+	if (r < 0)
+		return r;
+	w->branch = branch;
+	w->dead = e.kind == BRANCH_NONE || !S_ISDIR(e.st.st_mode) ||
+		  (was && e.kind == BRANCH_UPPER && !same_file(was, &e.st));
+	if (w->dead) {
+		if (e.kind != BRANCH_NONE)
+			close(e.fd);
+		return 0;
+	}
+	w->at_st = e.st;
+	arrive(w, e.fd, w->mount);
 	return 0;
+}
+
+/* Go to directory @fd (consumed), which belongs to @mount. */
+static int walk_to(struct walker *w, int fd, int mount)
+{
+	const struct view *v = w->from->view;
+	const struct view_mount *m;
+
+	if (fd < 0)
+		return fd;
+	arrive(w, fd, mount);
+	w->branch = NULL;
+	w->dead = false;
+	if (!v)
+		return 0;
+	if (fstat(fd, &w->at_st) < 0)
+		return -errno;
+	if (!view_has_branches(v))
+		return 0;
+	if (mount < 0)
+		w->mount = mount = view_mount_of(v, fd);
+	m = view_mount(v, mount);
+	if (!m || !m->branch)
+		return 0;
+	branch_show(m->branch, &w->at_st);
+	mount = view_locate(v, fd, w->path, sizeof(w->path), NULL);
+	if (mount == -ENOENT) { /* really gone */
+		w->branch = m->branch;
+		w->dead = true;
+		return 0;
+	}
+	return mount < 0 ? mount : walk_to_shown(w, m->branch, &w->at_st);
 }
 
 static int walk_to_root(struct walker *w)
@@ -142,7 +215,11 @@ static int end_without_name(struct walker *w, int fd, int mount)
 		return fd;
 	e->fd = fd;
 	e->mount = mount < 0 && w->from->view ? view_mount_of(w->from->view, fd) : mount;
-	return fstat(fd, &e->st) < 0 ? -errno : 0;
+	if (fstat(fd, &e->st) < 0)
+		return -errno;
+	if (e->mount >= 0 && view_mount(w->from->view, e->mount)->branch)
+		branch_show(view_mount(w->from->view, e->mount)->branch, &e->st);
+	return 0;
 }
 
 /* The walk ends at component @s, whose descriptor (or -1) is taken, in the directory reached. */
@@ -186,6 +263,31 @@ static int may_search(const struct walker *w)
 	return fd < 0 ? fd : 0;
 }
 
+/* The walk ends at the directory reached. */
+static int end_here(struct walker *w)
+{
+	struct walk_end *e = w->end;
+
+	if (!w->branch)
+		return end_without_name(w, dup_high(w->at), w->mount);
+	e->fd = w->at;
+	w->at = -1;
+	e->mount = w->mount;
+	e->st = w->at_st;
+	return 0;
+}
+
+/* Upper and lower parts of one directory have parents of their own: the path says which one is meant. */
+static int walk_up_in_branch(struct walker *w, const struct step *s)
+{
+	char *slash = strrchr(w->path, '/');
+	int r;
+
+	*(slash ? slash : w->path) = '\0';
+	r = walk_to_shown(w, w->branch, NULL);
+	return s->last && r == 0 ? end_here(w) : walk_on(r);
+}
+
 static int walk_up(struct walker *w, const struct step *s)
 {
 	const struct view *v = w->from->view;
@@ -196,13 +298,21 @@ static int walk_up(struct walker *w, const struct step *s)
 		return fd;
 	if (v && !m)
 		return -EACCES; /* a directory from outside of the view has no way up */
-	if (m && w->at_st.st_ino == m->ino && w->at_st.st_dev == m->dev) {
+	if (m &&
+	    (m->branch ? !w->path[0] : w->at_st.st_ino == m->ino && w->at_st.st_dev == m->dev)) {
 		fd = dup_high(m->in_mount < 0 ? m->fd : m->in_fd);
 		mount = m->in_mount < 0 ? mount : m->in_mount;
+	} else if (w->branch) {
+		return walk_up_in_branch(w, s);
 	} else {
 		fd = open_path(w->at, "..", O_DIRECTORY, 0);
 	}
-	return s->last ? end_without_name(w, fd, mount) : walk_on(walk_to(w, fd, mount));
+	if (!s->last || (mount >= 0 && view_mount(v, mount)->branch)) {
+		int r = walk_to(w, fd, mount);
+
+		return s->last && r == 0 ? end_here(w) : walk_on(r);
+	}
+	return end_without_name(w, fd, mount);
 }
 
 /* The component is a mount point. */
@@ -315,6 +425,16 @@ static int walk_link(struct walker *w, struct step *s)
 	return walk_text(w, s);
 }
 
+/* To directory @fd (consumed) of the component. */
+static int walk_in_branch(struct walker *w, const struct step *s, int fd)
+{
+	int r = path_append(w->path, s->name);
+
+	arrive(w, fd, w->mount);
+	w->at_st = s->st;
+	return r;
+}
+
 /* A file that is no link. What a directory on procfs holds is looked at when it is opened. */
 static int walk_file(struct walker *w, struct step *s)
 {
@@ -325,7 +445,7 @@ static int walk_file(struct walker *w, struct step *s)
 			return end_at(w, s);
 		fd = s->fd;
 		s->fd = -1;
-		return walk_on(walk_to(w, fd, w->mount));
+		return walk_on(w->branch ? walk_in_branch(w, s, fd) : walk_to(w, fd, w->mount));
 	}
 	if (!s->last)
 		return -ENOTDIR;
@@ -333,10 +453,42 @@ static int walk_file(struct walker *w, struct step *s)
 	return place < 0 ? place : end_at(w, s);
 }
 
+/* What the component names, itself. */
+static int step_open(struct walker *w, struct step *s)
+{
+	int fd = open_path(w->at, s->name, O_NOFOLLOW, 0);
+
+	if (fd < 0)
+		return fd;
+	s->fd = fd;
+	return fstat(fd, &s->st) < 0 ? -errno : 0;
+}
+
+static int step_in_branch(struct walker *w, struct step *s)
+{
+	char path[PATH_MAX];
+	struct branch_entry e;
+	int r;
+
+	if (w->dead)
+		return -ENOENT;
+	strcpy(path, w->path);
+	r = path_append(path, s->name);
+	if (r == 0)
+		r = branch_lookup(w->branch, path, &e);
+	if (r < 0)
+		return r;
+	if (e.kind == BRANCH_NONE)
+		return -ENOENT;
+	s->fd = e.fd;
+	s->st = e.st;
+	return 0;
+}
+
 static int walk_step(struct walker *w, struct step *s)
 {
 	const struct view *v = w->from->view;
-	int mount;
+	int mount, r;
 
 	s->fd = -1;
 	if (!strcmp(s->name, "."))
@@ -346,16 +498,13 @@ static int walk_step(struct walker *w, struct step *s)
 	mount = v ? view_cross(v, w->at_st.st_dev, w->at_st.st_ino, s->name) : -1;
 	if (mount >= 0)
 		return walk_down(w, s, mount);
-	s->fd = open_path(w->at, s->name, O_NOFOLLOW, 0);
-	if (s->fd == -ENOENT && s->last && w->from->flags & WALK_NAME) {
-		s->fd = -1;
+	r = w->branch ? step_in_branch(w, s) : step_open(w, s);
+	if (r == -ENOENT && s->last && w->from->flags & WALK_NAME && !w->dead) {
 		memset(&s->st, 0, sizeof(s->st));
 		return end_at(w, s);
 	}
-	if (s->fd < 0)
-		return s->fd;
-	if (fstat(s->fd, &s->st) < 0)
-		return -errno;
+	if (r < 0)
+		return r;
 	return S_ISLNK(s->st.st_mode) ? walk_link(w, s) : walk_file(w, s);
 }
 
@@ -416,6 +565,12 @@ static bool is_plain(const char *path)
 	return true;
 }
 
+/* No file system of a real device is. */
+static bool may_be_on_procfs(int fd, const struct stat *st)
+{
+	return !major(st->st_dev) && procfs_has(fd);
+}
+
 /*
  * Let the kernel walk from @base when it can't meet anything but plain files there. Returns 1 when it could, 0 when not.
  */
@@ -429,13 +584,33 @@ static int kernel_walk(int base, const char *path, int mount, const struct walk_
 		return fd;
 	if (fd < 0)
 		return 0;
-	if (procfs_has(fd)) {
+	if (fstat(fd, &end->st) < 0 || may_be_on_procfs(fd, &end->st)) {
 		close(fd);
 		return 0;
 	}
 	end->fd = fd;
 	end->mount = mount;
-	return fstat(fd, &end->st) < 0 ? -errno : 1;
+	return 1;
+}
+
+/* May the kernel walk @rest from the top of @mount by itself? */
+static bool is_plain_there(const struct view_mount *m, const char *rest)
+{
+	return !m->branch || branch_is_unchanged(m->branch, rest);
+}
+
+/* The same for @path from directory @base, which lies in *ret_mount. */
+static bool is_plain_from(const struct view *v, int base, const char *path, int *ret_mount)
+{
+	char rest[PATH_MAX];
+
+	*ret_mount = -1;
+	if (!view_has_branches(v))
+		return true;
+	*ret_mount = view_locate(v, base, rest, sizeof(rest), NULL);
+	if (*ret_mount < 0)
+		return *ret_mount == -EXDEV;
+	return path_append(rest, path) == 0 && is_plain_there(view_mount(v, *ret_mount), rest);
 }
 
 static int walk_quickly(const struct task *t, const struct walk_from *from, struct walk_end *end)
@@ -450,7 +625,7 @@ static int walk_quickly(const struct task *t, const struct walk_from *from, stru
 		return 0;
 	if (from->path[0] == '/') {
 		mount = view_split(v, from->path, &rest);
-		if (!*rest)
+		if (!*rest || !is_plain_there(view_mount(v, mount), rest))
 			return 0;
 		return kernel_walk(view_mount(v, mount)->fd, rest, mount, from, end);
 	}
@@ -458,8 +633,9 @@ static int walk_quickly(const struct task *t, const struct walk_from *from, stru
 	if (base < 0)
 		return base;
 	r = fstat(base, &st) < 0 ? -errno : 0;
-	if (r == 0 && !view_leads_to_mounts(v, st.st_dev, st.st_ino))
-		r = kernel_walk(base, from->path, -1, from, end);
+	if (r == 0 && !view_leads_to_mounts(v, st.st_dev, st.st_ino) &&
+	    is_plain_from(v, base, from->path, &mount))
+		r = kernel_walk(base, from->path, mount < 0 ? -1 : mount, from, end);
 	close(base);
 	return r;
 }
@@ -484,7 +660,8 @@ int walk(const struct task *t, const struct walk_from *from, struct walk_end *re
 		if (r >= 0)
 			r = r ? 0 : walk_slowly(t, from, ret);
 	}
-	if (r == 0 && ret->fd >= 0 && !(from->flags & WALK_PROC) && procfs_has(ret->fd))
+	if (r == 0 && ret->fd >= 0 && !(from->flags & WALK_PROC) &&
+	    may_be_on_procfs(ret->fd, &ret->st))
 		r = -EACCES;
 	if (r < 0)
 		walk_end_close(ret);

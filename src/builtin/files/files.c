@@ -42,6 +42,7 @@ static void place_of(struct files_place *p, const struct walk_end *end)
 {
 	p->has_name = end->dir >= 0;
 	p->slash = end->slash;
+	p->directory = end->fd >= 0 && S_ISDIR(end->st.st_mode);
 	p->mount = end->mount;
 	memcpy(p->name, end->name, sizeof(p->name));
 }
@@ -68,6 +69,16 @@ struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *
 	p.layer = mount > 0 ? SLUICE_LAYER_MOUNT : SLUICE_LAYER_HOST;
 	r = request_plan_act(req, &p);
 	return r < 0 ? files_errno(r) : sluice_continue();
+}
+
+int files_spot(const struct sluice_request *req, const struct files_plan *p, unsigned which,
+	       struct files_spot *ret)
+{
+	const struct files_place *place = &p->places[which];
+
+	return tree_branch_of(p->tree, place->mount,
+			      place->has_name ? request_plan_dir(req, which) : -1, place->name,
+			      request_plan_fd(req, which), &ret->branch, ret->path);
 }
 
 struct sluice_verdict files_errno(int negative_errno)

@@ -29,6 +29,7 @@ extern const struct files_call files_where_calls[];
 struct files_place {
 	char name[NAME_MAX + 1];
 	bool has_name, slash;
+	bool directory; /* so is what was found */
 	int mount;
 };
 
@@ -54,6 +55,13 @@ struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *
 /* program.c: an exec_resolve_fn; @tree is a struct tree. */
 int files_resolve_program(void *tree, struct sluice_request *req, const char *path, int flags,
 			  char ret_virtual[PATH_MAX]);
+/* Where the plan's file @which lies in a branch, as tree_branch_of. */
+struct files_spot {
+	struct branch *branch; /* NULL: in none */
+	char path[PATH_MAX];
+};
+int files_spot(const struct sluice_request *req, const struct files_plan *p, unsigned which,
+	       struct files_spot *ret);
 /* -errno as a verdict. */
 struct sluice_verdict files_errno(int negative_errno);
 /* -errno or a value as an act's end; r < 0 with errno set by libc reads as errno. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/vfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -68,7 +69,24 @@ static struct request_act stat_act(struct sluice_request *req, const void *data)
 
 	if (fstat(request_plan_fd(req, 0), &st) < 0)
 		return files_done(-1);
+	tree_show(p->tree, p->places[0].mount, request_plan_fd(req, 0), &st);
 	return give(req, p->args[0], &st, sizeof(st), 0);
+}
+
+static void show_statx(const struct files_plan *p, int fd, struct statx *stx)
+{
+	struct stat st = {
+		.st_dev = makedev(stx->stx_dev_major, stx->stx_dev_minor),
+		.st_ino = stx->stx_ino,
+		.st_nlink = stx->stx_nlink,
+		.st_mode = stx->stx_mode,
+	};
+
+	tree_show(p->tree, p->places[0].mount, fd, &st);
+	stx->stx_dev_major = major(st.st_dev);
+	stx->stx_dev_minor = minor(st.st_dev);
+	stx->stx_ino = st.st_ino;
+	stx->stx_nlink = (uint32_t)st.st_nlink;
 }
 
 static struct request_act statx_act(struct sluice_request *req, const void *data)
@@ -79,6 +97,7 @@ static struct request_act statx_act(struct sluice_request *req, const void *data
 	if (statx(request_plan_fd(req, 0), "", (int)p->args[1] | AT_EMPTY_PATH,
 		  (unsigned)p->args[2], &stx) < 0)
 		return files_done(-1);
+	show_statx(p, request_plan_fd(req, 0), &stx);
 	return give(req, p->args[0], &stx, sizeof(stx), 0);
 }
 
@@ -268,9 +287,13 @@ static struct sluice_verdict readlinkat_handle(struct sluice_request *req, void 
 static struct request_act statfs_act(struct sluice_request *req, const void *data)
 {
 	const struct files_plan *p = data;
+	int fd = request_plan_fd(req, 0);
+	struct files_spot s;
 	struct statfs fs;
 
-	if (fstatfs(request_plan_fd(req, 0), &fs) < 0)
+	if (files_spot(req, p, 0, &s) == 0 && s.branch)
+		fd = branch_upper_fd(s.branch); /* whose room is what counts */
+	if (fstatfs(fd, &fs) < 0)
 		return files_done(-1);
 	return give(req, p->args[0], &fs, sizeof(fs), 0);
 }
@@ -285,15 +308,21 @@ static struct sluice_verdict statfs_handle(struct sluice_request *req, void *tre
 /* ---- extended attributes ---- */
 
 /* A list (@name NULL) or the value of one attribute. */
-static struct request_act attributes(struct sluice_request *req, const char *name, uint64_t addr,
-				     uint64_t size)
+static struct request_act attributes(struct sluice_request *req, const struct files_plan *p,
+				     const char *name, uint64_t addr, uint64_t size)
 {
 	char link[FD_LINK_BYTES], value[XATTR_SIZE_MAX];
+	struct files_spot s;
 	ssize_t n;
 
 	fd_link(request_plan_fd(req, 0), link);
 	if (size > sizeof(value))
 		size = sizeof(value);
+	if (files_spot(req, p, 0, &s) == 0 && s.branch) {
+		n = name ? branch_getxattr(s.branch, s.path, name, size ? value : NULL, size)
+			 : branch_listxattr(s.branch, s.path, size ? value : NULL, size);
+		return n < 0 ? files_value(n) : give(req, addr, value, size ? (size_t)n : 0, n);
+	}
 	n = name ? getxattr(link, name, size ? value : NULL, size)
 		 : listxattr(link, size ? value : NULL, size);
 	if (n < 0)
@@ -309,11 +338,11 @@ static struct request_act attributes_act(struct sluice_request *req, const void 
 	ssize_t n;
 
 	if (!p->args[2])
-		return attributes(req, NULL, p->args[0], p->args[1]);
+		return attributes(req, p, NULL, p->args[0], p->args[1]);
 	n = sluice_request_read_string(req, p->args[2], name, sizeof(name));
 	if (n == 0 || n == -ENAMETOOLONG)
 		n = -ERANGE;
-	return n < 0 ? files_value(n) : attributes(req, name, p->args[0], p->args[1]);
+	return n < 0 ? files_value(n) : attributes(req, p, name, p->args[0], p->args[1]);
 }
 
 static struct sluice_verdict getxattr_handle(struct sluice_request *req, void *tree)

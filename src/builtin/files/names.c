@@ -80,8 +80,13 @@ static int mode_of(struct sluice_request *req, uint64_t bits, mode_t mask, mode_
 static struct request_act mkdir_act(struct sluice_request *req, const void *data)
 {
 	const struct files_plan *p = data;
+	const mode_t mode = (mode_t)p->args[0];
+	struct files_spot s;
+	int r = files_spot(req, p, 0, &s);
 
-	return files_done(mkdirat(request_plan_dir(req, 0), p->places[0].name, (mode_t)p->args[0]));
+	if (r < 0 || s.branch)
+		return files_value(r < 0 ? r : branch_mkdir(s.branch, s.path, mode));
+	return files_done(mkdirat(request_plan_dir(req, 0), p->places[0].name, mode));
 }
 
 static struct sluice_verdict mkdir_plan(struct sluice_request *req, const struct tree *tree,
@@ -107,7 +112,13 @@ static struct request_act mknod_act(struct sluice_request *req, const void *data
 {
 	const struct files_plan *p = data;
 	char name[NAME_MAX + 2];
+	struct files_spot s;
+	int r = files_spot(req, p, 0, &s);
 
+	if (r < 0 || s.branch)
+		return files_value(r < 0 ? r
+					 : branch_mknod(s.branch, s.path, (mode_t)p->args[0],
+							(dev_t)p->args[1]));
 	return files_done(mknodat(request_plan_dir(req, 0), files_name(&p->places[0], name),
 				  (mode_t)p->args[0], (dev_t)p->args[1]));
 }
@@ -139,9 +150,12 @@ static struct request_act symlink_act(struct sluice_request *req, const void *da
 	char name[NAME_MAX + 2];
 	const char *target;
 	ssize_t n = sluice_request_path(req, 0, &target); /* read once, when it was planned */
+	struct files_spot s;
 
-	if (n < 0)
-		return files_value(n);
+	if (n >= 0)
+		n = files_spot(req, p, 0, &s);
+	if (n < 0 || s.branch)
+		return files_value(n < 0 ? n : branch_symlink(s.branch, target, s.path));
 	return files_done(
 		symlinkat(target, request_plan_dir(req, 0), files_name(&p->places[0], name)));
 }
@@ -159,11 +173,22 @@ static struct sluice_verdict symlink_handle(struct sluice_request *req, void *tr
 
 /* ---- unlink, rmdir ---- */
 
+static int unlink_in_branch(const struct files_spot *s, const struct files_plan *p)
+{
+	if (p->places[0].slash && !p->places[0].directory)
+		return -ENOTDIR;
+	return p->args[0] ? branch_rmdir(s->branch, s->path) : branch_unlink(s->branch, s->path);
+}
+
 static struct request_act unlink_act(struct sluice_request *req, const void *data)
 {
 	const struct files_plan *p = data;
 	char name[NAME_MAX + 2];
+	struct files_spot s;
+	int r = files_spot(req, p, 0, &s);
 
+	if (r < 0 || s.branch)
+		return files_value(r < 0 ? r : unlink_in_branch(&s, p));
 	return files_done(unlinkat(request_plan_dir(req, 0), files_name(&p->places[0], name),
 				   (int)p->args[0]));
 }
@@ -229,11 +254,31 @@ static struct sluice_verdict plan_two(struct sluice_request *req, const struct t
 	return files_errno(r);
 }
 
+/* What slashes ask for, as fs/namei.c has it; both lie in one branch, since they lie on one mount. */
+static int rename_in_branch(const struct files_spot *a, const struct files_spot *b,
+			    const struct files_plan *p)
+{
+	const struct files_place *from = &p->places[0], *to = &p->places[1];
+	const unsigned flags = (unsigned)p->args[0];
+
+	if (!from->directory && (to->slash || (from->slash && !(flags & RENAME_EXCHANGE))))
+		return -ENOTDIR;
+	if (flags & RENAME_EXCHANGE && !to->directory && (to->slash || from->slash))
+		return -ENOTDIR;
+	return branch_rename(a->branch, a->path, b->path, flags);
+}
+
 static struct request_act rename_act(struct sluice_request *req, const void *data)
 {
 	const struct files_plan *p = data;
 	char from[NAME_MAX + 2], to[NAME_MAX + 2];
+	struct files_spot a, b;
+	int r = files_spot(req, p, 0, &a);
 
+	if (r == 0)
+		r = files_spot(req, p, 1, &b);
+	if (r < 0 || a.branch)
+		return files_value(r < 0 ? r : rename_in_branch(&a, &b, p));
 	return files_done(syscall(SYS_renameat2, request_plan_dir(req, 0),
 				  files_name(&p->places[0], from), request_plan_dir(req, 1),
 				  files_name(&p->places[1], to), (unsigned)p->args[0]));
@@ -276,10 +321,25 @@ static struct sluice_verdict renameat2_handle(struct sluice_request *req, void *
 	return rename_plan(req, tree, sluice_request_nr(req) == SYS_renameat2 ? arg(req, 4) : 0);
 }
 
+static int link_in_branch(const struct sluice_request *req, const struct files_spot *from,
+			  const struct files_spot *to)
+{
+	if (!from->branch) /* it has no name: of O_TMPFILE, or removed */
+		return branch_link_fd(to->branch, request_plan_fd(req, 0), to->path);
+	return branch_link(to->branch, from->path, to->path);
+}
+
 static struct request_act link_act(struct sluice_request *req, const void *data)
 {
 	const struct files_plan *p = data;
 	char from[FD_LINK_BYTES], to[NAME_MAX + 2];
+	struct files_spot a, b;
+	int r = files_spot(req, p, 0, &a);
+
+	if (r == 0)
+		r = files_spot(req, p, 1, &b);
+	if (r < 0 || b.branch)
+		return files_value(r < 0 ? r : link_in_branch(req, &a, &b));
 
 	/* our descriptor's link leads to the file itself, also where that is a symbolic link */
 	return files_done(linkat(AT_FDCWD, fd_link(request_plan_fd(req, 0), from),
@@ -320,7 +380,12 @@ static struct request_act truncate_act(struct sluice_request *req, const void *d
 {
 	const struct files_plan *p = data;
 	char link[FD_LINK_BYTES];
+	struct files_spot s;
+	int r = files_spot(req, p, 0, &s);
 
+	if (r < 0 || s.branch)
+		return files_value(r < 0 ? r
+					 : branch_truncate(s.branch, s.path, (off_t)p->args[0]));
 	return files_done(truncate(fd_link(request_plan_fd(req, 0), link), (off_t)p->args[0]));
 }
 

@@ -60,8 +60,17 @@ static int check_existing(const struct files_plan *p, int fd, const struct stat 
 	return 0;
 }
 
-static int open_existing(const struct files_plan *p, int fd, int dir, uint64_t flags, uint64_t mode)
+static int open_in_branch(const struct files_spot *s, uint64_t flags, uint64_t mode)
 {
+	int fd, r = branch_open_file(s->branch, s->path, (int)flags, (mode_t)mode, &fd);
+
+	return r < 0 ? r : fd;
+}
+
+static int open_existing(const struct sluice_request *req, const struct files_plan *p, int fd,
+			 int dir, uint64_t flags, uint64_t mode)
+{
+	struct files_spot s = { .branch = NULL };
 	const uint64_t keep = is_tmpfile(flags) ? 0 : O_CREAT | O_EXCL;
 	char link[FD_LINK_BYTES], name[NAME_MAX + 2];
 	struct stat st;
@@ -75,6 +84,12 @@ static int open_existing(const struct files_plan *p, int fd, int dir, uint64_t f
 	if (writes(flags) && !p->tree->proc_writable && procfs_has(fd))
 		return -EACCES; /* our own domain may grant more of /proc than the policy does */
 	flags &= ~keep;
+	r = is_tmpfile(flags) || (S_ISREG(st.st_mode) && writes(flags)) ? files_spot(req, p, 0, &s)
+									: 0;
+	if (r < 0)
+		return r;
+	if (s.branch)
+		return open_in_branch(&s, flags, mode);
 	if (flags & O_NOFOLLOW && dir >= 0) /* which the open file will show */
 		return open_at(dir, files_name(&p->places[0], name), flags, 0, RESOLVE_BENEATH);
 	if (flags & O_NOFOLLOW && S_ISDIR(st.st_mode) && !is_tmpfile(flags))
@@ -83,8 +98,12 @@ static int open_existing(const struct files_plan *p, int fd, int dir, uint64_t f
 	return open_at(AT_FDCWD, fd_link(fd, link), flags, is_tmpfile(flags) ? mode : 0, 0);
 }
 
-static int open_new(const struct files_plan *p, int dir, uint64_t flags, uint64_t mode)
+static int open_new(const struct sluice_request *req, const struct files_plan *p, int dir,
+		    uint64_t flags, uint64_t mode)
 {
+	struct files_spot s;
+	int r;
+
 	const struct files_place *place = &p->places[0];
 	struct walk_end end = { .fd = -1, .dir = dir, .mount = place->mount };
 
@@ -94,6 +113,11 @@ static int open_new(const struct files_plan *p, int dir, uint64_t flags, uint64_
 		return -EISDIR;
 	if (tree_is_read_only(p->tree, &end))
 		return -EROFS;
+	r = files_spot(req, p, 0, &s);
+	if (r < 0)
+		return r;
+	if (s.branch)
+		return open_in_branch(&s, flags, mode);
 	return open_at(dir, place->name, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
@@ -104,9 +128,9 @@ static int open_planned(struct sluice_request *req, const struct resolve_open *h
 	int fd = request_plan_fd(req, 0);
 
 	if (fd >= 0)
-		fd = open_existing(p, fd, request_plan_dir(req, 0), how->flags, how->mode);
+		fd = open_existing(req, p, fd, request_plan_dir(req, 0), how->flags, how->mode);
 	else
-		fd = open_new(p, request_plan_dir(req, 0), how->flags, how->mode);
+		fd = open_new(req, p, request_plan_dir(req, 0), how->flags, how->mode);
 	if (fd >= 0 && fstat(fd, ret_st) < 0) {
 		close(fd);
 		return -errno;

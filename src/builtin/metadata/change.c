@@ -362,9 +362,49 @@ static long make(struct sluice_request *req, const struct change *c, int fd)
 	return -1;
 }
 
+static int set_xattr_in_branch(struct sluice_request *req, const struct change *c, struct branch *b,
+			       const char *path)
+{
+	char value[XATTR_SIZE_MAX];
+	int r;
+
+	if (c->size > sizeof(value))
+		return -E2BIG;
+	r = c->size ? sluice_request_read(req, c->value, value, c->size) : 0;
+	return r < 0 ? r : branch_setxattr(b, path, c->name, value, c->size, c->flags);
+}
+
+static int make_in_branch(struct sluice_request *req, const struct change *c, struct branch *b,
+			  const char *path)
+{
+	switch (c->kind) {
+	case CHANGE_MODE:
+		return branch_chmod(b, path, c->mode);
+	case CHANGE_OWNER:
+		return branch_chown(b, path, c->uid, c->gid);
+	case CHANGE_TIMES:
+		return branch_utimens(b, path, c->times);
+	case CHANGE_SET_XATTR:
+		return set_xattr_in_branch(req, c, b, path);
+	case CHANGE_REMOVE_XATTR:
+		return branch_removexattr(b, path, c->name);
+	}
+	return -ENOSYS;
+}
+
 struct request_act change_make(struct sluice_request *req, const void *change)
 {
-	long r = make(req, change, request_plan_fd(req, 0));
+	const struct change *c = change;
+	const int fd = request_plan_fd(req, 0);
+	char path[PATH_MAX];
+	struct branch *b = NULL;
+	long r = c->tree ? tree_branch_of(c->tree, -1, -1, NULL, fd, &b, path) : 0;
 
+	if (r < 0 || b)
+		return (struct request_act){
+			.value = r < 0 ? r : make_in_branch(req, c, b, path),
+			.fd = -1,
+		};
+	r = make(req, c, fd);
 	return (struct request_act){ .value = r < 0 ? -errno : 0, .fd = -1 };
 }

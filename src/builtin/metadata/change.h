@@ -13,6 +13,8 @@
 
 #include "engine/request.h"
 
+struct tree;
+
 enum change_kind {
 	CHANGE_MODE,
 	CHANGE_OWNER,
@@ -31,6 +33,7 @@ struct change {
 	char name[XATTR_NAME_MAX + 1];
 	uint64_t value, size;
 	int flags;
+	const struct tree *tree; /* of the command; NULL: the host's */
 };
 
 /* Which file is meant. */

@@ -27,6 +27,8 @@ static int may_change(const struct metadata *m, int fd)
 
 	if (mount >= 0 && view_mount(m->tree->view, mount)->read_only)
 		return -EROFS;
+	if (mount >= 0 && view_mount(m->tree->view, mount)->branch)
+		return 0; /* where the change goes is asked when it is made */
 	return writable_has_or_nameless(m->writable, fd) ? 0 : -EACCES;
 }
 
@@ -44,8 +46,7 @@ static struct sluice_verdict plan(struct sluice_request *req, const struct metad
 	int r = change_decode(req, &change, &target);
 
 	if (r == 0)
-		if (r == 0)
-			r = request_compare_credentials(req);
+		r = request_compare_credentials(req);
 	if (r == 0)
 		p.fds[0] = r = change_open(req, m->tree, &target);
 	if (r < 0)
@@ -55,6 +56,7 @@ static struct sluice_verdict plan(struct sluice_request *req, const struct metad
 		close(p.fds[0]);
 		return sluice_errno(-r);
 	}
+	change.tree = m->tree;
 	p.data = &change;
 	p.size = sizeof(change);
 	r = request_plan_act(req, &p);

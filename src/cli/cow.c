@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sluice cow: the branches that were kept. One verb, then flags and a branch.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <sluice/sluice.h>
+
+#include "cli/changes.h"
+#include "cli/cli.h"
+#include "util/fail.h"
+#include "util/quote.h"
+
+/* What the flags asked for; borrowed from argv. */
+struct cow_options {
+	const char *storage;
+	bool json, nul, quiet;
+};
+
+static int set_storage(void *target, const char *value, struct sluice_error *err)
+{
+	(void)err;
+	((struct cow_options *)target)->storage = value;
+	return 0;
+}
+
+static int set_json(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	((struct cow_options *)target)->json = true;
+	return 0;
+}
+
+static int set_nul(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	((struct cow_options *)target)->nul = true;
+	return 0;
+}
+
+static int set_quiet(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	((struct cow_options *)target)->quiet = true;
+	return 0;
+}
+
+static const struct option_entry entries[] = {
+	{ "fs-storage", 0, false, false, "DIR", "~/.local/state/sluice/branches",
+	  "where branches are kept", set_storage },
+	{ "json", 0, false, false, NULL, "off, text", "list and show: one JSON array", set_json },
+	{ "null", 'z', false, false, NULL, "off",
+	  "show: end each entry with a NUL, and quote nothing", set_nul },
+	{ "quiet", 0, false, false, NULL, "off", "commit: don't list what is committed",
+	  set_quiet },
+};
+static const struct option_table table = { "cow", entries, sizeof(entries) / sizeof(entries[0]) };
+
+/* ---- list ---- */
+
+struct listing {
+	const struct cow_options *options;
+	bool any;
+};
+
+static const char *state_of(const struct sluice_cow_info *i)
+{
+	return i->broken ? "broken" : i->live ? "in use" : i->committing ? "committing" : "kept";
+}
+
+static int print_branch(const struct sluice_cow_info *i, void *userdata)
+{
+	struct listing *l = userdata;
+	char directory[6 * PATH_MAX], when[32] = "";
+	time_t t = (time_t)i->created;
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm))
+		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	if (l->options->json) {
+		quote_json(i->directory, strlen(i->directory), directory, sizeof(directory));
+		printf("%s\n  {\"name\": \"%s\", \"state\": \"%s\", \"created\": \"%s\", \"directory\": "
+		       "\"%s\"}",
+		       l->any ? "," : "", i->name, state_of(i), when, directory);
+	} else {
+		quote_text(i->directory, strlen(i->directory), directory, sizeof(directory));
+		printf("%-32s %-10s %s %s\n", i->name, state_of(i), when, directory);
+	}
+	l->any = true;
+	return 0;
+}
+
+static int list(const struct cow_options *o, struct sluice_error *err)
+{
+	struct listing l = { o, false };
+	int r;
+
+	if (o->json)
+		putchar('[');
+	r = sluice_cow_each(o->storage, print_branch, &l, err);
+	if (o->json)
+		fputs(l.any ? "\n]\n" : "]\n", stdout);
+	return r;
+}
+
+/* ---- one branch ---- */
+
+static int show(struct sluice_cow *cow, const struct cow_options *o, struct sluice_error *err)
+{
+	const enum changes_format format = o->json  ? CHANGES_JSON
+					   : o->nul ? CHANGES_NUL
+						    : CHANGES_LINES;
+
+	return changes_write(cow, format, stdout, err);
+}
+
+/* Where the two versions of a branch's files lie. */
+struct places {
+	const char *name;
+	char upper[PATH_MAX], lower[PATH_MAX];
+	bool found;
+	int status; /* of the last diff that failed */
+};
+
+static int find_place(const struct sluice_cow_info *i, void *userdata)
+{
+	struct places *p = userdata;
+
+	if (strcmp(i->name, p->name) != 0)
+		return 0;
+	snprintf(p->lower, sizeof(p->lower), "%s", i->directory);
+	p->found = true;
+	return 1;
+}
+
+/* diff -u of two files, either of which may be /dev/null. */
+static int run_diff(const char *old_label, const char *old_file, const char *new_label,
+		    const char *new_file)
+{
+	const char *const argv[] = { "diff",	"-u",	   "-a",     "--label", old_label,
+				     "--label", new_label, old_file, new_file,	NULL };
+	pid_t pid;
+	int status, r;
+
+	fflush(stdout);
+	r = posix_spawnp(&pid, "diff", NULL, NULL, (char *const *)(uintptr_t)argv, environ);
+	if (r != 0)
+		return -r;
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -errno;
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) <= 1 ? 0 : -EIO;
+}
+
+static int diff_one(const struct sluice_cow_change *c, void *userdata)
+{
+	const struct places *p = userdata;
+	char upper[2 * PATH_MAX], lower[2 * PATH_MAX], a[PATH_MAX + 2], b[PATH_MAX + 2];
+	struct stat st;
+
+	if (!S_ISREG(c->mode)) {
+		printf("%c %s\n", c->kind, c->path);
+		return 0;
+	}
+	snprintf(upper, sizeof(upper), "%s/%s", p->upper, c->path);
+	snprintf(lower, sizeof(lower), "%s/%s", p->lower, c->path);
+	snprintf(a, sizeof(a), "a/%s", c->path);
+	snprintf(b, sizeof(b), "b/%s", c->path);
+	if (c->kind == 'D')
+		return run_diff(a, lower, "/dev/null", "/dev/null");
+	if (c->kind == 'A' || lstat(lower, &st) < 0 || !S_ISREG(st.st_mode))
+		return run_diff("/dev/null", "/dev/null", b, upper);
+	return run_diff(a, lower, b, upper);
+}
+
+static int diff(struct sluice_cow *cow, const struct cow_options *o, struct sluice_error *err)
+{
+	struct places p = { .name = sluice_cow_name(cow) };
+	char storage[PATH_MAX];
+	int r = sluice_cow_each(o->storage, find_place, &p, err);
+
+	if (r < 0)
+		return r;
+	r = sluice_cow_storage(o->storage, storage, sizeof(storage), err);
+	if (r < 0)
+		return r;
+	if (!p.found || (size_t)snprintf(p.upper, sizeof(p.upper), "%s/%s/upper", storage,
+					 p.name) >= sizeof(p.upper))
+		return fail_errno(err, -ENOENT, "branch: %s", p.name);
+	r = sluice_cow_changes(cow, diff_one, &p);
+	return r < 0 ? fail_errno(err, r, "diff of branch %s", p.name) : 0;
+}
+
+static void print_committed(const struct sluice_cow_change *c, int error, void *userdata)
+{
+	const struct cow_options *o = userdata;
+	char quoted[4 * PATH_MAX];
+
+	quote_text(c->path, strlen(c->path), quoted, sizeof(quoted));
+	if (error == -ESTALE)
+		fprintf(stderr, "sluice: %s: changed by somebody else meanwhile: kept\n", quoted);
+	else if (error < 0)
+		fprintf(stderr, "sluice: %s: %s: kept\n", quoted, strerror(-error));
+	else if (!o->quiet)
+		printf("%c %s\n", c->kind, quoted);
+}
+
+/* Consumes @cow, as abort_branch does. */
+static int commit(struct sluice_cow *cow, struct cow_options *o, struct sluice_error *err)
+{
+	struct sluice_error first = { 0 };
+	int kept = sluice_cow_commit(cow, print_committed, o, &first);
+
+	if (kept == 0)
+		return sluice_cow_abort(cow, err);
+	sluice_cow_close(cow);
+	if (kept < 0) {
+		*err = first;
+		return kept;
+	}
+	fail(err, -ESTALE, "commit: %d change%s kept in the branch", kept,
+	     kept > 1 ? "s are" : " is");
+	return fail_hint(err, -ESTALE, "mend what stands in the way and commit again, or abort");
+}
+
+static int with_branch(const char *verb, const char *name, struct cow_options *o,
+		       struct sluice_error *err)
+{
+	struct sluice_cow *cow;
+	int r = sluice_cow_open(o->storage, name, &cow, err);
+
+	if (r < 0)
+		return r;
+	if (!strcmp(verb, "commit"))
+		return commit(cow, o, err);
+	if (!strcmp(verb, "abort"))
+		return sluice_cow_abort(cow, err);
+	r = !strcmp(verb, "diff") ? diff(cow, o, err) : show(cow, o, err);
+	sluice_cow_close(cow);
+	return r;
+}
+
+static bool takes_branch(const char *verb)
+{
+	return !strcmp(verb, "show") || !strcmp(verb, "diff") || !strcmp(verb, "commit") ||
+	       !strcmp(verb, "abort");
+}
+
+static int dispatch_verb(int argc, char *argv[], struct sluice_error *err)
+{
+	struct cow_options o = { 0 };
+	const char *verb = argc > 1 ? argv[1] : "";
+	int rest;
+
+	if (strcmp(verb, "list") != 0 && !takes_branch(verb)) {
+		fail(err, -EINVAL, "cow: %s: not list, show, diff, commit or abort",
+		     *verb ? verb : "no verb");
+		return fail_hint(err, -EINVAL, "sluice cow list, or sluice cow VERB BRANCH");
+	}
+	rest = options_parse(&table, argc - 1, argv + 1, &o, err);
+	if (rest < 0)
+		return rest;
+	argv += 1 + rest;
+	argc -= 1 + rest;
+	if (argc != takes_branch(verb)) {
+		fail(err, -EINVAL, "cow %s: %s", verb, argc ? "too many words" : "which branch?");
+		return fail_hint(err, -EINVAL, "`sluice cow list` names them");
+	}
+	return takes_branch(verb) ? with_branch(verb, argv[0], &o, err) : list(&o, err);
+}
+
+int cli_cow(int argc, char *argv[])
+{
+	struct sluice_error err = { 0 };
+	int r = dispatch_verb(argc, argv, &err);
+
+	if (r >= 0 && fflush(stdout) != 0)
+		r = fail_errno(&err, -errno, "standard output");
+	return r < 0 ? cli_fail(&err) : CLI_OK;
+}
+
+void cli_cow_help(void)
+{
+	fputs("Usage: sluice cow list [FLAGS]\n"
+	      "       sluice cow show|diff|commit|abort [FLAGS] BRANCH\n"
+	      "\n"
+	      "Branches that `sluice run --workdir` kept.\n"
+	      "\n"
+	      "  list    name, state, age and directory of each\n"
+	      "  show    what a commit would do: A (added), M (modified) or D (deleted), and a path\n"
+	      "  diff    the same as a patch\n"
+	      "  commit  carry it out in the directory, and remove the branch\n"
+	      "  abort   remove the branch\n"
+	      "\n"
+	      "Flags:\n",
+	      stdout);
+	options_help(&table, stdout);
+	fputs("\nExit status: 0; 125 when it failed, or a commit left something.\n", stdout);
+}
