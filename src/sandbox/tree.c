@@ -15,6 +15,7 @@
 #include "builtin/files/exec.h"
 #include "policy/policy.h"
 #include "sandbox/cow.h"
+#include "tree/entries.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
 
@@ -313,8 +314,9 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 	if (r == 0) {
 		start = fcntl(t->start, F_DUPFD_CLOEXEC, 3);
 		t->tree.cwds = start < 0 ? NULL : cwd_table_new(start);
-		if (!t->tree.cwds)
-			r = fail_errno(err, -ENOMEM, "working directories");
+		t->tree.entries = entries_cache_new();
+		if (!t->tree.cwds || !t->tree.entries)
+			r = fail_errno(err, -ENOMEM, "tree");
 	}
 	if (r < 0)
 		sandbox_tree_free(t);
@@ -333,6 +335,7 @@ struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
 	if (!t)
 		return NULL;
 	cwd_table_free(t->tree.cwds);
+	entries_cache_free(t->tree.entries);
 	view_free(t->tree.view);
 	if (t->cow)
 		sluice_cow_abort(t->cow, NULL);

@@ -29,7 +29,7 @@ struct view {
 	struct above *above;
 	size_t n_above;
 	int skeleton; /* borrowed, while it is made */
-	bool has_branches;
+	bool has_branches, has_missing;
 	unsigned n_skeletons;
 };
 
@@ -117,6 +117,20 @@ static int mount_by_host(const struct view *v, const char *host, size_t *ret_len
 	}
 	*ret_length = best == 1 ? 0 : best;
 	return found;
+}
+
+bool view_is_changed(const struct view *v)
+{
+	for (size_t i = 0; v->has_branches && i < v->n; i++) {
+		if (v->mounts[i].branch && branch_generation(v->mounts[i].branch))
+			return true;
+	}
+	return false;
+}
+
+bool view_has_missing_mounts(const struct view *v)
+{
+	return v->has_missing;
 }
 
 bool view_has_branches(const struct view *v)
@@ -344,6 +358,7 @@ static int attach(struct view *v, const char *path, int fd, bool read_only)
 	struct walk_end parent;
 	struct view_mount *m;
 	char at[PATH_MAX];
+	struct stat st;
 	int r = find_parent(v, path, &parent);
 
 	if (r < 0) {
@@ -367,6 +382,8 @@ static int attach(struct view *v, const char *path, int fd, bool read_only)
 	m->in_ino = parent.st.st_ino;
 	m->in_mount = parent.mount;
 	m->name = strrchr(m->at, '/') + 1;
+	m->missing = fstatat(parent.fd, m->name, &st, AT_SYMLINK_NOFOLLOW) < 0;
+	v->has_missing |= m->missing;
 	return 0;
 }
 

@@ -39,6 +39,7 @@ struct view_mount {
 	dev_t in_dev;
 	ino_t in_ino;
 	const char *name; /* in that directory; points into at */
+	bool missing;	  /* the directory had no entry of that name */
 	int in_mount;	  /* the mount that it belongs to; -1: this is the root */
 };
 
@@ -68,6 +69,10 @@ const struct view_mount *view_mount(const struct view *v, int index);
 int view_cover(struct view *v, const char *at, struct branch *branch, struct sluice_error *err);
 /* Is there any branch? */
 bool view_has_branches(const struct view *v);
+/* Has any been changed? Makes no system call. */
+bool view_is_changed(const struct view *v);
+/* Is there a mount point whose directory has no entry for it? */
+bool view_has_missing_mounts(const struct view *v);
 
 /* The mount at entry @name of the directory with that identity, or -1. */
 int view_cross(const struct view *v, dev_t dev, ino_t ino, const char *name);

@@ -21,6 +21,7 @@ struct files_call {
 
 /* One list a file. */
 extern const struct files_call files_open_calls[];
+extern const struct files_call files_list_calls[];
 extern const struct files_call files_look_calls[];
 extern const struct files_call files_name_calls[];
 extern const struct files_call files_where_calls[];
