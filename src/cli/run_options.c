@@ -102,7 +102,7 @@ static int parse_action(const char *value, enum sluice_cow_action *ret, struct s
 
 static int set_on_exit(void *target, const char *value, struct sluice_error *err)
 {
-	enum sluice_cow_action a;
+	enum sluice_cow_action a = SLUICE_COW_KEEP;
 	int e = parse_action(value, &a, err);
 
 	return e < 0 ? e : sluice_policy_set_on_exit(((struct run *)target)->policy, a);
@@ -110,7 +110,7 @@ static int set_on_exit(void *target, const char *value, struct sluice_error *err
 
 static int set_on_error(void *target, const char *value, struct sluice_error *err)
 {
-	enum sluice_cow_action a;
+	enum sluice_cow_action a = SLUICE_COW_KEEP;
 	int e = parse_action(value, &a, err);
 
 	return e < 0 ? e : sluice_policy_set_on_error(((struct run *)target)->policy, a);

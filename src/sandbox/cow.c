@@ -34,7 +34,7 @@ int sluice_cow_open(const char *storage, const char *name, struct sluice_cow **r
 {
 	char place[PATH_MAX];
 	const struct branch_spec spec = { .storage = place, .name = name, .durable = true };
-	struct branch *b;
+	struct branch *b = NULL;
 	int r = name ? storage_path(storage, place, err) : fail(err, -EINVAL, "branch: no name");
 
 	if (r == 0)

@@ -140,9 +140,9 @@ static int view_make(struct sandbox_tree *t, const struct sluice_policy *p,
 		     struct sluice_error *err)
 {
 	const struct view_spec root = { .at = "/", .host = p->root ? p->root : "/" };
-	_cleanup_free_ struct view_spec *specs =
-		calloc(p->n_mounts + N_OF(devices) + 1, sizeof(*specs));
+	struct view_spec *specs = calloc(p->n_mounts + N_OF(devices) + 1, sizeof(*specs));
 	size_t n;
+	int r;
 
 	if (!specs)
 		return fail_errno(err, -ENOMEM, "mounts");
@@ -157,7 +157,9 @@ static int view_make(struct sandbox_tree *t, const struct sluice_policy *p,
 			.writable = m->mode == SLUICE_MOUNT_READ_WRITE,
 		};
 	}
-	return view_new(&root, specs, n, t->skel, &t->tree.view, err);
+	r = view_new(&root, specs, n, t->skel, &t->tree.view, err);
+	free(specs);
+	return r;
 }
 
 /* ---- copy-on-write ---- */
@@ -232,7 +234,7 @@ static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const ch
 		 struct sluice_error *err)
 {
 	char storage[PATH_MAX], own[PATH_MAX];
-	struct branch *branch;
+	struct branch *branch = NULL;
 	struct walk_end end;
 	int r = tree_walk_grant(&t->tree, p->workdir, &end);
 

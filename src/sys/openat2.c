@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sys/fd.h"
+
 #define TRIES 100u
 
 int open_at_how(int dir_fd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
@@ -23,13 +25,25 @@ int open_at_how(int dir_fd, const char *path, uint64_t flags, uint64_t mode, uin
 	return fd < 0 ? -errno : (int)fd;
 }
 
+/* The directory itself: "." would ask for the right to search it. */
+static int open_itself(int dir_fd, int flags)
+{
+	char link[FD_LINK_BYTES];
+	int fd = flags & O_PATH ? fcntl(dir_fd, F_DUPFD_CLOEXEC, 3)
+				: open(fd_link(dir_fd, link), (flags & ~O_NOFOLLOW) | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
 int open_beneath(int dir_fd, const char *path, int flags, mode_t mode)
 {
 	const uint64_t all_flags = (uint64_t)(unsigned)(flags | O_NOFOLLOW);
 	int fd;
 
+	if (!*path)
+		return open_itself(dir_fd, flags);
 	do {
-		fd = open_at_how(dir_fd, *path ? path : ".", all_flags, mode,
+		fd = open_at_how(dir_fd, path, all_flags, mode,
 				 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 	} while (fd == -EAGAIN);
 	return fd;

@@ -482,6 +482,7 @@ static int open_existing(struct branch *b, const struct branch_spec *spec, struc
 	}
 	if (r == 0)
 		r = branch_scan(b);
+	b->dirs_changed = true; /* nobody has compared them */
 	return r < 0 ? fail_errno(err, r, "branch %s", b->name) : 0;
 }
 

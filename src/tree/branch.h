@@ -92,7 +92,8 @@ int branch_lookup(struct branch *b, const char *path, struct branch_entry *ret);
 int branch_stat(struct branch *b, const char *path, struct branch_entry *ret);
 /*
  * Is @path, and all above and below it, what the (only) lower tree shows, so that the kernel may resolve it there by itself? Makes no
- * system call. Always false with several lower trees, and while a file that was copied up may have other names that nobody has met yet.
+ * system call. Always false with several lower trees, once the rights on any directory were changed, and while a file that was copied up may have other
+ * names that nobody has met yet.
  */
 bool branch_is_unchanged(struct branch *b, const char *path);
 /* Changes whenever any name of the tree changes; for caches of the caller's. */

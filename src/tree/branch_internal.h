@@ -60,6 +60,8 @@ struct branch {
 	dev_t upper_dev;
 	bool durable;
 	bool committing; /* guarded by lock */
+	_Atomic bool
+		dirs_changed; /* rights on a directory may differ from those in the lower tree */
 	int64_t created;
 	uint64_t max_bytes;
 	_Atomic uint64_t used_bytes;

@@ -293,7 +293,7 @@ static void cache_keep(struct entries_cache *c, struct entries *e)
 	       (c->kept[i]->ino != e->ino || c->kept[i]->dev != e->dev))
 		i++;
 	out = c->kept[i];
-	memmove(&c->kept[1], &c->kept[0], i * sizeof(c->kept[0]));
+	memmove(&c->kept[1], &c->kept[0], i * sizeof(struct entries *));
 	c->kept[0] = e;
 	atomic_fetch_add_explicit(&e->refs, 1, memory_order_relaxed);
 	pthread_mutex_unlock(&c->lock);

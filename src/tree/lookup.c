@@ -89,7 +89,7 @@ static int merged_linked(struct branch *b, struct merged *v, struct link_group *
 
 static int merged_upper(struct branch *b, const char *path, struct merged *v)
 {
-	if (fstatat(b->upper_fd, *path ? path : ".", &v->upper_st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstatat(b->upper_fd, path, &v->upper_st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) < 0)
 		return -errno;
 	v->st = v->upper_st;
 	merged_show(b, &v->st);
@@ -199,7 +199,7 @@ bool branch_is_unchanged(struct branch *b, const char *path)
 	struct nodes_walk w;
 	bool unknown;
 
-	if (b->n_lowers != 1)
+	if (b->n_lowers != 1 || b->dirs_changed)
 		return false;
 	branch_rdlock(b);
 	nodes_walk(&b->nodes, path, &w);

@@ -45,8 +45,7 @@ static int make_file(int dir_fd, const char *name, void *arg)
 {
 	struct create *c = arg;
 
-	c->fd = openat(dir_fd, name,
-		       (c->flags & ~O_TRUNC) | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, c->mode);
+	c->fd = openat(dir_fd, name, (c->flags & ~O_TRUNC) | O_CREAT | O_EXCL | O_CLOEXEC, c->mode);
 	return c->fd < 0 ? -errno : 0;
 }
 
@@ -156,7 +155,8 @@ static int open_existing(struct branch *b, const char *path, int flags, struct b
 {
 	int r = check_kind(e, flags);
 
-	if (r == 0 && wants_write(flags) && S_ISREG(e->st.st_mode)) {
+	/* a FIFO too: what is written there must not reach who has the lower one open */
+	if (r == 0 && (S_ISFIFO(e->st.st_mode) || (wants_write(flags) && S_ISREG(e->st.st_mode)))) {
 		r = room_take(b, 0);
 		if (r == 0 && e->kind == BRANCH_LOWER)
 			r = lift(b, path, flags, e);
@@ -336,6 +336,8 @@ static int change_file(struct branch *b, const char *path, const struct change *
 		if (r == 0 && e.kind == BRANCH_NONE)
 			r = -ENOENT;
 	}
+	if (S_ISDIR(e.st.st_mode) && c->kind != CHANGE_TIMES)
+		b->dirs_changed = true;
 	if (r == 0 && c->kind == CHANGE_SIZE)
 		room_watch(b, e.fd);
 	if (r == 0)

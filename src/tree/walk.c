@@ -256,11 +256,7 @@ static int dot(const struct walker *w)
 /* May it be searched? Asked where we leave it by a way of our own. */
 static int may_search(const struct walker *w)
 {
-	int fd = dot(w);
-
-	if (fd >= 0)
-		close(fd);
-	return fd < 0 ? fd : 0;
+	return faccessat(w->at, "", X_OK, AT_EACCESS | AT_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
 /* The walk ends at the directory reached. */
@@ -466,14 +462,16 @@ static int step_open(struct walker *w, struct step *s)
 
 static int step_in_branch(struct walker *w, struct step *s)
 {
+	struct branch_entry e = { .kind = BRANCH_NONE };
 	char path[PATH_MAX];
-	struct branch_entry e;
 	int r;
 
 	if (w->dead)
 		return -ENOENT;
 	strcpy(path, w->path);
 	r = path_append(path, s->name);
+	if (r == 0) /* the layers below have rights of their own */
+		r = may_search(w);
 	if (r == 0)
 		r = branch_lookup(w->branch, path, &e);
 	if (r < 0)
@@ -599,18 +597,26 @@ static bool is_plain_there(const struct view_mount *m, const char *rest)
 	return !m->branch || branch_is_unchanged(m->branch, rest);
 }
 
-/* The same for @path from directory @base, which lies in *ret_mount. */
-static bool is_plain_from(const struct view *v, int base, const char *path, int *ret_mount)
+/* The same for what is below directory @base, which meets no mount point. */
+static int walk_quickly_from(int base, const struct walk_from *from, struct walk_end *end)
 {
+	const struct view *v = from->view;
+	const struct view_mount *m;
 	char rest[PATH_MAX];
+	int mount;
 
-	*ret_mount = -1;
 	if (!view_has_branches(v))
-		return true;
-	*ret_mount = view_locate(v, base, rest, sizeof(rest), NULL);
-	if (*ret_mount < 0)
-		return *ret_mount == -EXDEV;
-	return path_append(rest, path) == 0 && is_plain_there(view_mount(v, *ret_mount), rest);
+		return kernel_walk(base, from->path, -1, from, end);
+	mount = view_locate(v, base, rest, sizeof(rest), NULL);
+	if (mount < 0)
+		return mount == -EXDEV ? kernel_walk(base, from->path, -1, from, end) : 0;
+	m = view_mount(v, mount);
+	if (!m->branch)
+		return kernel_walk(base, from->path, mount, from, end);
+	/* what @base itself names may be the upper part alone */
+	if (path_append(rest, from->path) < 0 || !branch_is_unchanged(m->branch, rest))
+		return 0;
+	return kernel_walk(m->fd, rest, mount, from, end);
 }
 
 static int walk_quickly(const struct task *t, const struct walk_from *from, struct walk_end *end)
@@ -633,9 +639,8 @@ static int walk_quickly(const struct task *t, const struct walk_from *from, stru
 	if (base < 0)
 		return base;
 	r = fstat(base, &st) < 0 ? -errno : 0;
-	if (r == 0 && !view_leads_to_mounts(v, st.st_dev, st.st_ino) &&
-	    is_plain_from(v, base, from->path, &mount))
-		r = kernel_walk(base, from->path, mount < 0 ? -1 : mount, from, end);
+	if (r == 0 && !view_leads_to_mounts(v, st.st_dev, st.st_ino))
+		r = walk_quickly_from(base, from, end);
 	close(base);
 	return r;
 }

@@ -32,6 +32,8 @@
 
 static uint64_t rng;
 static unsigned watches; /* may be made */
+static unsigned
+	settled; /* directories stay where they are: a branch does not move those of its lower tree, as overlayfs does not */
 static FILE *out;
 static const char *top; /* the working directory at first, as the process sees it */
 
@@ -149,7 +151,9 @@ static void do_open(const char *p)
 	fprintf(out, " open %x %d", flags, fd < 0 ? errno : 0);
 	if (fd < 0)
 		return;
-	fprintf(out, " fl %x fd %x", fcntl(fd, F_GETFL) & ~0100000, fcntl(fd, F_GETFD));
+	/* a branch opens by a descriptor, so O_NOFOLLOW does not stay in the flags */
+	fprintf(out, " fl %x fd %x", fcntl(fd, F_GETFL) & ~(0100000 | (settled ? O_NOFOLLOW : 0)),
+		fcntl(fd, F_GETFD));
 	n = write(fd, "0123456789", 1 + pick(9));
 	fprintf(out, " write %zd", n < 0 ? -errno : n);
 	lseek(fd, 0, SEEK_SET);
@@ -203,12 +207,21 @@ static void do_remove(const char *p)
 	}
 }
 
+static bool must_stay(const char *p)
+{
+	struct stat st;
+
+	return settled && lstat(p, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static void do_two(const char *p)
 {
 	char other[512];
 
 	path_of(other);
 	fprintf(out, " %s", shown(other));
+	if (must_stay(p) || must_stay(other))
+		return;
 	switch (pick(5)) {
 	case 0:
 		say("link", link(p, other));
@@ -307,7 +320,8 @@ static void do_dirfd(const char *p)
 		say("mkdirat", mkdirat(fd, name, 0700));
 		break;
 	default:
-		say("renameat", renameat(fd, name, AT_FDCWD, names[pick(N_OF(names))]));
+		if (!settled)
+			say("renameat", renameat(fd, name, AT_FDCWD, names[pick(N_OF(names))]));
 	}
 	close(fd);
 }
@@ -385,14 +399,15 @@ static int drop_capabilities(void)
 	return (int)syscall(SYS_capset, &header, none);
 }
 
-/* "SEED OPERATIONS WATCHES"; the tree is the working directory. The log is inherited: descriptor 9. */
+/* "SEED OPERATIONS WATCHES SETTLED"; the tree is the working directory. The log is inherited: descriptor 9. */
 static int role_operate(const char *arg)
 {
 	static char here[PATH_MAX];
 	unsigned long long seed;
 	unsigned n;
 
-	if (sscanf(arg, "%llu %u %u", &seed, &n, &watches) != 3 || !getcwd(here, sizeof(here)))
+	if (sscanf(arg, "%llu %u %u %u", &seed, &n, &watches, &settled) != 4 ||
+	    !getcwd(here, sizeof(here)))
 		return GUEST_FAILED;
 	if (drop_capabilities() < 0)
 		return GUEST_FAILED;
@@ -484,53 +499,118 @@ static void same_trees(const char *a, const char *b)
 	assert_int_equal(system(command), 0);
 }
 
-static void compare(uint64_t seed, unsigned operations)
-{
-	const char *dir = guest_dir();
-	char bare[4200], inside[4200], log_a[4300], log_b[4300], arg[64], here[PATH_MAX];
-	struct sluice_policy *p = sluice_policy_new();
+/* Two directories in which the same is done. */
+struct pair {
+	const char *dir;
+	char bare[4200], inside[4200], log_a[4300], log_b[4300], arg[80], here[PATH_MAX];
+};
 
-	snprintf(bare, sizeof(bare), "%s/bare", dir);
-	snprintf(inside, sizeof(inside), "%s/inside", dir);
-	snprintf(log_a, sizeof(log_a), "%s/bare.log", dir);
-	snprintf(log_b, sizeof(log_b), "%s/inside.log", dir);
-	snprintf(arg, sizeof(arg), "%llu %u %u", (unsigned long long)seed, operations,
-		 descriptors_can_be_got());
-	assert_int_equal(mkdir(bare, 0755) | mkdir(inside, 0755), 0);
-	assert_non_null(getcwd(here, sizeof(here)));
-	log_to(log_a);
-	assert_int_equal(chdir(bare), 0);
-	assert_int_equal(guest_bare("operate", arg), 0);
-	assert_int_equal(chdir(here), 0);
-	log_to(log_b);
-	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
-	assert_int_equal(sluice_policy_add_mount(p, "/x/y", inside, SLUICE_MOUNT_READ_WRITE, NULL),
-			 0);
-	assert_int_equal(sluice_policy_set_cwd(p, "/x/y", NULL), 0);
-	assert_int_equal(guest_inside(p, "operate", arg), 0);
-	sluice_policy_unref(p);
-	close(9);
-	same_logs(log_a, log_b);
-	same_trees(bare, inside);
-	guest_remove(dir);
+static void pair_make(struct pair *w)
+{
+	w->dir = guest_dir();
+	snprintf(w->bare, sizeof(w->bare), "%s/bare", w->dir);
+	snprintf(w->inside, sizeof(w->inside), "%s/inside", w->dir);
+	snprintf(w->log_a, sizeof(w->log_a), "%s/bare.log", w->dir);
+	snprintf(w->log_b, sizeof(w->log_b), "%s/inside.log", w->dir);
+	assert_int_equal(mkdir(w->bare, 0755) | mkdir(w->inside, 0755), 0);
+	assert_non_null(getcwd(w->here, sizeof(w->here)));
 }
 
-static void test_the_same_as_bare(void **state)
+static void operations_are(struct pair *w, uint64_t seed, unsigned n, bool directories_stay)
+{
+	snprintf(w->arg, sizeof(w->arg), "%llu %u %u %u", (unsigned long long)seed, n,
+		 descriptors_can_be_got(), (unsigned)directories_stay);
+}
+
+static void operate_bare(const struct pair *w, const char *dir, const char *log)
+{
+	log_to(log);
+	assert_int_equal(chdir(dir), 0);
+	assert_int_equal(guest_bare("operate", w->arg), 0);
+	assert_int_equal(chdir(w->here), 0);
+}
+
+/* @p (consumed) says where. */
+static void operate_inside(const struct pair *w, struct sluice_policy *p)
+{
+	log_to(w->log_b);
+	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
+	assert_int_equal(guest_inside(p, "operate", w->arg), 0);
+	sluice_policy_unref(p);
+	close(9);
+}
+
+static void pair_compare(const struct pair *w)
+{
+	same_logs(w->log_a, w->log_b);
+	same_trees(w->bare, w->inside);
+}
+
+static void under_a_mount(uint64_t seed, unsigned operations)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	struct pair w;
+
+	pair_make(&w);
+	operations_are(&w, seed, operations, false);
+	operate_bare(&w, w.bare, w.log_a);
+	assert_int_equal(
+		sluice_policy_add_mount(p, "/x/y", w.inside, SLUICE_MOUNT_READ_WRITE, NULL), 0);
+	assert_int_equal(sluice_policy_set_cwd(p, "/x/y", NULL), 0);
+	operate_inside(&w, p);
+	pair_compare(&w);
+	guest_remove(w.dir);
+}
+
+/* The same tree twice; then the same in both, once with changes that go to a branch, which is committed. */
+static void under_a_branch(uint64_t seed, unsigned operations)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	char storage[4300];
+	struct pair w;
+
+	pair_make(&w);
+	snprintf(storage, sizeof(storage), "%s/storage", w.dir);
+	assert_int_equal(mkdir(storage, 0755), 0);
+	operations_are(&w, seed + 1000, operations / 4, false);
+	operate_bare(&w, w.bare, w.log_a);
+	operate_bare(&w, w.inside, w.log_b);
+	pair_compare(&w);
+	operations_are(&w, seed, operations, true);
+	operate_bare(&w, w.bare, w.log_a);
+	assert_int_equal(sluice_policy_set_workdir(p, w.inside, NULL), 0);
+	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
+	operate_inside(&w, p);
+	pair_compare(&w);
+	guest_remove(w.dir);
+}
+
+static void many(void (*compare)(uint64_t seed, unsigned operations))
 {
 	uint64_t seed = env_number("SLUICE_SEED", (uint64_t)time(NULL));
 	unsigned n = (unsigned)env_number("SLUICE_OPERATIONS", 6000);
 
-	(void)state;
 	for (unsigned i = 0; i < 4; i++) {
 		print_message("SLUICE_SEED=%llu\n", (unsigned long long)seed + i);
 		compare(seed + i, n / 4);
 	}
 }
 
+static void test_the_same_as_bare(void **state)
+{
+	many(under_a_mount);
+}
+
+static void test_copy_on_write_as_bare(void **state)
+{
+	many(under_a_branch);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_same_as_bare),
+		cmocka_unit_test(test_copy_on_write_as_bare),
 	};
 
 	guest_begin(argc, argv, roles);

@@ -113,7 +113,6 @@ static int register_calls(struct dispatch *d, const struct files_call *calls,
 		struct sluice_handler h =
 			sluice_handler_make("files", calls->nr, calls->fn, (void *)(uintptr_t)tree);
 
-		h.flags = calls->flags;
 		r = dispatch_add(d, &h, true);
 	}
 	return r;

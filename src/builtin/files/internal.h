@@ -16,7 +16,6 @@
 struct files_call {
 	int nr; /* -1 ends a list */
 	sluice_handler_fn fn;
-	uint32_t flags;
 };
 
 /* One list a file. */

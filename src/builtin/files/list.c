@@ -20,7 +20,7 @@ static struct request_act list_act(struct sluice_request *req, const void *data)
 	const bool old = sluice_request_nr(req) != SYS_getdents64;
 	const uint64_t size = (uint32_t)sluice_request_arg(req, 2);
 	const int fd = request_plan_fd(req, 0);
-	struct entries *e;
+	struct entries *e = NULL;
 	char buf[LIST_BYTES];
 	int64_t pos = lseek(fd, 0, SEEK_CUR), next;
 	ssize_t n = pos < 0 ? -errno : entries_get(p->tree, fd, pos, &e);
@@ -50,7 +50,7 @@ static struct sluice_verdict by_path(struct sluice_request *req, const struct tr
 	int fd = error == -EACCES
 			 ? task_open_dirfd(request_task(req), (int)sluice_request_arg(req, 0))
 			 : error;
-	struct entries *e;
+	struct entries *e = NULL;
 	int r = fd < 0 ? fd : entries_get(tree, fd, 0, &e);
 
 	if (fd >= 0)
@@ -87,9 +87,9 @@ static struct sluice_verdict list_handle(struct sluice_request *req, void *userd
 }
 
 const struct files_call files_list_calls[] = {
-	{ SYS_getdents64, list_handle, 0 },
+	{ SYS_getdents64, list_handle },
 #ifdef SYS_getdents
-	{ SYS_getdents, list_handle, 0 },
+	{ SYS_getdents, list_handle },
 #endif
-	{ -1, NULL, 0 },
+	{ -1, NULL },
 };

@@ -272,7 +272,7 @@ static struct request_act rename_act(struct sluice_request *req, const void *dat
 {
 	const struct files_plan *p = data;
 	char from[NAME_MAX + 2], to[NAME_MAX + 2];
-	struct files_spot a, b;
+	struct files_spot a, b = { .branch = NULL };
 	int r = files_spot(req, p, 0, &a);
 
 	if (r == 0)
@@ -333,7 +333,7 @@ static struct request_act link_act(struct sluice_request *req, const void *data)
 {
 	const struct files_plan *p = data;
 	char from[FD_LINK_BYTES], to[NAME_MAX + 2];
-	struct files_spot a, b;
+	struct files_spot a, b = { .branch = NULL };
 	int r = files_spot(req, p, 0, &a);
 
 	if (r == 0)
@@ -426,23 +426,23 @@ static struct sluice_verdict link_handle(struct sluice_request *req, void *tree)
 
 const struct files_call files_name_calls[] = {
 #ifdef SYS_mkdir
-	{ SYS_mkdir, mkdir_handle, 0 },
-	{ SYS_mknod, mknod_handle, 0 },
-	{ SYS_unlink, unlink_handle, 0 },
-	{ SYS_rmdir, unlink_handle, 0 },
-	{ SYS_rename, rename_handle, 0 },
-	{ SYS_link, link_handle, 0 },
-	{ SYS_symlink, symlink_handle, 0 },
+	{ SYS_mkdir, mkdir_handle },
+	{ SYS_mknod, mknod_handle },
+	{ SYS_unlink, unlink_handle },
+	{ SYS_rmdir, unlink_handle },
+	{ SYS_rename, rename_handle },
+	{ SYS_link, link_handle },
+	{ SYS_symlink, symlink_handle },
 #endif
-	{ SYS_mkdirat, mkdirat_handle, 0 },
-	{ SYS_mknodat, mknodat_handle, 0 },
-	{ SYS_unlinkat, unlinkat_handle, 0 },
+	{ SYS_mkdirat, mkdirat_handle },
+	{ SYS_mknodat, mknodat_handle },
+	{ SYS_unlinkat, unlinkat_handle },
 #ifdef SYS_renameat
-	{ SYS_renameat, renameat2_handle, 0 },
+	{ SYS_renameat, renameat2_handle },
 #endif
-	{ SYS_renameat2, renameat2_handle, 0 },
-	{ SYS_linkat, linkat_handle, 0 },
-	{ SYS_symlinkat, symlink_handle, 0 },
-	{ SYS_truncate, truncate_handle, 0 },
-	{ -1, NULL, 0 },
+	{ SYS_renameat2, renameat2_handle },
+	{ SYS_linkat, linkat_handle },
+	{ SYS_symlinkat, symlink_handle },
+	{ SYS_truncate, truncate_handle },
+	{ -1, NULL },
 };

@@ -67,6 +67,13 @@ static int open_in_branch(const struct files_spot *s, uint64_t flags, uint64_t m
 	return r < 0 ? r : fd;
 }
 
+static bool lies_in_branch(const struct files_plan *p)
+{
+	const struct view_mount *m = view_mount(p->tree->view, p->places[0].mount);
+
+	return m && m->branch;
+}
+
 static int open_existing(const struct sluice_request *req, const struct files_plan *p, int fd,
 			 int dir, uint64_t flags, uint64_t mode)
 {
@@ -84,12 +91,15 @@ static int open_existing(const struct sluice_request *req, const struct files_pl
 	if (writes(flags) && !p->tree->proc_writable && procfs_has(fd))
 		return -EACCES; /* our own domain may grant more of /proc than the policy does */
 	flags &= ~keep;
-	r = is_tmpfile(flags) || (S_ISREG(st.st_mode) && writes(flags)) ? files_spot(req, p, 0, &s)
-									: 0;
+	r = is_tmpfile(flags) || S_ISFIFO(st.st_mode) || (S_ISREG(st.st_mode) && writes(flags))
+		    ? files_spot(req, p, 0, &s)
+		    : 0;
 	if (r < 0)
 		return r;
 	if (s.branch)
 		return open_in_branch(&s, flags, mode);
+	if (lies_in_branch(p)) /* the file can be in another layer than its directory */
+		flags &= ~(uint64_t)O_NOFOLLOW;
 	if (flags & O_NOFOLLOW && dir >= 0) /* which the open file will show */
 		return open_at(dir, files_name(&p->places[0], name), flags, 0, RESOLVE_BENEATH);
 	if (flags & O_NOFOLLOW && S_ISDIR(st.st_mode) && !is_tmpfile(flags))
@@ -185,7 +195,7 @@ static struct sluice_verdict open_handle(struct sluice_request *req, void *userd
 
 const struct files_call files_open_calls[] = {
 #ifdef SYS_open
-	{ SYS_open, open_handle, 0 },	{ SYS_creat, open_handle, 0 },
+	{ SYS_open, open_handle },   { SYS_creat, open_handle },
 #endif
-	{ SYS_openat, open_handle, 0 }, { SYS_openat2, open_handle, 0 }, { -1, NULL, 0 },
+	{ SYS_openat, open_handle }, { SYS_openat2, open_handle }, { -1, NULL },
 };

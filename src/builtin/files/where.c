@@ -109,9 +109,9 @@ static struct sluice_verdict watch_handle(struct sluice_request *req, void *tree
 }
 
 const struct files_call files_where_calls[] = {
-	{ SYS_chdir, chdir_handle, 0 },
-	{ SYS_fchdir, fchdir_handle, 0 },
-	{ SYS_getcwd, getcwd_handle, 0 },
-	{ SYS_inotify_add_watch, watch_handle, 0 },
-	{ -1, NULL, 0 },
+	{ SYS_chdir, chdir_handle },
+	{ SYS_fchdir, fchdir_handle },
+	{ SYS_getcwd, getcwd_handle },
+	{ SYS_inotify_add_watch, watch_handle },
+	{ -1, NULL },
 };
