@@ -18,7 +18,7 @@
 
 #include "sys/openat2.h"
 #include "sys/fd.h"
-#include "tree/branch_internal.h"
+#include "tree/change.h"
 
 /* ---- one at a time for each lower file ---- */
 
@@ -254,6 +254,7 @@ static int place_locked(struct copy *c, struct node *parent)
 	n->type = (uint8_t)IFTODT(c->st.st_mode);
 	n->ino = made.st_ino;
 	nodes_insert(&b->nodes, parent, n);
+	branch_changed(b);
 	/* other names of what is neither would go on showing the same identity with other content */
 	if (S_ISDIR(c->st.st_mode) || c->st.st_nlink == 1 || c->link)
 		identities_set(&b->identities, n->ino, c->st.st_dev, c->st.st_ino);

@@ -89,6 +89,16 @@ static void arrive(struct walker *w, int fd, int mount)
 	w->mount = mount;
 }
 
+static int arrive_at_lower(struct walker *w, const struct branch *branch)
+{
+	int fd = dup_high(branch_lower_fd(branch, 0));
+
+	if (fd < 0)
+		return fd;
+	arrive(w, fd, w->mount);
+	return fstat(fd, &w->at_st) < 0 ? -errno : 0;
+}
+
 /*
  * The directory reached is part of a branch, at w->path: what the branch shows there by now takes its place, if it is the same one still (@was; NULL: any
  * is right).
@@ -96,11 +106,16 @@ static void arrive(struct walker *w, int fd, int mount)
 static int walk_to_shown(struct walker *w, struct branch *branch, const struct stat *was)
 {
 	struct branch_entry e;
-	int r = branch_lookup(branch, w->path, &e);
+	int r;
 
+	w->branch = branch;
+	w->dead = false;
+	/* its upper directory is there from the start, and holds nothing yet */
+	if (!w->path[0] && !branch_generation(branch))
+		return arrive_at_lower(w, branch);
+	r = branch_lookup(branch, w->path, &e);
 	if (r < 0)
 		return r;
-	w->branch = branch;
 	w->dead = e.kind == BRANCH_NONE || !S_ISDIR(e.st.st_mode) ||
 		  (was && e.kind == BRANCH_UPPER && !same_file(was, &e.st));
 	if (w->dead) {
@@ -206,6 +221,28 @@ static int walk_push(struct walker *w, const char *target)
 
 /* ---- the end ---- */
 
+/* A file of the lower tree that was copied up meanwhile is what the branch has of it now. */
+static void end_as_shown(struct walker *w, struct branch *b)
+{
+	struct walk_end *e = w->end;
+	struct branch_entry now;
+	char path[PATH_MAX];
+	bool lower;
+
+	branch_show(b, &e->st);
+	if (!branch_generation(b) ||
+	    view_locate(w->from->view, e->fd, path, sizeof(path), &lower) < 0 || !lower ||
+	    branch_lookup(b, path, &now) < 0 || now.kind == BRANCH_NONE)
+		return;
+	if (!same_file(&now.st, &e->st)) {
+		close(now.fd);
+		return;
+	}
+	close(e->fd);
+	e->fd = now.fd;
+	e->st = now.st;
+}
+
 /* The walk ends at @fd (consumed), which has no name. */
 static int end_without_name(struct walker *w, int fd, int mount)
 {
@@ -218,7 +255,7 @@ static int end_without_name(struct walker *w, int fd, int mount)
 	if (fstat(fd, &e->st) < 0)
 		return -errno;
 	if (e->mount >= 0 && view_mount(w->from->view, e->mount)->branch)
-		branch_show(view_mount(w->from->view, e->mount)->branch, &e->st);
+		end_as_shown(w, view_mount(w->from->view, e->mount)->branch);
 	return 0;
 }
 

@@ -42,6 +42,7 @@ static void place_of(struct files_place *p, const struct walk_end *end)
 {
 	p->has_name = end->dir >= 0;
 	p->slash = end->slash;
+	p->exists = end->fd >= 0;
 	p->directory = end->fd >= 0 && S_ISDIR(end->st.st_mode);
 	p->mount = end->mount;
 	memcpy(p->name, end->name, sizeof(p->name));

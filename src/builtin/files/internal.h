@@ -29,7 +29,7 @@ extern const struct files_call files_where_calls[];
 struct files_place {
 	char name[NAME_MAX + 1];
 	bool has_name, slash;
-	bool directory; /* so is what was found */
+	bool exists, directory; /* of what was found */
 	int mount;
 };
 

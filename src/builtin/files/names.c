@@ -261,6 +261,8 @@ static int rename_in_branch(const struct files_spot *a, const struct files_spot 
 	const struct files_place *from = &p->places[0], *to = &p->places[1];
 	const unsigned flags = (unsigned)p->args[0];
 
+	if (flags & RENAME_EXCHANGE && !to->exists)
+		return -ENOENT;
 	if (!from->directory && (to->slash || (from->slash && !(flags & RENAME_EXCHANGE))))
 		return -ENOTDIR;
 	if (flags & RENAME_EXCHANGE && !to->directory && (to->slash || from->slash))
