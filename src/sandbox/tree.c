@@ -16,6 +16,7 @@
 #include "policy/policy.h"
 #include "sandbox/cow.h"
 #include "tree/entries.h"
+#include "sys/pidfd.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
 
@@ -230,14 +231,29 @@ static int branch_new(const struct sluice_policy *p, const char *name, const cha
 	return fail_errno(err, -ENOMEM, "branch: %s", unique);
 }
 
+/* Listings of changed directories are given in place of the kernel's, for which the open file of the task must be had. */
+static int check_descriptors(struct sluice_error *err)
+{
+	_cleanup_close_ int pidfd = pidfd_open_thread(getpid());
+	_cleanup_close_ int fd = pidfd < 0 ? pidfd : pidfd_get_fd(pidfd, pidfd);
+
+	if (fd >= 0)
+		return 0;
+	fail_errno(err, fd, "copy-on-write: pidfd_getfd");
+	return fail_hint(err, fd, "the container's profile must allow pidfd_getfd");
+}
+
 static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const char *name,
 		 struct sluice_error *err)
 {
 	char storage[PATH_MAX], own[PATH_MAX];
 	struct branch *branch = NULL;
 	struct walk_end end;
-	int r = tree_walk_grant(&t->tree, p->workdir, &end);
+	int r = check_descriptors(err);
 
+	if (r < 0)
+		return r;
+	r = tree_walk_grant(&t->tree, p->workdir, &end);
 	if (r == 0 && !S_ISDIR(end.st.st_mode)) {
 		walk_end_close(&end);
 		r = -ENOTDIR;

@@ -44,7 +44,10 @@ static bool may_differ(const struct tree *tree)
 	return view_has_missing_mounts(tree->view) || view_is_changed(tree->view);
 }
 
-/* The open file can't be got (@error): only what is the kernel's to list can be listed. */
+/*
+ * The open file can't be got (@error). In a branch only what is the kernel's to list can be listed; elsewhere it is the names of mount points that are left
+ * out.
+ */
 static struct sluice_verdict by_path(struct sluice_request *req, const struct tree *tree, int error)
 {
 	int fd = error == -EACCES
@@ -57,7 +60,7 @@ static struct sluice_verdict by_path(struct sluice_request *req, const struct tr
 		close(fd);
 	if (r == 1) {
 		entries_unref(e);
-		r = error;
+		r = view_is_changed(tree->view) ? error : 0;
 	}
 	return r < 0 ? files_errno(r) : sluice_continue();
 }
