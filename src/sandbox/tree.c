@@ -15,7 +15,7 @@
 #include "builtin/files/exec.h"
 #include "policy/policy.h"
 #include "sandbox/cow.h"
-#include "tree/entries.h"
+#include "tree/dirents.h"
 #include "sys/pidfd.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
@@ -332,8 +332,8 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 	if (r == 0) {
 		start = fcntl(t->start, F_DUPFD_CLOEXEC, 3);
 		t->tree.cwds = start < 0 ? NULL : cwd_table_new(start);
-		t->tree.entries = entries_cache_new();
-		if (!t->tree.cwds || !t->tree.entries)
+		t->tree.dirents = dirents_new(0);
+		if (!t->tree.cwds || !t->tree.dirents)
 			r = fail_errno(err, -ENOMEM, "tree");
 	}
 	if (r < 0)
@@ -353,7 +353,7 @@ struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
 	if (!t)
 		return NULL;
 	cwd_table_free(t->tree.cwds);
-	entries_cache_free(t->tree.entries);
+	dirents_free(t->tree.dirents);
 	view_free(t->tree.view);
 	if (t->cow)
 		sluice_cow_abort(t->cow, NULL);

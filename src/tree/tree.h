@@ -13,7 +13,7 @@
 
 struct tree {
 	struct view *view;
-	struct entries_cache *entries;
+	struct dirents *dirents;
 	struct cwd_table *cwds;
 	int here; /* O_PATH descriptor of the directory that relative paths of the policy start from */
 	walk_exe_fn exe_of;

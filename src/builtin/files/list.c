@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "builtin/files/internal.h"
-#include "tree/entries.h"
+#include "tree/list.h"
 
 #define LIST_BYTES (32u << 10) /* what C libraries ask for; fewer than asked is always right */
 
@@ -20,22 +20,21 @@ static struct request_act list_act(struct sluice_request *req, const void *data)
 	const bool old = sluice_request_nr(req) != SYS_getdents64;
 	const uint64_t size = (uint32_t)sluice_request_arg(req, 2);
 	const int fd = request_plan_fd(req, 0);
-	struct entries *e = NULL;
+	struct list_place place;
 	char buf[LIST_BYTES];
-	int64_t pos = lseek(fd, 0, SEEK_CUR), next;
-	ssize_t n = pos < 0 ? -errno : entries_get(p->tree, fd, pos, &e);
+	int64_t pos = lseek(fd, 0, SEEK_CUR);
+	ssize_t n = pos < 0 ? -errno : list_differs(p->tree, fd, pos, &place);
 	int r;
 
 	if (n != 1) /* nothing but its removal can have come in between */
 		return files_value(n < 0 ? n : -ENOENT);
-	n = entries_read(e, pos, buf, size < sizeof(buf) ? size : sizeof(buf), old, &next);
-	entries_unref(e);
+	n = list_read(p->tree, fd, &place, &pos, buf, size < sizeof(buf) ? size : sizeof(buf), old);
 	if (n <= 0)
 		return files_value(n);
 	r = sluice_request_write(req, sluice_request_arg(req, 1), buf, (size_t)n);
 	if (r < 0)
 		return files_value(r);
-	return files_value(lseek(fd, next, SEEK_SET) < 0 ? -errno : n);
+	return files_value(lseek(fd, pos, SEEK_SET) < 0 ? -errno : n);
 }
 
 /* Is there a directory at all whose listing differs? Then it may be this one. */
@@ -53,15 +52,13 @@ static struct sluice_verdict by_path(struct sluice_request *req, const struct tr
 	int fd = error == -EACCES
 			 ? task_open_dirfd(request_task(req), (int)sluice_request_arg(req, 0))
 			 : error;
-	struct entries *e = NULL;
-	int r = fd < 0 ? fd : entries_get(tree, fd, 0, &e);
+	struct list_place place;
+	int r = fd < 0 ? fd : list_differs(tree, fd, 0, &place);
 
 	if (fd >= 0)
 		close(fd);
-	if (r == 1) {
-		entries_unref(e);
+	if (r == 1)
 		r = view_is_changed(tree->view) ? error : 0;
-	}
 	return r < 0 ? files_errno(r) : sluice_continue();
 }
 
@@ -70,7 +67,7 @@ static struct sluice_verdict list_handle(struct sluice_request *req, void *userd
 	const struct tree *tree = userdata;
 	struct files_plan p = { .tree = tree };
 	struct walk_end end = { .fd = -1, .dir = -1, .mount = -1 };
-	struct entries *e = NULL;
+	struct list_place place;
 	int64_t pos;
 	int r;
 
@@ -80,11 +77,9 @@ static struct sluice_verdict list_handle(struct sluice_request *req, void *userd
 	if (end.fd < 0)
 		return by_path(req, tree, end.fd);
 	pos = lseek(end.fd, 0, SEEK_CUR);
-	r = pos < 0 ? 0 : entries_get(tree, end.fd, pos, &e);
-	if (r == 1) {
-		entries_unref(e);
+	r = pos < 0 ? 0 : list_differs(tree, end.fd, pos, &place);
+	if (r == 1)
 		return files_plan(req, &p, &end, NULL, list_act);
-	}
 	close(end.fd);
 	return r < 0 ? files_errno(r) : sluice_continue();
 }
