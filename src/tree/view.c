@@ -147,6 +147,13 @@ int view_mount_of(const struct view *v, int fd)
 	return fd_path(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n, &lower);
 }
 
+bool view_mount_has(const struct view *v, int index, int fd)
+{
+	char host[PATH_MAX];
+
+	return fd_path(fd, host, sizeof(host)) >= 0 && prefix(host, v->mounts[index].host);
+}
+
 /* The kernel marks the path of what was removed. */
 static bool is_removed(int fd, const char *host, size_t n)
 {
@@ -199,6 +206,14 @@ ssize_t view_path(const struct view *v, int fd, char *buf, size_t size)
 		at = "";
 	n = snprintf(buf, size, "%s%s%s", at, *rest ? "/" : "", rest);
 	return (size_t)n < size ? n : -ENAMETOOLONG;
+}
+
+bool view_is_below(const struct view *v, int fd, int top)
+{
+	char path[PATH_MAX], base[PATH_MAX];
+
+	return view_path(v, fd, path, sizeof(path)) > 0 &&
+	       view_path(v, top, base, sizeof(base)) > 0 && prefix(path, base);
 }
 
 int view_split(const struct view *v, const char *path, const char **ret_rest)

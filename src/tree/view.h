@@ -80,6 +80,10 @@ int view_cross(const struct view *v, dev_t dev, ino_t ino, const char *name);
 bool view_leads_to_mounts(const struct view *v, dev_t dev, ino_t ino);
 /* The mount that the file behind @fd belongs to, by where it lies; -1: to none. */
 int view_mount_of(const struct view *v, int fd);
+/* Does the file behind @fd lie in mount @index by its path on the host? It may lie in one that is mounted from below it as well. */
+bool view_mount_has(const struct view *v, int index, int fd);
+/* Does the file behind @fd lie at or below the directory behind @top, by their virtual paths? */
+bool view_is_below(const struct view *v, int fd, int top);
 /*
  * The same, and where in that mount: a path without leading slash, "" is the mount itself. -ENOENT: the file was removed; -EXDEV: it lies outside
  * of the view; -ENAMETOOLONG. What a branch hides by now is not asked. @ret_lower (may be NULL): it lies in the lower tree of a branch.

@@ -14,6 +14,7 @@
 #include "sys/openat2.h"
 #include "task/procfs.h"
 #include "tree/branch.h"
+#include "tree/cwd.h"
 #include "tree/view.h"
 
 #define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
@@ -31,6 +32,8 @@ struct walker {
 	int mount;	       /* of it; -1 not known or none */
 	struct branch *branch; /* that it lies in; NULL */
 	char path[PATH_MAX];   /* of it, in the branch */
+	int base; /* with RESOLVE_BENEATH and RESOLVE_IN_ROOT: the directory that is the root of this walk; owned; -1 */
+	struct stat base_st;
 	bool dead; /* the branch has removed it since it was opened: nothing is in it any more */
 	unsigned links;		 /* symbolic links followed */
 	char rest[PATH_MAX * 2]; /* what is still to be walked */
@@ -160,10 +163,24 @@ static int walk_to(struct walker *w, int fd, int mount)
 	return mount < 0 ? mount : walk_to_shown(w, m->branch, &w->at_st);
 }
 
+/* Does the walk lie in another mount than the root? */
+static bool is_off_root(const struct walker *w)
+{
+	const struct view_mount *root = view_mount(w->from->view, 0);
+
+	return w->mount != 0 || w->at_st.st_dev != root->dev;
+}
+
 static int walk_to_root(struct walker *w)
 {
 	const struct view *v = w->from->view;
 
+	if (w->from->resolve & RESOLVE_BENEATH)
+		return -EXDEV;
+	if (w->base >= 0)
+		return walk_to(w, dup_high(w->base), -1);
+	if (v && w->from->resolve & RESOLVE_NO_XDEV && w->at >= 0 && is_off_root(w))
+		return -EXDEV;
 	return v ? walk_to(w, dup_high(view_mount(v, 0)->fd), 0)
 		 : walk_to(w, open_path(AT_FDCWD, "/", O_DIRECTORY, 0), -1);
 }
@@ -321,6 +338,45 @@ static int walk_up_in_branch(struct walker *w, const struct step *s)
 	return s->last && r == 0 ? end_here(w) : walk_on(r);
 }
 
+/* RESOLVE_NO_XDEV for a step that the kernel makes. */
+static uint64_t same_mount(const struct walker *w)
+{
+	return w->from->resolve & RESOLVE_NO_XDEV;
+}
+
+/*
+ * ".." as the kernel has it. A directory that is moved meanwhile, from one mount to what holds it on the host, would lead out: so where it led is asked
+ * afterwards.
+ */
+static int parent_open(const struct walker *w, int *mount)
+{
+	const struct view *v = w->from->view;
+	int fd = open_path(w->at, "..", O_DIRECTORY, same_mount(w));
+
+	if (fd < 0 || !v)
+		return fd;
+	if (!view_mount_has(v, *mount, fd))
+		*mount = view_mount_of(v, fd);
+	if (*mount >= 0 && (w->base < 0 || view_is_below(v, fd, w->base)))
+		return fd;
+	close(fd);
+	/* below a base: what the kernel says when it was raced there */
+	return w->base < 0 ? -EACCES : -EAGAIN;
+}
+
+static bool is_at_base(const struct walker *w)
+{
+	return w->base >= 0 && same_file(&w->at_st, &w->base_st);
+}
+
+/* ".." of the directory that is the root of this walk. */
+static int walk_up_from_base(struct walker *w, const struct step *s)
+{
+	if (w->from->resolve & RESOLVE_BENEATH)
+		return -EXDEV;
+	return s->last ? end_here(w) : WALK_ON;
+}
+
 static int walk_up(struct walker *w, const struct step *s)
 {
 	const struct view *v = w->from->view;
@@ -329,16 +385,20 @@ static int walk_up(struct walker *w, const struct step *s)
 
 	if (fd < 0)
 		return fd;
+	if (is_at_base(w))
+		return walk_up_from_base(w, s);
 	if (v && !m)
 		return -EACCES; /* a directory from outside of the view has no way up */
 	if (m &&
 	    (m->branch ? !w->path[0] : w->at_st.st_ino == m->ino && w->at_st.st_dev == m->dev)) {
+		if (m->in_mount >= 0 && w->from->resolve & RESOLVE_NO_XDEV)
+			return -EXDEV;
 		fd = dup_high(m->in_mount < 0 ? m->fd : m->in_fd);
 		mount = m->in_mount < 0 ? mount : m->in_mount;
 	} else if (w->branch) {
 		return walk_up_in_branch(w, s);
 	} else {
-		fd = open_path(w->at, "..", O_DIRECTORY, 0);
+		fd = parent_open(w, &mount);
 	}
 	if (!s->last || (mount >= 0 && view_mount(v, mount)->branch)) {
 		int r = walk_to(w, fd, mount);
@@ -355,6 +415,8 @@ static int walk_down(struct walker *w, const struct step *s, int mount)
 
 	int r = may_search(w);
 
+	if (r == 0 && w->from->resolve & RESOLVE_NO_XDEV)
+		r = -EXDEV;
 	if (r < 0)
 		return r;
 	if (!m->directory && (!s->last || s->slash))
@@ -393,10 +455,6 @@ static int walk_self(struct walker *w, const struct step *s)
 	return walk_on(walk_push(w, target));
 }
 
-/*
- * A magic link in a process's directory. The kernel follows it once, to a descriptor by which nothing was opened yet; what is on
- * procfs itself is walked to by name instead, so that it is looked at like any other way there.
- */
 /* The program is found by its path: the kernel would lead to what stands in its place. */
 static int walk_exe(struct walker *w)
 {
@@ -406,20 +464,38 @@ static int walk_exe(struct walker *w)
 	return n < 0 ? (int)n : walk_on(walk_push(w, path));
 }
 
+/* Where the view has another root and another working directory than the kernel. @fd (consumed) shows that the task may look. */
+static int magic_in_view(const struct walker *w, const char *name, int fd)
+{
+	const struct view *v = w->from->view;
+	int virtual = fd;
+
+	if (fd >= 0 && v && !strcmp(name, "root"))
+		virtual = dup_high(view_mount(v, 0)->fd);
+	else if (fd >= 0 && w->from->cwds && !strcmp(name, "cwd"))
+		virtual = cwd_get(w->from->cwds, procfs_process(w->at));
+	if (virtual != fd)
+		close(fd);
+	return virtual;
+}
+
+/*
+ * A magic link in a process's directory. The kernel follows it once, to a descriptor by which nothing was opened yet; what is on
+ * procfs itself is walked to by name instead, so that it is looked at like any other way there.
+ */
 static int walk_magic(struct walker *w, const struct step *s)
 {
 	int fd;
 
+	if (w->from->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_NO_XDEV))
+		return -EXDEV;
 	if (w->from->exe_of && !strcmp(s->name, "exe")) {
 		int r = walk_exe(w);
 
 		if (r != -ENOEXEC)
 			return r;
 	}
-	if (w->from->view && !strcmp(s->name, "root"))
-		fd = dup_high(view_mount(w->from->view, 0)->fd);
-	else
-		fd = open_path(w->at, s->name, 0, 0);
+	fd = magic_in_view(w, s->name, open_path(w->at, s->name, 0, 0));
 	if (fd < 0)
 		return fd;
 	if (procfs_has(fd) && !procfs_is_root(fd)) {
@@ -489,7 +565,7 @@ static int walk_file(struct walker *w, struct step *s)
 /* What the component names, itself. */
 static int step_open(struct walker *w, struct step *s)
 {
-	int fd = open_path(w->at, s->name, O_NOFOLLOW, 0);
+	int fd = open_path(w->at, s->name, O_NOFOLLOW, same_mount(w));
 
 	if (fd < 0)
 		return fd;
@@ -565,18 +641,21 @@ static int walk_components(struct walker *w)
 
 static int walk_slowly(const struct task *t, const struct walk_from *from, struct walk_end *end)
 {
-	struct walker w = { .task = t, .from = from, .end = end, .at = -1, .mount = -1 };
-	int r;
+	struct walker w = { .task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1 };
+	int r = 0;
 
 	snprintf(w.rest, sizeof(w.rest), "%s", from->path);
-	if (w.rest[0] == '/')
-		r = walk_to_root(&w);
-	else
-		r = walk_to(&w, base_open(t, from), -1);
+	if (from->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT))
+		r = w.base = base_open(t, from);
+	if (r >= 0)
+		r = w.rest[0] == '/' ? walk_to_root(&w) : walk_to(&w, base_open(t, from), -1);
+	w.base_st = w.at_st;
 	if (r == 0)
 		r = walk_components(&w);
 	if (w.at >= 0)
 		close(w.at);
+	if (w.base >= 0)
+		close(w.base);
 	return r;
 }
 
@@ -684,7 +763,7 @@ static int walk_quickly(const struct task *t, const struct walk_from *from, stru
 
 static int walk_empty(const struct task *t, const struct walk_from *from, struct walk_end *end)
 {
-	struct walker w = { .task = t, .from = from, .end = end, .at = -1, .mount = -1 };
+	struct walker w = { .task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1 };
 
 	return end_without_name(&w, base_open(t, from), -1);
 }

@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@
 
 #include "../support/cmocka.h"
 #include "../support/guest.h"
+#include "sys/openat2.h"
 #include "tree/cwd.h"
 #include "tree/view.h"
 #include "tree/walk.h"
@@ -155,6 +157,7 @@ static void enter_oracle(const struct place *p)
 struct question {
 	char path[256];
 	bool nofollow;
+	uint64_t resolve;
 };
 
 static void ask_kernel(const struct place *p, const struct question *q, struct answer *ret,
@@ -170,11 +173,15 @@ static void ask_kernel(const struct place *p, const struct question *q, struct a
 		enter_oracle(p);
 		for (size_t i = 0; i < n; i++) {
 			struct stat st = { 0 };
-			int r = fstatat(AT_FDCWD, q[i].path, &st,
-					q[i].nofollow ? AT_SYMLINK_NOFOLLOW : 0);
-			struct answer a = { r < 0 ? errno : 0, r < 0 ? 0 : st.st_dev,
+			int fd = open_at_how(AT_FDCWD, q[i].path,
+					     O_PATH | (q[i].nofollow ? O_NOFOLLOW : 0u), 0,
+					     q[i].resolve);
+			int r = fd < 0 ? -1 : fstat(fd, &st);
+			struct answer a = { r < 0 ? -fd : 0, r < 0 ? 0 : st.st_dev,
 					    r < 0 ? 0 : st.st_ino };
 
+			if (fd >= 0)
+				close(fd);
 			if (write(ends[1], &a, sizeof(a)) != sizeof(a))
 				_exit(81);
 		}
@@ -219,6 +226,7 @@ static struct answer ask_view(const struct view *v, const struct question *q, ui
 		.dirfd = AT_FDCWD,
 		.cwd = view_mount(v, 1)->fd,
 		.path = q->path,
+		.resolve = q->resolve,
 		.flags = flags | (q->nofollow ? WALK_NOFOLLOW : 0),
 	};
 	struct walk_end end;
@@ -250,6 +258,15 @@ static uint64_t env_number(const char *name, uint64_t otherwise)
 	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
+static const uint64_t resolves[] = {
+	RESOLVE_BENEATH,
+	RESOLVE_IN_ROOT,
+	RESOLVE_NO_XDEV,
+	RESOLVE_NO_SYMLINKS,
+	RESOLVE_IN_ROOT | RESOLVE_NO_XDEV,
+	RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+};
+
 static void test_as_the_kernel_walks(void **state)
 {
 	const size_t n = (size_t)env_number("SLUICE_PATHS", 20000);
@@ -273,6 +290,7 @@ static void test_as_the_kernel_walks(void **state)
 	for (size_t i = 0; i < n; i++) {
 		random_path(q[i].path, sizeof(q[i].path), pick(2));
 		q[i].nofollow = pick(2);
+		q[i].resolve = pick(3) ? 0 : resolves[pick(N_OF(resolves))];
 	}
 	ask_kernel(&p, q, kernel, n);
 	for (size_t i = 0; i < n; i++) {
@@ -280,8 +298,9 @@ static void test_as_the_kernel_walks(void **state)
 
 		found += !quick.error;
 		if (!same(&quick, &kernel[i]) || !same(&slow, &kernel[i]))
-			fail_msg("%s%s: kernel %d %lu, quick %d %lu, slow %d %lu", q[i].path,
-				 q[i].nofollow ? " (nofollow)" : "", kernel[i].error,
+			fail_msg("%s%s resolve %x: kernel %d %lu, quick %d %lu, slow %d %lu",
+				 q[i].path, q[i].nofollow ? " (nofollow)" : "",
+				 (unsigned)q[i].resolve, kernel[i].error,
 				 (unsigned long)kernel[i].ino, quick.error,
 				 (unsigned long)quick.ino, slow.error, (unsigned long)slow.ino);
 	}
@@ -299,7 +318,8 @@ static void test_missing_mount_points(void **state)
 	char root[4200], data[4200], empty[4200], buf[4200];
 	const struct view_spec r = { .at = "/", .host = root };
 	const struct view_spec mounts[] = { { .at = "/x/y//z/", .host = data } };
-	const struct question there = { "/x/y/z/../z/f", false }, up = { "/x/y/z/../../..", false };
+	const struct question there = { .path = "/x/y/z/../z/f" },
+			      up = { .path = "/x/y/z/../../.." };
 	struct sluice_error err = { 0 };
 	struct stat st;
 	struct view *v = NULL;

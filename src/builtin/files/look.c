@@ -216,6 +216,13 @@ static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, in
 				(int)t->tid);
 	if (place != PROCFS_PROCESS)
 		return -ENODATA;
+	if (!strcmp(name, "root") || !strcmp(name, "cwd")) {
+		int fd = open_path_at(dir, name);
+
+		if (fd < 0) /* of a process that may not be looked at */
+			return -errno;
+		close(fd);
+	}
 	if (!strcmp(name, "root"))
 		return snprintf(buf, size, "/");
 	if (!strcmp(name, "cwd"))

@@ -222,7 +222,9 @@ static struct sluice_verdict unlink_plan(struct sluice_request *req, const struc
 	if (r < 0)
 		return files_errno(r);
 	r = find_name(req, tree, 0, 0, &end);
-	if (r == 0 && end.dir < 0)
+	if (r == 0 && end.dir < 0 && !S_ISDIR(end.st.st_mode)) /* a mount point that is a file */
+		r = rmdir ? -ENOTDIR : -EBUSY;
+	else if (r == 0 && end.dir < 0)
 		r = -no_name_errno(req, rmdir);
 	else if (r == 0 && end.fd < 0)
 		r = -ENOENT;

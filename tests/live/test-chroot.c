@@ -1,0 +1,607 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sandbox with a tree of its own, as a program in there sees it: paths, mounts, working directories, /proc, programs and scripts. What must not be
+ * seen is hazard/tree's business; that every result is the kernel's is live/files'. The one argument is the program that is alone in its root.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <sched.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "../support/cmocka.h"
+#include "../support/guest.h"
+#include "../support/root.h"
+
+#define CHECK ROOT_CHECK
+#define FAILS(call, error) ((call) < 0 && errno == (error))
+
+static struct test_root root;
+static const char *alone;
+
+/* ---- inside ---- */
+
+static int is_at(const char *want)
+{
+	char buf[PATH_MAX];
+
+	return getcwd(buf, sizeof(buf)) && !strcmp(buf, want);
+}
+
+static int says(const char *path, const char *want)
+{
+	char text[64] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0 && !strcmp(text, want);
+}
+
+static int links_to(const char *path, const char *want)
+{
+	char buf[PATH_MAX];
+	ssize_t n = readlink(path, buf, sizeof(buf) - 1);
+
+	if (n < 0)
+		return 0;
+	buf[n] = '\0';
+	return !strcmp(buf, want);
+}
+
+static int same(const char *a, const char *b)
+{
+	struct stat x, y;
+
+	return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+static int role_look(const char *arg)
+{
+	struct stat st;
+
+	CHECK(is_at("/tmp"));
+	CHECK(says("/etc/hello", "inside\n") && says("../etc/hello", "inside\n"));
+	CHECK(says("/../../etc/hello", "inside\n") && says("//etc/./hello", "inside\n"));
+	CHECK(says("/links/hello", "inside\n") && says("/links/etc/hello", "inside\n"));
+	CHECK(says("/etc/file", "inside\n") && says("/ro/f", "ro\n") && says("/rw/sub/f", "rw\n"));
+	CHECK(says("/ro/deep/f", "deep\n") && says("/ro/deep/../f", "ro\n"));
+	CHECK(says("/ro/sub/../../rw/sub/../../as/f", "as\n"));
+	CHECK(FAILS(stat("/links/loop", &st), ELOOP) && FAILS(stat("/etc/hello/", &st), ENOTDIR));
+	CHECK(FAILS(stat("/etc/file/x", &st), ENOTDIR) &&
+	      FAILS(stat("/etc/file/..", &st), ENOTDIR));
+	CHECK(FAILS(stat("", &st), ENOENT) && FAILS(stat(arg, &st), ENOENT));
+	CHECK(same("/", "/..") && same("/ro/deep/..", "/ro") && same("/rw", "/rw/sub/.."));
+	return 0;
+}
+
+static int role_proc(const char *arg)
+{
+	char path[PATH_MAX], want[64];
+	pid_t child;
+	int fd = open("/ro/deep/f", O_RDONLY | O_CLOEXEC), status;
+
+	CHECK(fd >= 0 && chdir("/ro/deep") == 0);
+	CHECK(links_to("/proc/self/exe", "/bin/guest") && links_to("/proc/self/root", "/"));
+	CHECK(links_to("/proc/self/cwd", "/ro/deep") &&
+	      links_to("/proc/thread-self/cwd", "/ro/deep"));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(links_to(path, "/ro/deep/f") && says(path, "deep\n"));
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", getpid(), fd);
+	CHECK(links_to(path, "/ro/deep/f"));
+	CHECK(says("/proc/self/cwd/f", "deep\n") && says("/proc/self/cwd/../f", "ro\n"));
+	CHECK(says("/proc/self/root/etc/hello", "inside\n"));
+	CHECK(says("/proc/self/root/../etc/hello", "inside\n"));
+	CHECK(same("/proc/self/exe", "/bin/guest") && same("/proc/self/cwd", "/ro/deep"));
+	snprintf(want, sizeof(want), "%d", getpid());
+	CHECK(links_to("/proc/self", want));
+	child = fork();
+	if (child == 0) {
+		if (chdir("/rw") == 0)
+			pause();
+		_exit(1);
+	}
+	/* until it has moved */
+	snprintf(path, sizeof(path), "/proc/%d/cwd", child);
+	while (!links_to(path, "/rw"))
+		sched_yield();
+	snprintf(path, sizeof(path), "/proc/%d/exe", child);
+	CHECK(links_to(path, "/bin/guest"));
+	snprintf(path, sizeof(path), "/proc/%d/root", child);
+	CHECK(links_to(path, "/"));
+	snprintf(path, sizeof(path), "/proc/%d/cwd/f", child);
+	CHECK(says(path, "rw\n"));
+	kill(child, SIGKILL);
+	CHECK(waitpid(child, &status, 0) == child);
+	CHECK(is_at("/ro/deep"));
+	(void)arg;
+	return 0;
+}
+
+static int role_dev(const char *arg)
+{
+	int fd = open("/etc/hello", O_RDONLY), out = open("/dev/null", O_WRONLY);
+	char path[32], byte;
+
+	CHECK(fd >= 0 && out >= 0 && write(out, "x", 1) == 1);
+	snprintf(path, sizeof(path), "/dev/fd/%d", fd);
+	/* the root has no /dev/fd of its own, but what a link to it would lead to is there */
+	CHECK(open(path, O_RDONLY) < 0 && symlink("/proc/self/fd", "/tmp/fd") == 0);
+	snprintf(path, sizeof(path), "/tmp/fd/%d", fd);
+	CHECK(says(path, "inside\n"));
+	fd = open("/dev/urandom", O_RDONLY);
+	CHECK(fd >= 0 && read(fd, &byte, 1) == 1);
+	CHECK(FAILS(open("/dev/mem", O_RDONLY), ENOENT) &&
+	      FAILS(open("/dev/kmsg", O_RDONLY), ENOENT));
+	(void)arg;
+	return 0;
+}
+
+/* Every spelling of a change below @dir, which holds "f" and "sub/f". */
+static int count_not(const char *dir, int error)
+{
+	struct timespec now[2] = { { 1, 0 }, { 1, 0 } };
+	char f[256], n[256], d[256], x[256];
+	int bad = 0;
+
+	snprintf(f, sizeof(f), "%s/f", dir);
+	snprintf(n, sizeof(n), "%s/new", dir);
+	snprintf(d, sizeof(d), "%s/sub", dir);
+	snprintf(x, sizeof(x), "%s/sub/f", dir);
+#define EACH(call)                                                                \
+	do {                                                                      \
+		if (!FAILS(call, error)) {                                        \
+			fprintf(stderr, "%s: %s: errno %d\n", dir, #call, errno); \
+			bad++;                                                    \
+		}                                                                 \
+	} while (0)
+	EACH(open(f, O_WRONLY));
+	EACH(open(f, O_RDWR | O_APPEND));
+	EACH(open(f, O_RDONLY | O_TRUNC));
+	EACH(open(n, O_RDONLY | O_CREAT, 0600));
+	EACH(creat(n, 0600));
+	EACH(openat(AT_FDCWD, dir, O_TMPFILE | O_RDWR, 0600));
+	EACH(truncate(f, 0));
+	EACH(mkdir(n, 0700));
+	EACH(mkdirat(AT_FDCWD, n, 0700));
+	EACH(mknod(n, S_IFIFO | 0600, 0));
+	EACH(mknod(n, S_IFREG | 0600, 0));
+	EACH(symlink("x", n));
+	EACH(link(f, n));
+	EACH(linkat(AT_FDCWD, f, AT_FDCWD, n, AT_SYMLINK_FOLLOW));
+	EACH(unlink(f));
+	EACH(unlinkat(AT_FDCWD, f, 0));
+	EACH(rmdir(d));
+	EACH(rename(f, n));
+	EACH(renameat2(AT_FDCWD, f, AT_FDCWD, x, RENAME_EXCHANGE));
+	EACH(chmod(f, 0600));
+	EACH(fchmodat(AT_FDCWD, f, 0600, 0));
+	EACH(lchown(f, getuid(), getgid()));
+	EACH(chown(f, getuid(), getgid()));
+	EACH(utimensat(AT_FDCWD, f, now, 0));
+	EACH(utimensat(AT_FDCWD, f, now, AT_SYMLINK_NOFOLLOW));
+	EACH(setxattr(f, "user.x", "x", 1, 0));
+	EACH(lsetxattr(f, "user.x", "x", 1, 0));
+	EACH(removexattr(f, "user.x"));
+#undef EACH
+	return bad;
+}
+
+static int role_refused(const char *arg)
+{
+	CHECK(count_not("/ro", EROFS) == 0);
+	CHECK(says("/ro/f", "ro\n") && says("/ro/sub/f", "ro\n"));
+	CHECK(FAILS(access("/ro/f", W_OK), EROFS) && access("/ro/f", R_OK) == 0);
+	CHECK(FAILS(open("/etc/file", O_WRONLY), EROFS));
+	CHECK(FAILS(open("/as/f", O_WRONLY), EACCES) &&
+	      FAILS(open("/as/n", O_CREAT | O_WRONLY, 0600), EACCES));
+	CHECK(FAILS(mkdir("/as/n", 0700), EACCES) && FAILS(mkdir("/n", 0700), EACCES));
+	CHECK(FAILS(unlink("/as/f"), EACCES) && FAILS(chmod("/as/f", 0600), EACCES));
+	CHECK(FAILS(open("/etc/hello", O_WRONLY), EACCES) &&
+	      FAILS(truncate("/etc/hello", 0), EACCES));
+	/* mount points are not names of what is below them */
+	CHECK(FAILS(rmdir("/rw"), EBUSY) && FAILS(rename("/rw", "/tmp/x"), EXDEV));
+	CHECK(FAILS(unlink("/etc/file"), EBUSY) && FAILS(rmdir("/ro/deep"), EBUSY));
+	CHECK(FAILS(rename("/rw/f", "/tmp/f"), EXDEV) && FAILS(link("/rw/f", "/tmp/f"), EXDEV));
+	(void)arg;
+	return 0;
+}
+
+/* The same in a directory where it is granted. */
+static int can_change(const char *dir)
+{
+	char f[256], n[256], d[256];
+	int fd;
+
+	snprintf(f, sizeof(f), "%s/made", dir);
+	snprintf(n, sizeof(n), "%s/other", dir);
+	snprintf(d, sizeof(d), "%s/directory", dir);
+	fd = open(f, O_RDWR | O_CREAT | O_EXCL, 0666);
+	CHECK(fd >= 0 && write(fd, "x", 1) == 1 && close(fd) == 0);
+	CHECK(mkdir(d, 0777) == 0 && link(f, n) == 0 && unlink(n) == 0 && rename(f, n) == 0);
+	CHECK(symlink(n, f) == 0 && says(f, "x") && chmod(f, 0640) == 0 && truncate(f, 3) == 0);
+	CHECK(setxattr(f, "user.x", "x", 1, 0) == 0 || errno == EOPNOTSUPP);
+	CHECK(rmdir(d) == 0 && unlink(f) == 0 && unlink(n) == 0);
+	return 0;
+}
+
+static int role_allowed(const char *arg)
+{
+	(void)arg;
+	return can_change("/tmp") || can_change("/rw") || can_change("/rw/sub") ||
+	       can_change("/ro/deep") || can_change(".");
+}
+
+/* ---- where one is ---- */
+
+static void *move_in_thread(void *to)
+{
+	return (void *)(intptr_t)chdir(to);
+}
+
+static int exit_of(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int role_move(const char *arg)
+{
+	pthread_t t;
+	pid_t pid;
+	int fd = open("/rw/sub", O_RDONLY | O_DIRECTORY), file = open("/rw/f", O_RDONLY);
+
+	CHECK(fd >= 0 && file >= 0);
+	CHECK(chdir("/ro/deep") == 0 && is_at("/ro/deep") && chdir("..") == 0 && is_at("/ro"));
+	CHECK(chdir("..") == 0 && is_at("/") && chdir("..") == 0 && is_at("/"));
+	CHECK(fchdir(fd) == 0 && is_at("/rw/sub") && says("f", "rw\n"));
+	CHECK(FAILS(fchdir(file), ENOTDIR) && FAILS(fchdir(-1), EBADF) && is_at("/rw/sub"));
+	CHECK(FAILS(chdir("/etc/hello"), ENOTDIR) && FAILS(chdir("/none"), ENOENT));
+	pid = fork();
+	if (pid == 0)
+		_exit(is_at("/rw/sub") && chdir("/tmp") == 0 && is_at("/tmp") ? 0 : 1);
+	CHECK(exit_of(pid) == 0 && is_at("/rw/sub"));
+	CHECK(pthread_create(&t, NULL, move_in_thread, (void *)(uintptr_t) "/etc") == 0);
+	CHECK(pthread_join(t, NULL) == 0 && is_at("/etc") && says("hello", "inside\n"));
+	/* a name that moves, and one that goes */
+	CHECK(mkdir("/tmp/d", 0700) == 0 && chdir("/tmp/d") == 0 &&
+	      rename("/tmp/d", "/tmp/e") == 0);
+	CHECK(is_at("/tmp/e") && rmdir("/tmp/e") == 0);
+	CHECK(!getcwd((char[99]){ 0 }, 99) && errno == ENOENT);
+	CHECK(FAILS(open("x", O_CREAT | O_WRONLY, 0600), ENOENT) && chdir("/") == 0 && is_at("/"));
+	CHECK(syscall(SYS_getcwd, (char[2]){ 0 }, 1) < 0 && errno == ERANGE);
+	(void)arg;
+	return 0;
+}
+
+/* Many processes that each go their own way. */
+static int role_crowd(const char *arg)
+{
+	pid_t pids[40];
+	char path[32];
+
+	for (int i = 0; i < (int)N_OF(pids); i++) {
+		snprintf(path, sizeof(path), "/tmp/%d", i);
+		CHECK(mkdir(path, 0700) == 0);
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			for (int k = 0; k < 50; k++) {
+				if (chdir(path) < 0 || !is_at(path) || chdir("..") < 0 ||
+				    !is_at("/tmp"))
+					_exit(1);
+			}
+			_exit(0);
+		}
+	}
+	for (size_t i = 0; i < N_OF(pids); i++)
+		CHECK(exit_of(pids[i]) == 0);
+	(void)arg;
+	return 0;
+}
+
+static int role_start(const char *want)
+{
+	return is_at(want) ? 0 : 1;
+}
+
+/* ---- kinds of open ---- */
+
+static int how(const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how h = { .flags = flags, .resolve = resolve };
+
+	return (int)syscall(SYS_openat2, AT_FDCWD, path, &h, sizeof(h));
+}
+
+static int how_at(int dirfd, const char *path, uint64_t resolve)
+{
+	struct open_how h = { .flags = O_RDONLY, .resolve = resolve };
+
+	return (int)syscall(SYS_openat2, dirfd, path, &h, sizeof(h));
+}
+
+static int mode_of(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) < 0 ? -1 : (int)(st.st_mode & 07777);
+}
+
+static int role_open(const char *arg)
+{
+	char path[32];
+	struct stat st;
+	int fd;
+
+	umask(027);
+	CHECK(close(open("/tmp/masked", O_CREAT | O_WRONLY, 0666)) == 0 &&
+	      mode_of("/tmp/masked") == 0640);
+	CHECK(mkdir("/tmp/dir", 0777) == 0 && mode_of("/tmp/dir") == 0750);
+	CHECK(mknod("/tmp/fifo", S_IFIFO | 0666, 0) == 0 && mode_of("/tmp/fifo") == 0640);
+	umask(0);
+	CHECK(mkdir("/tmp/dir0", 0777) == 0 && mode_of("/tmp/dir0") == 0777);
+	fd = open("/tmp", O_TMPFILE | O_RDWR, 0644);
+	CHECK(fd >= 0 && write(fd, "unnamed", 7) == 7);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(linkat(AT_FDCWD, path, AT_FDCWD, "/tmp/named", AT_SYMLINK_FOLLOW) == 0);
+	CHECK(says("/tmp/named", "unnamed") && mode_of("/tmp/named") == 0644);
+	CHECK(FAILS(open("/links/hello", O_RDONLY | O_NOFOLLOW), ELOOP));
+	CHECK(open("/links/etc/hello", O_RDONLY | O_NOFOLLOW) >= 0);
+	CHECK(FAILS(open("/etc/hello", O_RDONLY | O_DIRECTORY), ENOTDIR));
+	CHECK(FAILS(open("/links/hello", O_CREAT | O_EXCL | O_WRONLY, 0600), EEXIST));
+	fd = open("/etc", O_PATH | O_DIRECTORY);
+	CHECK(fd >= 0 && fstatat(fd, "hello", &st, 0) == 0 &&
+	      fstatat(fd, "", &st, AT_EMPTY_PATH) == 0);
+	CHECK(S_ISDIR(st.st_mode) && faccessat(fd, "hello", R_OK, 0) == 0);
+	CHECK(FAILS(fstatat(fd, "", &st, 0), ENOENT) &&
+	      FAILS(fstatat(fd, "/none", &st, 0), ENOENT));
+	CHECK(fcntl(fd, F_GETFD) == 0 &&
+	      fcntl(open("/etc", O_RDONLY | O_CLOEXEC), F_GETFD) == FD_CLOEXEC);
+	CHECK(how_at(fd, "hello", RESOLVE_BENEATH) >= 0);
+	CHECK(FAILS(how_at(fd, "../etc/hello", RESOLVE_BENEATH), EXDEV));
+	CHECK(FAILS(how_at(fd, "/etc/hello", RESOLVE_BENEATH), EXDEV));
+	CHECK(how_at(fd, "/hello", RESOLVE_IN_ROOT) >= 0 &&
+	      how_at(fd, "../hello", RESOLVE_IN_ROOT) >= 0);
+	CHECK(FAILS(how("/links/hello", O_RDONLY, RESOLVE_NO_SYMLINKS), ELOOP));
+	CHECK(FAILS(how("/proc/self/exe", O_RDONLY, RESOLVE_NO_MAGICLINKS), ELOOP));
+	CHECK(FAILS(how("/rw/f", O_RDONLY, RESOLVE_NO_XDEV), EXDEV));
+	CHECK(FAILS(how_at(fd, "../rw/f", RESOLVE_NO_XDEV), EXDEV));
+	CHECK(FAILS(how("/etc/hello", O_RDONLY, 0x8000), EINVAL));
+	(void)arg;
+	return 0;
+}
+
+/* ---- programs ---- */
+
+static int make_script_file(const char *path, const char *text)
+{
+	int fd = open(path, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0755);
+
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text) && close(fd) == 0;
+}
+
+enum start_by {
+	BY_FORK,
+	BY_VFORK,
+	BY_SPAWN,
+	BY_EXECVEAT,
+	BY_DIRFD
+};
+
+/* The exit code of program @path with argument @arg, or 200 + errno. */
+static int start(enum start_by by, const char *path, const char *arg)
+{
+	char *const argv[] = { (char *)path, (char *)arg, NULL };
+	pid_t pid;
+	int r, dir;
+
+	if (by == BY_SPAWN) {
+		r = posix_spawn(&pid, path, NULL, NULL, argv, environ);
+		return r ? 200 + r : exit_of(pid);
+	}
+	pid = by == BY_VFORK ? vfork() : fork();
+	if (pid == 0) {
+		if (by == BY_EXECVEAT) {
+			syscall(SYS_execveat, AT_FDCWD, path, argv, environ, 0);
+		} else if (by == BY_DIRFD) {
+			dir = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+			syscall(SYS_execveat, dir, strrchr(path, '/') + 1, argv, environ, 0);
+		} else {
+			execv(path, argv);
+		}
+		_exit(200 + errno);
+	}
+	return exit_of(pid);
+}
+
+static int role_execute(const char *arg)
+{
+	struct stat st;
+
+	CHECK(make_script_file(
+		"/tmp/s",
+		"#!/bin/sh\n[ \"$1\" = a ] && [ \"$0\" = /tmp/s ] && exit 7; echo \"$0 $1\" >&2\n"));
+	CHECK(make_script_file("/tmp/r", "#!bin/../s\nexit 3\n") && mkdir("/tmp/bin", 0755) == 0);
+	CHECK(make_script_file("/tmp/e", "#!/bin/env sh\nexit 8\n"));
+	CHECK(make_script_file("/tmp/n", "#!/no/such\n") && make_script_file("/tmp/empty", ""));
+	CHECK(make_script_file("/tmp/plain", "exit 9\n") && symlink("s", "/tmp/l") == 0);
+	for (int by = BY_FORK; by <= BY_EXECVEAT; by++) {
+		CHECK(start(by, "/tmp/s", "a") == 7);
+		CHECK(start(by, "/tmp/e", "a") == 8);
+		CHECK(start(by, "/bin/true", "") == 0);
+		CHECK(start(by, "/tmp/n", "") == 200 + ENOENT &&
+		      start(by, "/none", "") == 200 + ENOENT);
+		CHECK(start(by, "/tmp/plain", "") == 200 + ENOEXEC &&
+		      start(by, "/tmp/empty", "") == 200 + ENOEXEC);
+		CHECK(start(by, "/etc/hello", "") == 200 + EACCES &&
+		      start(by, "/tmp", "") == 200 + EACCES);
+		CHECK(start(by, "/links/loop", "") == 200 + ELOOP);
+	}
+	/* relative, from a directory of one's own; an interpreter of a relative name is looked for there too */
+	CHECK(chdir("/tmp") == 0 && system("./s b 2>/dev/null; test $? = 0") == 0);
+	CHECK(make_script_file("/tmp/t", "#!./u\n") &&
+	      make_script_file("/tmp/u", "#!/bin/sh\nexit 5\n"));
+	CHECK(WEXITSTATUS(system("./t")) == 5 &&
+	      WEXITSTATUS(system("cd bin && ../t 2>/dev/null")) == 126 + 1);
+	CHECK(system("PATH=/bin; true && env true && sh -c 'cat /etc/hello' >/tmp/o") == 0);
+	CHECK(says("/tmp/o", "inside\n"));
+	CHECK(system("[ $(readlink /proc/self/exe) = /bin/readlink ]") == 0);
+	CHECK(stat("/bin/true", &st) == 0 && st.st_mode & 0100);
+	(void)arg;
+	return 0;
+}
+
+static int role_shell(const char *text)
+{
+	int status = system(text);
+
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+static const struct guest_role roles[] = {
+	{ "look", role_look },	     { "proc", role_proc },	  { "dev", role_dev },
+	{ "refused", role_refused }, { "allowed", role_allowed }, { "move", role_move },
+	{ "crowd", role_crowd },     { "start", role_start },	  { "open", role_open },
+	{ "execute", role_execute }, { "shell", role_shell },	  { NULL, NULL },
+};
+
+/* ---- outside ---- */
+
+static void inside(const char *role, const char *arg)
+{
+	struct sluice_policy *p = root_policy(&root);
+
+	assert_int_equal(root_inside(p, role, arg), 0);
+	sluice_policy_unref(p);
+}
+
+static void test_paths(void **state)
+{
+	(void)state;
+	/* what is there on the host */
+	assert_int_equal(access(root_path(&root, "out/secret"), F_OK), 0);
+	inside("look", root_path(&root, "out/secret"));
+}
+
+static void test_proc(void **state)
+{
+	(void)state;
+	inside("proc", "");
+}
+
+static void test_dev(void **state)
+{
+	(void)state;
+	inside("dev", "");
+}
+
+static void test_changes(void **state)
+{
+	(void)state;
+	inside("allowed", "");
+	inside("refused", "");
+}
+
+static void test_working_directories(void **state)
+{
+	(void)state;
+	inside("move", "");
+	inside("crowd", "");
+}
+
+static void test_where_it_starts(void **state)
+{
+	static const char *const places[] = { "/", "/ro", "/ro/deep", "/rw/sub", "/links/etc" };
+	struct sluice_policy *p = root_policy(&root);
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(places); i++) {
+		assert_int_equal(sluice_policy_set_cwd(p, places[i], NULL), 0);
+		assert_int_equal(root_inside(p, "start",
+					     !strcmp(places[i], "/links/etc") ? "/etc" : places[i]),
+				 0);
+	}
+	sluice_policy_unref(p);
+}
+
+static void test_opens(void **state)
+{
+	(void)state;
+	inside("open", "");
+}
+
+static void test_programs(void **state)
+{
+	(void)state;
+	inside("execute", "");
+	inside("shell", "ls / | cat >/tmp/ls && test \"$(cat /tmp/ls)\"");
+}
+
+static void test_a_program_alone(void **state)
+{
+	const char *dir = guest_dir();
+	struct sluice_policy *p = sluice_policy_new();
+	const char *const argv[] = { "/alone", NULL };
+	char command[9000];
+
+	(void)state;
+	snprintf(command, sizeof(command), "cp '%s' %s/alone && chmod 755 %s %s/alone", alone, dir,
+		 dir, dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(sluice_policy_set_chroot(p, dir, NULL), 0);
+	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
+	assert_int_equal(sluice_policy_set_cwd(p, "/", NULL), 0);
+	assert_int_equal(root_run(p, argv), 0);
+	sluice_policy_unref(p);
+	guest_remove(dir);
+}
+
+static int make_root(void **state)
+{
+	(void)state;
+	root_make(&root);
+	return 0;
+}
+
+static int remove_root(void **state)
+{
+	(void)state;
+	root_remove(&root);
+	return 0;
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_proc),
+		cmocka_unit_test(test_dev),
+		cmocka_unit_test(test_changes),
+		cmocka_unit_test(test_working_directories),
+		cmocka_unit_test(test_where_it_starts),
+		cmocka_unit_test(test_opens),
+		cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_a_program_alone),
+	};
+
+	guest_begin(argc, argv, roles);
+	if (argc < 2)
+		return 2;
+	alone = argv[1];
+	return cmocka_run_group_tests_name("chroot", tests, make_root, remove_root);
+}
