@@ -17,6 +17,9 @@
 
 #include "../support/cmocka.h"
 #include "../support/guest.h"
+#include "engine/dispatch.h"
+#include "sandbox/sandbox.h"
+#include "sandbox/tree.h"
 
 #define HIGH_BITS 0xabcd00000000ul /* what the kernel does not look at in a descriptor */
 
@@ -287,6 +290,39 @@ static void hazard_B1_no_call_with_a_path_is_forgotten(void **state)
 	assert_true(n > 60);
 }
 
+/* With a tree of the command's own, the kernel must resolve no path: each call is a built-in's, or refused by the filter whatever its arguments. */
+static void hazard_B1_every_call_with_a_path_is_the_trees(void **state)
+{
+	int numbers[DISPATCH_MAX_NR];
+	struct sluice_policy *p = guest_policy();
+	struct sandbox_tree *tree = NULL;
+	struct dispatch *d = NULL;
+	const char *dir = guest_dir();
+	size_t n, found = 0;
+
+	(void)state;
+	assert_int_equal(sluice_policy_set_chroot(p, dir, NULL), 0);
+	assert_int_equal(sandbox_tree_new(p, &tree, NULL), 0);
+	assert_int_equal(dispatch_build(p, tree, NULL, 0, &d, NULL), 0);
+	n = dispatch_numbers(d, numbers, DISPATCH_MAX_NR);
+	for (size_t i = 0; i < N_OF(spellings); i++) {
+		int nr = sluice_syscall_number(spellings[i].name);
+		bool trapped = nr < 0;
+
+		for (size_t k = 0; k < n && !trapped; k++)
+			trapped = numbers[k] == nr;
+		found += trapped && nr >= 0;
+		if (!trapped)
+			fail_msg("%s (%d): is it the kernel that resolves its path?",
+				 spellings[i].name, nr);
+	}
+	assert_true(found > 60);
+	dispatch_free(d);
+	sandbox_tree_free(tree);
+	sluice_policy_unref(p);
+	guest_remove(dir);
+}
+
 static struct sluice_verdict look_at_address(struct sluice_request *req, void *userdata)
 {
 	struct sockaddr_storage sa;
@@ -322,6 +358,7 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hazard_B1_every_spelling_is_seen),
 		cmocka_unit_test(hazard_B1_no_call_with_a_path_is_forgotten),
+		cmocka_unit_test(hazard_B1_every_call_with_a_path_is_the_trees),
 		cmocka_unit_test(hazard_B1_every_socket_address_is_seen),
 	};
 

@@ -4,7 +4,6 @@
  * seen is hazard/tree's business; that every result is the kernel's is live/files'. The one argument is the program that is alone in its root.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -14,10 +13,9 @@
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
+#include <sys/fanotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -386,6 +384,50 @@ static int role_open(const char *arg)
 	return 0;
 }
 
+/* ---- what few programs use ---- */
+
+struct handle {
+	struct file_handle head;
+	unsigned char bytes[128];
+};
+
+static int handle_of(const char *path, int flags, struct handle *h)
+{
+	int mount;
+
+	memset(h, 0, sizeof(*h));
+	h->head.handle_bytes = sizeof(h->bytes);
+	return name_to_handle_at(AT_FDCWD, path, &h->head, &mount, flags);
+}
+
+static int role_rest(const char *arg)
+{
+	struct handle a, b;
+	int fd;
+
+	CHECK(handle_of("/etc/hello", 0, &a) == 0 || errno == EOPNOTSUPP);
+	if (a.head.handle_bytes && errno != EOPNOTSUPP) {
+		CHECK(handle_of("/links/hello", AT_SYMLINK_FOLLOW, &b) == 0 &&
+		      !memcmp(&a, &b, sizeof(a)));
+		CHECK(handle_of("/links/hello", 0, &b) == 0 && memcmp(&a, &b, sizeof(a)) != 0);
+	}
+	CHECK(FAILS(handle_of(arg, 0, &a), ENOENT));
+	fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_FID | FAN_NONBLOCK, 0);
+	CHECK(fd >= 0 || errno == ENOSYS || errno == EPERM);
+	if (fd >= 0) {
+		CHECK(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, "/rw/f") == 0);
+		CHECK(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, NULL) == 0);
+		CHECK(FAILS(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, arg), ENOENT));
+		CHECK(FAILS(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_MODIFY, AT_FDCWD,
+					  "/rw"),
+			    EPERM));
+		CHECK(truncate("/rw/f", 1) == 0 && read(fd, &a, 200) > 0);
+		CHECK(fanotify_mark(fd, FAN_MARK_REMOVE, FAN_MODIFY, AT_FDCWD, "/rw/f") == 0);
+		CHECK(fanotify_mark(fd, FAN_MARK_FLUSH, 0, AT_FDCWD, NULL) == 0);
+	}
+	return 0;
+}
+
 /* ---- programs ---- */
 
 static int make_script_file(const char *path, const char *text)
@@ -474,10 +516,19 @@ static int role_shell(const char *text)
 }
 
 static const struct guest_role roles[] = {
-	{ "look", role_look },	     { "proc", role_proc },	  { "dev", role_dev },
-	{ "refused", role_refused }, { "allowed", role_allowed }, { "move", role_move },
-	{ "crowd", role_crowd },     { "start", role_start },	  { "open", role_open },
-	{ "execute", role_execute }, { "shell", role_shell },	  { NULL, NULL },
+	{ "look", role_look },
+	{ "proc", role_proc },
+	{ "dev", role_dev },
+	{ "refused", role_refused },
+	{ "allowed", role_allowed },
+	{ "move", role_move },
+	{ "crowd", role_crowd },
+	{ "start", role_start },
+	{ "open", role_open },
+	{ "rest", role_rest },
+	{ "execute", role_execute },
+	{ "shell", role_shell },
+	{ NULL, NULL },
 };
 
 /* ---- outside ---- */
@@ -545,6 +596,12 @@ static void test_opens(void **state)
 	inside("open", "");
 }
 
+static void test_handles_and_marks(void **state)
+{
+	(void)state;
+	inside("rest", root_path(&root, "out/secret"));
+}
+
 static void test_programs(void **state)
 {
 	(void)state;
@@ -595,6 +652,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_working_directories),
 		cmocka_unit_test(test_where_it_starts),
 		cmocka_unit_test(test_opens),
+		cmocka_unit_test(test_handles_and_marks),
 		cmocka_unit_test(test_programs),
 		cmocka_unit_test(test_a_program_alone),
 	};

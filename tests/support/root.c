@@ -26,7 +26,7 @@ static const char make_script[] =
 	"add \"$2\" guest\n"
 	"for tool in sh cat ls env readlink true; do add \"$(PATH=/usr/bin:/bin which $tool)\" $tool; done\n"
 	"echo inside >$root/etc/hello; echo inside >$top/file; echo ro >$top/ro/f; echo ro >$top/ro/sub/f; echo as >$top/as/f\n"
-	"echo outside >$top/out/secret; echo outside >$top/out/dir/secret; chmod 666 $top/out/secret; chmod 777 $top/out $top/out/dir\n"
+	"echo outside >$top/out/secret; echo outside >$top/out/dir/secret; chmod 777 $top/out/secret $top/out $top/out/dir\n"
 	"ln -s $top/out $root/links/absolute; ln -s ../../out $root/links/up; ln -s ../../../../../../../../..$top/out $root/links/far\n"
 	"ln -s /proc/self/root$top/out $root/links/proc; ln -s /links/absolute/../out $root/links/through\n"
 	"ln -s loop $root/links/loop; ln -s /etc/hello $root/links/hello; ln -s ../etc $root/links/etc\n";

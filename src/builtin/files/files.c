@@ -139,10 +139,8 @@ static int register_exec(struct dispatch *d, const struct tree *tree)
 int builtin_files_register(struct dispatch *d, const struct tree *tree)
 {
 	static const struct files_call *const lists[] = {
-		files_open_calls,
-		files_look_calls,
-		files_name_calls,
-		files_where_calls,
+		files_open_calls,  files_look_calls, files_name_calls,
+		files_where_calls, files_rest_calls,
 	};
 	int r = register_exec(d, tree);
 

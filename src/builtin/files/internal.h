@@ -24,6 +24,7 @@ extern const struct files_call files_list_calls[];
 extern const struct files_call files_look_calls[];
 extern const struct files_call files_name_calls[];
 extern const struct files_call files_where_calls[];
+extern const struct files_call files_rest_calls[];
 
 /* One name that an act needs: what walk found, without its descriptors, which the plan holds. */
 struct files_place {

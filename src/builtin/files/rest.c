@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rest of the calls that take a path: handles, fanotify, attributes of a file system's own, and those that are refused in a tree of one's own whatever the
+ * policy says of them, because they would change what the kernel resolves paths in.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/fanotify.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "builtin/files/internal.h"
+#include "sys/fd.h"
+
+/* Newer than the headers of Debian 12; the same on every architecture. */
+#define NR_OPEN_TREE_ATTR 467
+#define NR_FILE_GETATTR 468
+
+static uint64_t arg(const struct sluice_request *req, unsigned i)
+{
+	return sluice_request_arg(req, i);
+}
+
+static struct sluice_verdict plan_end(struct sluice_request *req, const struct tree *tree,
+				      struct files_plan *p, struct walk_end *end, int r,
+				      request_act_fn act)
+{
+	p->tree = tree;
+	if (r == 0)
+		return files_plan(req, p, end, NULL, act);
+	walk_end_close(end);
+	return files_errno(r);
+}
+
+/* ---- name_to_handle_at ---- */
+
+#ifndef AT_HANDLE_MNT_ID_UNIQUE
+#define AT_HANDLE_MNT_ID_UNIQUE 1
+#endif
+
+struct handle {
+	struct file_handle head;
+	unsigned char bytes[MAX_HANDLE_SZ];
+};
+
+/* args: address of the handle, of the mount's number, flags */
+static struct request_act handle_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	const size_t head = offsetof(struct file_handle, f_handle);
+	struct handle h = { 0 };
+	uint64_t mount = 0;
+	size_t id = p->args[2] & AT_HANDLE_MNT_ID_UNIQUE ? sizeof(uint64_t) : sizeof(int);
+	int r = sluice_request_read(req, p->args[0], &h, head);
+	long got;
+
+	if (r < 0)
+		return files_value(r);
+	got = syscall(SYS_name_to_handle_at, request_plan_fd(req, 0), "", &h, &mount,
+		      (int)p->args[2] | AT_EMPTY_PATH);
+	if (got < 0 && errno != EOVERFLOW)
+		return files_done(-1);
+	got = got < 0 ? -errno : got;
+	r = sluice_request_write(req, p->args[1], &mount, id);
+	if (r == 0)
+		r = sluice_request_write(req, p->args[0], &h,
+					 head + (got < 0 ? 0 : h.head.handle_bytes));
+	return files_value(r < 0 ? r : got);
+}
+
+static struct sluice_verdict handle_handle(struct sluice_request *req, void *tree)
+{
+	const uint32_t flags = (uint32_t)arg(req, 4);
+	struct files_plan p = {
+		.args = { arg(req, 2), arg(req, 3),
+			  flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) },
+	};
+	struct walk_end end;
+	int r = files_walk(req, tree, 0,
+			   (flags & AT_SYMLINK_FOLLOW ? 0u : WALK_NOFOLLOW) |
+				   (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0u),
+			   0, &end);
+
+	return plan_end(req, tree, &p, &end, r, handle_act);
+}
+
+/* ---- fanotify_mark ---- */
+
+#ifndef FAN_MARK_MNTNS
+#define FAN_MARK_MNTNS 0x110
+#endif
+
+static struct request_act mark_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char link[FD_LINK_BYTES];
+	int fd = task_get_fd(request_task(req), (int)arg(req, 0));
+	struct request_act a;
+
+	if (fd < 0)
+		return files_value(fd);
+	a = files_done(fanotify_mark(fd, (unsigned)p->args[0], p->args[1], AT_FDCWD,
+				     fd_link(request_plan_fd(req, 0), link)));
+	close(fd);
+	return a;
+}
+
+/* Without a path the descriptor itself is meant, or where the task is. */
+static int mark_target(struct sluice_request *req, const struct tree *tree, uint32_t flags,
+		       struct walk_end *ret)
+{
+	const int dirfd = (int)arg(req, 3);
+
+	if (arg(req, 4))
+		return files_walk(req, tree, 0, flags & FAN_MARK_DONT_FOLLOW ? WALK_NOFOLLOW : 0, 0,
+				  ret);
+	if (dirfd != AT_FDCWD)
+		return files_descriptor(req, tree, dirfd, ret);
+	return tree_walk(tree, request_task(req), AT_FDCWD, ".", 0, 0, ret);
+}
+
+/* A mount or a whole file system is more than the tree (and takes privilege anyway). */
+static struct sluice_verdict mark_handle(struct sluice_request *req, void *tree)
+{
+	const uint32_t flags = (uint32_t)arg(req, 1);
+	struct files_plan p = { .args = { flags & ~(uint32_t)FAN_MARK_DONT_FOLLOW, arg(req, 2) } };
+	struct walk_end end = { .fd = -1, .dir = -1 };
+	int r;
+
+	if (flags & FAN_MARK_FLUSH)
+		return sluice_continue();
+	if (flags & FAN_MARK_MNTNS)
+		return sluice_errno(EPERM);
+	r = mark_target(req, tree, flags, &end);
+	if (r == 0 && flags & FAN_MARK_ONLYDIR && !S_ISDIR(end.st.st_mode))
+		r = -ENOTDIR;
+	return plan_end(req, tree, &p, &end, r, mark_act);
+}
+
+/* ---- file_getattr (6.17) ---- */
+
+#define FILE_ATTR_MAX 4096u /* a page, as the kernel has it */
+
+static struct request_act getattr_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	unsigned char attr[FILE_ATTR_MAX] = { 0 };
+	int r;
+
+	if (syscall(NR_FILE_GETATTR, request_plan_fd(req, 0), "", attr, p->args[1], AT_EMPTY_PATH) <
+	    0)
+		return files_done(-1);
+	r = sluice_request_write(req, p->args[0], attr, p->args[1]);
+	return files_value(r);
+}
+
+static struct sluice_verdict getattr_handle(struct sluice_request *req, void *tree)
+{
+	const uint32_t flags = (uint32_t)arg(req, 4);
+	struct files_plan p = { .args = { arg(req, 2), arg(req, 3) } };
+	struct walk_end end;
+	int r;
+
+	if (flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return sluice_errno(EINVAL);
+	if (arg(req, 3) > FILE_ATTR_MAX)
+		return sluice_errno(E2BIG);
+	r = files_walk(req, tree, 0,
+		       (flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0u) |
+			       (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0u),
+		       0, &end);
+	return plan_end(req, tree, &p, &end, r, getattr_act);
+}
+
+/* ---- refused ---- */
+
+static struct sluice_verdict refuse(struct sluice_request *req, void *tree)
+{
+	(void)req;
+	(void)tree;
+	return sluice_errno(EPERM);
+}
+
+const struct files_call files_rest_calls[] = {
+	{ SYS_name_to_handle_at, handle_handle, 0 },
+	{ SYS_fanotify_mark, mark_handle, 0 },
+	{ NR_FILE_GETATTR, getattr_handle, 0 },
+	{ SYS_chroot, refuse, 0 },
+	{ SYS_pivot_root, refuse, 0 },
+	{ SYS_mount, refuse, 0 },
+	{ SYS_umount2, refuse, 0 },
+	{ SYS_open_tree, refuse, 0 },
+	{ NR_OPEN_TREE_ATTR, refuse, 0 },
+	{ SYS_move_mount, refuse, 0 },
+	{ SYS_fspick, refuse, 0 },
+	{ SYS_mount_setattr, refuse, 0 },
+	{ SYS_open_by_handle_at, refuse, 0 },
+	{ SYS_swapon, refuse, 0 },
+	{ SYS_swapoff, refuse, 0 },
+	{ SYS_acct, refuse, 0 },
+	{ SYS_quotactl, refuse, 0 },
+#ifdef SYS_uselib
+	{ SYS_uselib, refuse, 0 },
+#endif
+	{ -1, NULL, 0 },
+};

@@ -1,0 +1,752 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A tree of one's own has no way out: every family of calls by raw system calls, by every path that led out of some sandbox once; with directories that
+ * are moved while they are walked, and links that flip. A change outside, or a file of the outside that is seen, is what fails.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../support/cmocka.h"
+#include "../support/guest.h"
+#include "../support/root.h"
+
+#define CHECK ROOT_CHECK
+#define FAILS(call, error) ((call) < 0 && errno == (error))
+
+#ifndef SYS_fchmodat2
+#define SYS_fchmodat2 452
+#endif
+
+static struct test_root root;
+
+/* ---- every family ---- */
+
+/* What an act is done with: @dir/secret is a file that is there, @dir/new is not; @dirfd and @at the same for calls that take a descriptor. */
+struct target {
+	int dirfd;
+	char dir[PATH_MAX], file[PATH_MAX], new[PATH_MAX], link[PATH_MAX];
+};
+
+static char buffer[PATH_MAX];
+static const struct timespec times[2] = { { 1000000, 0 }, { 1000000, 0 } };
+
+static long attempt(unsigned family, const struct target *t)
+{
+	const int d = t->dirfd;
+	struct open_how how = { .flags = O_RDONLY };
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const char *const argv[] = { "x", NULL };
+	long fd, r;
+
+	switch (family) {
+	case 0:
+		return syscall(SYS_openat, d, t->file, O_RDONLY, 0);
+	case 1:
+		return syscall(SYS_openat, d, t->file, O_WRONLY, 0);
+	case 2:
+		return syscall(SYS_openat, d, t->new, O_CREAT | O_WRONLY, 0600);
+	case 3:
+		return syscall(SYS_openat, d, t->file, O_RDONLY | O_TRUNC, 0);
+	case 4:
+		return syscall(SYS_openat, d, t->dir, O_RDONLY | O_DIRECTORY, 0);
+	case 5:
+		return syscall(SYS_openat, d, t->dir, O_TMPFILE | O_RDWR, 0600);
+	case 6:
+		return syscall(SYS_openat, d, t->dir, O_PATH, 0);
+	case 7:
+		return syscall(SYS_openat2, d, t->file, &how, sizeof(how));
+	case 8:
+		return syscall(SYS_newfstatat, d, t->file, buffer, 0);
+	case 9:
+		return syscall(SYS_newfstatat, d, t->file, buffer, AT_SYMLINK_NOFOLLOW);
+	case 10:
+		return syscall(SYS_statx, d, t->file, 0, 0x7ff, buffer);
+	case 11:
+		return syscall(SYS_faccessat, d, t->file, R_OK);
+	case 12:
+		return syscall(SYS_faccessat2, d, t->file, W_OK, AT_EACCESS);
+	case 13:
+		return syscall(SYS_readlinkat, d, t->link, buffer, sizeof(buffer));
+	case 14:
+		return syscall(SYS_statfs, t->file, buffer);
+	case 15:
+		return syscall(SYS_listxattr, t->file, buffer, sizeof(buffer));
+	case 16:
+		return syscall(SYS_fchmodat, d, t->file, 0777);
+	case 17:
+		return syscall(SYS_fchmodat2, d, t->file, 0777, AT_SYMLINK_NOFOLLOW);
+	case 18:
+		return syscall(SYS_fchownat, d, t->file, getuid(), getgid(), 0);
+	case 19:
+		return syscall(SYS_utimensat, d, t->file, times, 0);
+	case 20:
+		return syscall(SYS_setxattr, t->file, "user.x", "x", 1, 0);
+	case 21:
+		return syscall(SYS_removexattr, t->file, "user.x");
+	case 22:
+		return syscall(SYS_truncate, t->file, 3);
+	case 23:
+		r = syscall(SYS_mkdirat, d, t->new, 0700);
+		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, AT_REMOVEDIR);
+	case 24:
+		r = syscall(SYS_mknodat, d, t->new, S_IFIFO | 0600, 0);
+		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, 0);
+	case 25:
+		r = syscall(SYS_symlinkat, "x", d, t->new);
+		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, 0);
+	case 26:
+		r = syscall(SYS_linkat, d, t->file, d, t->new, 0);
+		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, 0);
+	case 27:
+		r = syscall(SYS_renameat2, d, t->file, d, t->new, 0);
+		return r < 0 ? r : syscall(SYS_renameat2, d, t->new, d, t->file, RENAME_NOREPLACE);
+	case 28: /* into what is ours */
+		return syscall(SYS_linkat, d, t->file, AT_FDCWD, "taken", AT_SYMLINK_FOLLOW);
+	case 29:
+		return syscall(SYS_chdir, t->dir);
+	case 30:
+		fd = inotify_init1(IN_CLOEXEC);
+		r = syscall(SYS_inotify_add_watch, fd, t->dir, IN_MODIFY);
+		close((int)fd);
+		return r;
+	case 31: /* no program, but found */
+		r = syscall(SYS_execveat, d, t->file, argv, environ, 0);
+		return r < 0 && errno == ENOEXEC ? 0 : r;
+	case 32:
+		fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		if (strlen(t->new) >= sizeof(sun.sun_path))
+			return -1;
+		strcpy(sun.sun_path, t->new);
+		r = syscall(SYS_bind, fd, &sun, sizeof(sun));
+		close((int)fd);
+		return r < 0 ? r : syscall(SYS_unlinkat, AT_FDCWD, t->new, 0);
+	case 33: /* found, but nobody listens */
+		fd = socket(AF_UNIX, SOCK_STREAM, 0);
+		if (strlen(t->file) >= sizeof(sun.sun_path))
+			return -1;
+		strcpy(sun.sun_path, t->file);
+		r = syscall(SYS_connect, fd, &sun, sizeof(sun));
+		close((int)fd);
+		return r < 0 && errno == ECONNREFUSED ? 0 : r;
+	case 34:
+		return syscall(SYS_name_to_handle_at, d, t->file, memset(buffer, 0, 8),
+			       buffer + 200, 0) < 0 &&
+				       errno == EOVERFLOW
+			       ? 0
+			       : -1;
+#ifdef SYS_open
+	case 35:
+		return syscall(SYS_open, t->file, O_RDONLY, 0);
+	case 36:
+		return syscall(SYS_stat, t->file, buffer);
+	case 37:
+		return syscall(SYS_lstat, t->file, buffer);
+	case 38:
+		return syscall(SYS_access, t->file, F_OK);
+	case 39:
+		return syscall(SYS_readlink, t->link, buffer, sizeof(buffer));
+	case 40:
+		return syscall(SYS_chmod, t->file, 0777);
+	case 41:
+		return syscall(SYS_chown, t->file, getuid(), getgid());
+	case 42:
+		return syscall(SYS_utime, t->file, NULL);
+	case 43:
+		return syscall(SYS_creat, t->new, 0600);
+	case 44:
+		r = syscall(SYS_mkdir, t->new, 0700);
+		return r < 0 ? r : syscall(SYS_rmdir, t->new);
+	case 45:
+		r = syscall(SYS_link, t->file, t->new);
+		return r < 0 ? r : syscall(SYS_unlink, t->new);
+#endif
+	default:
+		errno = ENOANO;
+		return -1;
+	}
+}
+
+#define FAMILIES 46u
+
+static void fill(struct target *t, int dirfd, const char *dir)
+{
+	t->dirfd = dirfd;
+	snprintf(t->dir, sizeof(t->dir), "%s", dir);
+	snprintf(t->file, sizeof(t->file), "%.4000s/secret", dir);
+	snprintf(t->new, sizeof(t->new), "%.4000s/new", dir);
+	snprintf(t->link, sizeof(t->link), "%.4000s/link", dir);
+}
+
+/* Families that got there by @dir; the first is told. */
+static int got_there(int dirfd, const char *dir)
+{
+	struct target t;
+	int n = 0;
+
+	fill(&t, dirfd, dir);
+	for (unsigned i = 0; i < FAMILIES; i++) {
+		long r = attempt(i, &t);
+
+		if (r >= 0 && n++ == 0)
+			fprintf(stderr, "family %u reaches %s\n", i, dir);
+		if (r > 2)
+			close((int)r);
+	}
+	return n;
+}
+
+/* Bare: all of them work where nothing is in the way. ARG: the directory. Returns how many did not. */
+static int role_control(const char *dir)
+{
+	struct target t;
+	int bad = 0;
+
+	if (chdir(dir) < 0 || symlink("x", "link") < 0)
+		return 200;
+	fill(&t, AT_FDCWD, dir);
+	for (unsigned i = 0; i < FAMILIES; i++) {
+		long r;
+
+		unlink(t.new);
+		r = attempt(i, &t);
+		if (r < 0 && errno != EOPNOTSUPP && errno != ENOANO) {
+			fprintf(stderr, "family %u: errno %d\n", i, errno);
+			bad++;
+		}
+		if (r > 2)
+			close((int)r);
+	}
+	unlink(t.new);
+	unlink("taken");
+	unlink("link");
+	return bad;
+}
+
+/* ARG: the outside directory's path on the host, and the supervisor's process. */
+static int role_escape(const char *arg)
+{
+	static const char *const ways[] = {
+		"/links/absolute", "/links/up",	     "/links/far",
+		"/links/proc",	   "/links/through", "/links/absolute/dir/..",
+		"/links/up/.",	   "/ro/../../out",  "../../../../../../../../out",
+	};
+	char out[PATH_MAX], path[PATH_MAX + 64];
+	long pid;
+	int n = 0, fd;
+
+	CHECK(sscanf(arg, "%4000s %ld", out, &pid) == 2);
+	CHECK(access("/etc/hello", R_OK) == 0);
+	for (size_t i = 0; i < N_OF(ways); i++)
+		n += got_there(AT_FDCWD, ways[i]);
+	n += got_there(AT_FDCWD, out);
+	snprintf(path, sizeof(path), "../../../../../../../../../..%s", out);
+	n += got_there(AT_FDCWD, path);
+	for (const char *const *way =
+		     (const char *const[]){ "/proc/self/root", "/proc/self/task/../root",
+					    "/proc/self/cwd/../..", "/proc/thread-self/root",
+					    "/proc/self/root/proc/self/root", "/proc/1/root",
+					    "/proc/self/cwd/../../../../..", NULL };
+	     *way; way++) {
+		snprintf(path, sizeof(path), "%s%s", *way, out);
+		n += got_there(AT_FDCWD, path);
+	}
+	for (const char *const *way = (const char *const[]){ "root", "cwd", "task/%ld/root", NULL };
+	     *way; way++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), *way, pid);
+		snprintf(path, sizeof(path), "/proc/%ld/%s%s", pid, name, out);
+		n += got_there(AT_FDCWD, path);
+		snprintf(path, sizeof(path), "/proc/%ld/%s/../out", (long)getppid(), name);
+		n += got_there(AT_FDCWD, path);
+	}
+	fd = open("/rw/sub", O_RDONLY | O_DIRECTORY);
+	CHECK(fd >= 0);
+	n += got_there(fd, "../../out") + got_there(fd, "../../../../../../../../out");
+	snprintf(path, sizeof(path), "../../../../../../..%s", out);
+	n += got_there(fd, path);
+	fd = open("/", O_PATH | O_DIRECTORY);
+	n += got_there(fd, "../out") + got_there(fd, out);
+	/* what the kernel knows of us: the private directory where programs are, and its parents */
+	CHECK(FAILS(open("/proc/self/cwd/e", O_RDONLY), ENOENT) &&
+	      FAILS(open("e", O_RDONLY), ENOENT));
+	return n > 200 ? 200 : n;
+}
+
+static int outside_is(const char *path, const char *text)
+{
+	char seen[64] = "";
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, seen, sizeof(seen) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n >= 0 && !strcmp(seen, text);
+}
+
+/* Names, modes, times and links of all that is outside. */
+static void list_outside(char *text, size_t size)
+{
+	char command[9000];
+	FILE *f;
+	size_t n;
+
+	snprintf(
+		command, sizeof(command),
+		"cd %s && find . ! -type d -printf '%%P %%m %%n %%s %%T@ %%C@\\n' -o -printf '%%P %%m %%C@\\n' | sort",
+		root_path(&root, "out"));
+	f = popen(command, "r");
+	assert_non_null(f);
+	n = fread(text, 1, size - 1, f);
+	text[n] = '\0';
+	assert_int_equal(pclose(f), 0);
+	assert_non_null(strstr(text, "secret"));
+}
+
+static void hazard_B1_no_family_leads_out_of_the_tree(void **state)
+{
+	static char before[8192], after[8192];
+	const char *control = guest_dir();
+	struct sluice_policy *p = root_policy(&root);
+	char arg[PATH_MAX], command[9000];
+
+	(void)state;
+	snprintf(command, sizeof(command), "echo x >%s/secret; chmod 777 %s/secret", control,
+		 control);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(guest_bare("control", control), 0);
+	guest_remove(control);
+	list_outside(before, sizeof(before));
+	snprintf(arg, sizeof(arg), "%.4000s %d", root_path(&root, "out"), getpid());
+	assert_int_equal(root_inside(p, "escape", arg), 0);
+	list_outside(after, sizeof(after));
+	assert_string_equal(before, after);
+	assert_true(outside_is(root_path(&root, "out/secret"), "outside\n"));
+	sluice_policy_unref(p);
+}
+
+/* ---- B5, B6: odd paths, and calls that mean the link ---- */
+
+static int role_links(const char *arg)
+{
+	struct stat st;
+	int fd;
+
+	CHECK(symlink("/etc/hello", "/tmp/l") == 0 && symlink("/links", "/tmp/d") == 0);
+	CHECK(lstat("/tmp/l", &st) == 0 && S_ISLNK(st.st_mode) && stat("/tmp/l", &st) == 0 &&
+	      S_ISREG(st.st_mode));
+	CHECK(rename("/tmp/l", "/tmp/m") == 0 && lstat("/tmp/m", &st) == 0 && S_ISLNK(st.st_mode));
+	CHECK(link("/tmp/m", "/tmp/n") == 0 && lstat("/tmp/n", &st) == 0 && S_ISLNK(st.st_mode) &&
+	      st.st_nlink == 2);
+	CHECK(utimensat(AT_FDCWD, "/tmp/m", times, AT_SYMLINK_NOFOLLOW) == 0);
+	CHECK(lstat("/tmp/m", &st) == 0 && st.st_mtim.tv_sec == 1000000);
+	CHECK(stat("/etc/hello", &st) == 0 && st.st_mtim.tv_sec != 1000000);
+	CHECK(lchown("/tmp/m", getuid(), getgid()) == 0 &&
+	      FAILS(chown("/tmp/m", getuid(), getgid()), EACCES));
+	CHECK(FAILS(rmdir("/tmp/d"), ENOTDIR) && FAILS(unlink("/tmp/d/"), ENOTDIR) &&
+	      unlink("/tmp/d") == 0);
+	CHECK(unlink("/tmp/m") == 0 && unlink("/tmp/n") == 0 && access("/etc/hello", R_OK) == 0);
+	CHECK(symlink("gone", "/tmp/g") == 0 && FAILS(symlink("x", "/tmp/g"), EEXIST) &&
+	      FAILS(mkdir("/tmp/g", 0700), EEXIST));
+	CHECK(FAILS(open("/tmp/g", O_RDONLY), ENOENT) &&
+	      FAILS(open("/tmp/g", O_CREAT | O_EXCL | O_RDWR, 0600), EEXIST));
+	fd = open("/tmp/g", O_CREAT | O_RDWR, 0600);
+	CHECK(fd >= 0 && access("/tmp/gone", F_OK) == 0);
+	/* a creation through a link that leads out is one inside */
+	CHECK(symlink("/new-outside", "/tmp/h") == 0 &&
+	      FAILS(open("/tmp/h", O_CREAT | O_RDWR, 0600), EACCES));
+	CHECK(symlink("../../../tmp/i2", "/tmp/i") == 0 &&
+	      open("/tmp/i", O_CREAT | O_RDWR, 0600) >= 0 && access("/tmp/i2", F_OK) == 0);
+	(void)arg;
+	return 0;
+}
+
+static void hazard_B6_links_are_meant_themselves_in_a_tree(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+
+	(void)state;
+	assert_int_equal(root_inside(p, "links", ""), 0);
+	sluice_policy_unref(p);
+}
+
+static int role_odd(const char *arg)
+{
+	char path[64];
+	struct stat st, other;
+	int fd, dir = open("/etc", O_PATH | O_DIRECTORY);
+
+	CHECK(dir >= 0);
+	CHECK(FAILS(open("/etc/hello/", O_RDONLY), ENOTDIR) &&
+	      FAILS(open("/etc/hello/.", O_RDONLY), ENOTDIR));
+	CHECK(FAILS(open("/tmp/x/", O_CREAT | O_RDWR, 0600), EISDIR) &&
+	      mkdir("/tmp/y//", 0700) == 0 && rmdir("/tmp/y/") == 0);
+	CHECK(FAILS(rmdir("/tmp/."), EINVAL) && FAILS(rmdir("/tmp/.."), ENOTEMPTY) &&
+	      FAILS(unlink("/tmp/.."), EISDIR));
+	CHECK(FAILS(rmdir("/"), EBUSY) && FAILS(rename("/", "/tmp/x"), EBUSY) &&
+	      FAILS(mkdir("/", 0700), EEXIST));
+	/* a directory of O_PATH is a place to start from, and no way to read */
+	CHECK(fstatat(dir, "..", &st, 0) == 0 && stat("/", &other) == 0 &&
+	      st.st_ino == other.st_ino && st.st_dev == other.st_dev);
+	CHECK(fstatat(dir, "../..", &st, 0) == 0 && st.st_ino == other.st_ino);
+	fd = open("/tmp", O_TMPFILE | O_RDWR | O_EXCL, 0600);
+	CHECK(fd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	CHECK(linkat(AT_FDCWD, path, AT_FDCWD, "/tmp/t", AT_SYMLINK_FOLLOW) <
+	      0); /* that is what O_EXCL is for */
+	fd = open("/tmp/u", O_CREAT | O_RDWR, 0600);
+	CHECK(fd >= 0 && linkat(fd, "", AT_FDCWD, "/tmp/v", AT_EMPTY_PATH) == 0);
+	CHECK(stat("/tmp/v", &st) == 0 && st.st_nlink == 2);
+	CHECK(FAILS(open("/etc/hello", O_RDONLY | O_TRUNC), EACCES) &&
+	      FAILS(open("/etc/none", O_RDONLY | O_CREAT, 0600), EACCES));
+	CHECK(FAILS(fstatat(99, "x", &st, 0), EBADF) && fstatat(99, "/etc/hello", &st, 0) == 0);
+	CHECK(FAILS(fstatat(fd, "x", &st, 0), ENOTDIR) &&
+	      FAILS(syscall(SYS_newfstatat, dir, (void *)1, &st, 0), EFAULT));
+	(void)arg;
+	return 0;
+}
+
+static void hazard_B5_odd_paths_in_a_tree(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+
+	(void)state;
+	assert_int_equal(root_inside(p, "odd", ""), 0);
+	sluice_policy_unref(p);
+}
+
+/* ---- B8: magic links ---- */
+
+/* ARG: a process outside, and a descriptor that the command inherits: a directory outside. */
+static int role_magic(const char *arg)
+{
+	char path[PATH_MAX], text[PATH_MAX];
+	struct stat st, other;
+	long pid;
+	int fd;
+
+	CHECK(sscanf(arg, "%ld %d", &pid, &fd) == 2);
+	CHECK(stat("/proc/self/root", &st) == 0 && stat("/", &other) == 0 &&
+	      st.st_ino == other.st_ino);
+	CHECK(stat("/proc/self/cwd", &st) == 0 && stat("/tmp", &other) == 0 &&
+	      st.st_ino == other.st_ino);
+	for (const char *const *name = (const char *const[]){ "root", "cwd", "exe", "fd/0", NULL };
+	     *name; name++) {
+		snprintf(path, sizeof(path), "/proc/%ld/%s", pid, *name);
+		CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0);
+		CHECK(readlink(path, text, sizeof(text)) < 0);
+		snprintf(path, sizeof(path), "/proc/%d/%s", getppid(), *name);
+		CHECK(open(path, O_RDONLY | O_NONBLOCK) < 0);
+	}
+	/* a descriptor from outside is what it is, with no way up */
+	CHECK(fstatat(fd, "secret", &st, 0) == 0);
+	CHECK(FAILS(fstatat(fd, "..", &st, 0), EACCES) &&
+	      FAILS(fstatat(fd, "dir/../..", &st, 0), EACCES));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/..", fd);
+	CHECK(FAILS(stat(path, &st), EACCES));
+	CHECK(FAILS(openat(fd, "new", O_CREAT | O_WRONLY, 0600), EROFS) || errno == EACCES);
+	if (fchdir(fd) == 0) {
+		CHECK(FAILS(stat("..", &st), EACCES) && FAILS(stat("../out", &st), EACCES));
+		CHECK(!getcwd(text, sizeof(text)) && errno == ENOENT);
+	}
+	return 0;
+}
+
+static void hazard_B8_magic_links_stay_in_the_tree(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+	char arg[64];
+	int fd = open(root_path(&root, "out"), O_RDONLY | O_DIRECTORY);
+
+	(void)state;
+	assert_true(fd >= 0);
+	snprintf(arg, sizeof(arg), "%d %d", getpid(), fd);
+	assert_int_equal(root_inside(p, "magic", arg), 0);
+	close(fd);
+	sluice_policy_unref(p);
+}
+
+/* ---- B7: sockets that the kernel would look for by itself ---- */
+
+static int role_datagram(const char *path)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+	if (fd < 0)
+		return errno;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
+	return sendto(fd, "x", 1, 0, (const struct sockaddr *)&sun, sizeof(sun)) < 0 ? errno : 0;
+}
+
+static void hazard_B7_no_datagrams_past_a_tree(void **state)
+{
+	struct sluice_policy *p = guest_policy();
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	const char *dir = guest_dir();
+	int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+
+	(void)state;
+	snprintf(sun.sun_path, sizeof(sun.sun_path), "%.80s/socket", dir);
+	assert_int_equal(bind(fd, (const struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(sluice_policy_allow_write(p, "/", NULL), 0);
+	assert_int_equal(guest_inside(p, "datagram", sun.sun_path), 0);
+	/* the same policy, but something else is mounted there */
+	assert_int_equal(sluice_policy_add_mount(p, dir, "/etc", SLUICE_MOUNT_READ_ONLY, NULL), 0);
+	assert_int_equal(sluice_policy_set_cwd(p, "/", NULL), 0);
+	assert_int_equal(guest_inside(p, "datagram", sun.sun_path), EACCES);
+	close(fd);
+	sluice_policy_unref(p);
+	guest_remove(dir);
+}
+
+/* ---- C2, C3: what moves while it is walked ---- */
+
+/* A directory of the tree is moved between its place and the outside, by somebody there. */
+static void flip_outside(const char *in, const char *out, int until)
+{
+	char c;
+
+	while (read(until, &c, 1) < 0 && errno == EAGAIN) {
+		for (int i = 0; i < 100; i++) {
+			if (rename(in, out) < 0 || rename(out, in) < 0)
+				_exit(1);
+		}
+	}
+	_exit(0);
+}
+
+static bool is_ours(int fd, const struct stat *outside)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 &&
+	       (st.st_ino != outside->st_ino || st.st_dev != outside->st_dev);
+}
+
+/* ARG: inode and device of the directory that is above the outside one. */
+static int role_moved(const char *arg)
+{
+	struct stat above = { 0 }, st;
+	unsigned long ino, dev;
+	int fd = open("/rw/d/e", O_RDONLY | O_DIRECTORY), n = 0;
+
+	CHECK(sscanf(arg, "%lu %lu", &ino, &dev) == 2);
+	above.st_ino = (ino_t)ino;
+	above.st_dev = (dev_t)dev;
+	while (fd < 0)
+		fd = open("/rw/d/e", O_RDONLY | O_DIRECTORY);
+	for (int i = 0; i < 20000; i++) {
+		int got = openat(fd, "../../..", O_RDONLY | O_DIRECTORY);
+
+		/* in the tree that is "/" */
+		if (got >= 0) {
+			CHECK(is_ours(got, &above));
+			close(got);
+			n++;
+		}
+		if (fstatat(fd, "../../out/secret", &st, 0) == 0 ||
+		    fstatat(fd, "../../secret", &st, 0) == 0)
+			return 1;
+		if (fstatat(fd, "../../../root", &st, 0) == 0 ||
+		    fstatat(fd, "../../../../../etc/passwd", &st, 0) == 0)
+			return 2;
+	}
+	CHECK(n > 0);
+	return 0;
+}
+
+static void hazard_C3_a_directory_that_is_moved_out_has_no_way_up(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+	char arg[64], in[PATH_MAX], out[PATH_MAX], e[PATH_MAX];
+	struct stat st;
+	int ends[2], status;
+	pid_t pid;
+
+	(void)state;
+	snprintf(in, sizeof(in), "%.4000s/d", root_path(&root, "rw"));
+	snprintf(out, sizeof(out), "%.4000s/dir/d", root_path(&root, "out"));
+	snprintf(e, sizeof(e), "%.4090s/e", in);
+	assert_int_equal(mkdir(in, 0777) | mkdir(e, 0777), 0);
+	assert_int_equal(stat(root.top, &st), 0);
+	assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(ends[1]);
+		flip_outside(in, out, ends[0]);
+	}
+	snprintf(arg, sizeof(arg), "%lu %lu", (unsigned long)st.st_ino, (unsigned long)st.st_dev);
+	assert_int_equal(root_inside(p, "moved", arg), 0);
+	close(ends[0]);
+	close(ends[1]);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	sluice_policy_unref(p);
+}
+
+/* Mounts that overlap on the host: /whole shows what /part is a piece of, so a task moves directories out of /part by itself. */
+static void *flip_inside(void *stop)
+{
+	while (!atomic_load((atomic_bool *)stop)) {
+		if (rename("/whole/part/d", "/whole/d") < 0 ||
+		    rename("/whole/d", "/whole/part/d") < 0)
+			return (void *)1;
+	}
+	return NULL;
+}
+
+static int role_overlap(const char *arg)
+{
+	atomic_bool stop = false;
+	pthread_t t;
+	struct stat st;
+	void *r;
+	int fd, bad = 0;
+
+	CHECK(mkdir("/whole/part/d", 0777) == 0 && mkdir("/part/d/e", 0777) == 0);
+	fd = open("/part/d", O_RDONLY | O_DIRECTORY);
+	CHECK(fd >= 0 && pthread_create(&t, NULL, flip_inside, &stop) == 0);
+	for (int i = 0; i < 30000 && !bad; i++) {
+		bad = fstatat(fd, "../../out/secret", &st, 0) == 0 ||
+		      fstatat(fd, "../../../out/secret", &st, 0) == 0 ||
+		      fstatat(fd, "e/../../../out", &st, 0) == 0;
+	}
+	atomic_store(&stop, true);
+	CHECK(pthread_join(t, &r) == 0 && !r && !bad);
+	(void)arg;
+	return 0;
+}
+
+static void hazard_C3_mounts_that_overlap(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+	char part[PATH_MAX];
+
+	(void)state;
+	snprintf(part, sizeof(part), "%.4000s/part", root_path(&root, "rw"));
+	assert_int_equal(mkdir(part, 0777), 0);
+	assert_int_equal(sluice_policy_add_mount(p, "/part", part, SLUICE_MOUNT_READ_WRITE, NULL),
+			 0);
+	assert_int_equal(sluice_policy_add_mount(p, "/whole", root_path(&root, "rw"),
+						 SLUICE_MOUNT_READ_WRITE, NULL),
+			 0);
+	assert_int_equal(root_inside(p, "overlap", ""), 0);
+	sluice_policy_unref(p);
+}
+
+/* A name that is a directory, a link out and a link in, by turns. */
+static void *flip_links(void *stop)
+{
+	static const char *const targets[] = { "/links/absolute", "/etc", "/proc/self/root",
+					       "../../../../out" };
+
+	if (mkdir("/tmp/real", 0700) < 0)
+		return (void *)1;
+	for (unsigned i = 0; !atomic_load((atomic_bool *)stop); i++) {
+		if (symlink(targets[i % N_OF(targets)], "/tmp/next") < 0 ||
+		    rename("/tmp/next", "/tmp/flip") < 0)
+			return (void *)2;
+		if (unlink("/tmp/flip") < 0 || rename("/tmp/real", "/tmp/flip") < 0 ||
+		    rename("/tmp/flip", "/tmp/real") < 0)
+			return (void *)3;
+	}
+	return NULL;
+}
+
+static int role_flip(const char *arg)
+{
+	atomic_bool stop = false;
+	struct target t;
+	pthread_t thread;
+	void *r;
+	int bad = 0;
+
+	CHECK(pthread_create(&thread, NULL, flip_links, &stop) == 0);
+	fill(&t, AT_FDCWD, "/tmp/flip");
+	for (int i = 0; i < 400; i++) {
+		for (unsigned family = 0; family < FAMILIES; family++) {
+			long got = attempt(family, &t);
+
+			/* what reads as the outside's file; its creations are seen from there */
+			if (got > 2)
+				close((int)got);
+			if (family == 0 && got >= 0)
+				bad++;
+		}
+		if (chdir("/tmp") < 0)
+			return 1;
+	}
+	atomic_store(&stop, true);
+	CHECK(pthread_join(thread, &r) == 0 && !r && !bad);
+	(void)arg;
+	return 0;
+}
+
+static void hazard_C2_links_that_flip_lead_nowhere_else(void **state)
+{
+	static char before[8192], after[8192];
+	struct sluice_policy *p = root_policy(&root);
+
+	(void)state;
+	list_outside(before, sizeof(before));
+	assert_int_equal(root_inside(p, "flip", ""), 0);
+	list_outside(after, sizeof(after));
+	assert_string_equal(before, after);
+	sluice_policy_unref(p);
+}
+
+static const struct guest_role roles[] = {
+	{ "control", role_control },   { "escape", role_escape },
+	{ "links", role_links },       { "odd", role_odd },
+	{ "magic", role_magic },       { "moved", role_moved },
+	{ "datagram", role_datagram }, { "overlap", role_overlap },
+	{ "flip", role_flip },	       { NULL, NULL },
+};
+
+static int make_root(void **state)
+{
+	(void)state;
+	root_make(&root);
+	return 0;
+}
+
+static int remove_root(void **state)
+{
+	(void)state;
+	root_remove(&root);
+	return 0;
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hazard_B1_no_family_leads_out_of_the_tree),
+		cmocka_unit_test(hazard_B5_odd_paths_in_a_tree),
+		cmocka_unit_test(hazard_B6_links_are_meant_themselves_in_a_tree),
+		cmocka_unit_test(hazard_B7_no_datagrams_past_a_tree),
+		cmocka_unit_test(hazard_B8_magic_links_stay_in_the_tree),
+		cmocka_unit_test(hazard_C2_links_that_flip_lead_nowhere_else),
+		cmocka_unit_test(hazard_C3_a_directory_that_is_moved_out_has_no_way_up),
+		cmocka_unit_test(hazard_C3_mounts_that_overlap),
+	};
+
+	guest_begin(argc, argv, roles);
+	return cmocka_run_group_tests_name("tree", tests, make_root, remove_root);
+}
