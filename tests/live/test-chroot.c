@@ -414,8 +414,9 @@ static int role_rest(const char *arg)
 	CHECK(FAILS(handle_of(arg, 0, &a), ENOENT));
 	fd = fanotify_init(FAN_CLASS_NOTIF | FAN_REPORT_FID | FAN_NONBLOCK, 0);
 	CHECK(fd >= 0 || errno == ENOSYS || errno == EPERM);
-	if (fd >= 0) {
-		CHECK(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, "/rw/f") == 0);
+	if (fd >= 0 && fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, "/rw/f") < 0) {
+		CHECK(errno == EACCES && getenv("SLUICE_TEST_CONTAINER"));
+	} else if (fd >= 0) {
 		CHECK(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, NULL) == 0);
 		CHECK(FAILS(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, arg), ENOENT));
 		CHECK(FAILS(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_MODIFY, AT_FDCWD,
