@@ -641,7 +641,9 @@ static int walk_components(struct walker *w)
 
 static int walk_slowly(const struct task *t, const struct walk_from *from, struct walk_end *end)
 {
-	struct walker w = { .task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1 };
+	struct walker w = {
+		.task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1
+	};
 	int r = 0;
 
 	snprintf(w.rest, sizeof(w.rest), "%s", from->path);
@@ -763,7 +765,9 @@ static int walk_quickly(const struct task *t, const struct walk_from *from, stru
 
 static int walk_empty(const struct task *t, const struct walk_from *from, struct walk_end *end)
 {
-	struct walker w = { .task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1 };
+	struct walker w = {
+		.task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1
+	};
 
 	return end_without_name(&w, base_open(t, from), -1);
 }

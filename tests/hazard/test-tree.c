@@ -266,14 +266,12 @@ static int role_escape(const char *arg)
 		snprintf(path, sizeof(path), "%s%s", *way, out);
 		n += got_there(AT_FDCWD, path);
 	}
-	for (const char *const *way = (const char *const[]){ "root", "cwd", "task/%ld/root", NULL };
+	for (const char *const *way =
+		     (const char *const[]){ "root", "cwd", "task/1/../../root", NULL };
 	     *way; way++) {
-		char name[64];
-
-		snprintf(name, sizeof(name), *way, pid);
-		snprintf(path, sizeof(path), "/proc/%ld/%s%s", pid, name, out);
+		snprintf(path, sizeof(path), "/proc/%ld/%s%.4000s", pid, *way, out);
 		n += got_there(AT_FDCWD, path);
-		snprintf(path, sizeof(path), "/proc/%ld/%s/../out", (long)getppid(), name);
+		snprintf(path, sizeof(path), "/proc/%ld/%s/../out", (long)getppid(), *way);
 		n += got_there(AT_FDCWD, path);
 	}
 	fd = open("/rw/sub", O_RDONLY | O_DIRECTORY);
