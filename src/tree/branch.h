@@ -181,6 +181,10 @@ int branch_link(struct branch *b, const char *from, const char *to);
 /* Give a name to a file of O_TMPFILE (or one that still has a name) in the upper directory; -EXDEV for others. */
 int branch_link_fd(struct branch *b, int fd, const char *to);
 int branch_mknod(struct branch *b, const char *path, mode_t mode, dev_t dev);
+/* Makes an entry @name in directory @dir_fd, which is put in its place afterwards. -errno: nothing was made. */
+typedef int (*branch_make_fn)(int dir_fd, const char *name, void *arg);
+/* A new name whose file @fn makes; it runs under the branch's lock and must not wait. */
+int branch_make(struct branch *b, const char *path, branch_make_fn fn, void *arg);
 /* @flags: RENAME_NOREPLACE, RENAME_EXCHANGE. -EXDEV for directories that have a lower part. */
 int branch_rename(struct branch *b, const char *from, const char *to, unsigned flags);
 int branch_chmod(struct branch *b, const char *path, mode_t mode);

@@ -457,7 +457,8 @@ static void unmake(int dir_fd, const char *name)
 }
 
 /* In place of the whiteout. A directory cannot be renamed over it, only exchanged with it. */
-static int create_over(struct branch *b, struct target *t, make_fn fn, void *arg, struct stat *st)
+static int create_over(struct branch *b, struct target *t, branch_make_fn fn, void *arg,
+		       struct stat *st)
 {
 	char name[WORK_NAME_BYTES];
 	struct nursery from;
@@ -483,7 +484,7 @@ static int create_over(struct branch *b, struct target *t, make_fn fn, void *arg
 	return r;
 }
 
-int create_locked(struct branch *b, struct target *t, make_fn fn, void *arg)
+int create_locked(struct branch *b, struct target *t, branch_make_fn fn, void *arg)
 {
 	struct stat st = { 0 };
 	int r = target_ready_locked(b, t);
@@ -508,7 +509,7 @@ int create_locked(struct branch *b, struct target *t, make_fn fn, void *arg)
 }
 
 /* A whole new name. */
-static int make_new(struct branch *b, const char *path, make_fn fn, void *arg)
+int branch_make(struct branch *b, const char *path, branch_make_fn fn, void *arg)
 {
 	struct target t;
 	int r;
@@ -538,7 +539,7 @@ static int make_dir(int dir_fd, const char *name, void *arg)
 
 int branch_mkdir(struct branch *b, const char *path, mode_t mode)
 {
-	return make_new(b, path, make_dir, &mode);
+	return branch_make(b, path, make_dir, &mode);
 }
 
 static int make_link_to(int dir_fd, const char *name, void *arg)
@@ -548,7 +549,7 @@ static int make_link_to(int dir_fd, const char *name, void *arg)
 
 int branch_symlink(struct branch *b, const char *target, const char *path)
 {
-	return make_new(b, path, make_link_to, (void *)target);
+	return branch_make(b, path, make_link_to, (void *)target);
 }
 
 struct device {
@@ -570,7 +571,7 @@ int branch_mknod(struct branch *b, const char *path, mode_t mode, dev_t dev)
 	/* a 0:0 character device is a whiteout here, and nobody's to make */
 	if (S_ISCHR(mode) && dev == 0)
 		return -EPERM;
-	return make_new(b, path, make_special, &d);
+	return branch_make(b, path, make_special, &d);
 }
 
 static int make_hard_link(int dir_fd, const char *name, void *arg)

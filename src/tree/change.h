@@ -36,8 +36,7 @@ int replace_dir_locked(struct branch *b, struct target *t, bool by_whiteout);
 int check_empty_locked(struct branch *b, struct target *t);
 
 /* Make @fn's file at the target, which shows nothing; the node follows. */
-typedef int (*make_fn)(int dir_fd, const char *name, void *arg);
-int create_locked(struct branch *b, struct target *t, make_fn fn, void *arg);
+int create_locked(struct branch *b, struct target *t, branch_make_fn fn, void *arg);
 
 /* What is at the target from now on, in the tree of nodes. */
 struct node *set_node_locked(struct branch *b, struct target *t, uint8_t type, uint8_t flags,

@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -430,6 +432,100 @@ static int role_rest(const char *arg)
 	return 0;
 }
 
+/* ---- Unix sockets ---- */
+
+static socklen_t named(struct sockaddr_un *sun, const char *path)
+{
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(sun->sun_path, path, strnlen(path, sizeof(sun->sun_path)));
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) +
+			   strnlen(path, sizeof(sun->sun_path)));
+}
+
+static int bind_to(const char *path)
+{
+	struct sockaddr_un sun;
+	socklen_t n = named(&sun, path);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(fd, (const struct sockaddr *)&sun, n) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static int is_named(int fd, const char *want, bool peer)
+{
+	struct sockaddr_un sun = { 0 };
+	socklen_t n = sizeof(sun);
+	int r = peer ? getpeername(fd, (struct sockaddr *)&sun, &n)
+		     : getsockname(fd, (struct sockaddr *)&sun, &n);
+
+	return r == 0 && sun.sun_family == AF_UNIX &&
+	       !strncmp(sun.sun_path, want, sizeof(sun.sun_path)) &&
+	       n == offsetof(struct sockaddr_un, sun_path) + strlen(want) + 1;
+}
+
+/* Bound, found there, connected to, and called by the name that was given. */
+static int serves(const char *path, const char *to)
+{
+	int server = bind_to(path), client = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), got;
+	struct sockaddr_un sun;
+	socklen_t n = named(&sun, to);
+	struct stat st;
+
+	CHECK(server >= 0 && client >= 0 && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode));
+	CHECK((st.st_mode & 07777) == 0751 && is_named(server, path, false));
+	CHECK(bind(server, (const struct sockaddr *)&sun, n) < 0 && listen(server, 1) == 0);
+	CHECK(connect(client, (const struct sockaddr *)&sun, n) == 0 &&
+	      is_named(client, path, true));
+	got = accept(server, NULL, NULL);
+	CHECK(got >= 0 && is_named(got, path, false) && write(client, "x", 1) == 1);
+	CHECK(read(got, &sun, 1) == 1 && getsockname(client, (struct sockaddr *)&sun, &n) == 0);
+	close(got);
+	close(client);
+	close(server);
+	CHECK(unlink(path) == 0);
+	return 0;
+}
+
+static int role_sockets(const char *arg)
+{
+	struct sockaddr_un sun;
+	socklen_t n = 4;
+	int fd;
+
+	umask(026);
+	fd = bind_to("/tmp/first");
+	if (fd < 0 && errno == EACCES && getenv("SLUICE_TEST_CONTAINER"))
+		return 0;
+	CHECK(fd >= 0 && getsockname(fd, (struct sockaddr *)&sun, &n) == 0 && n == 2 + 10 + 1);
+	CHECK(serves("/tmp/s", "/tmp/s") == 0 && serves("s", "/tmp/../tmp/s") == 0);
+	CHECK(serves("/rw/sub/../s", "/rw/s") == 0 &&
+	      serves("/ro/deep/a-name-that-is-longer", "/ro/deep/a-name-that-is-longer") == 0);
+	CHECK(bind_to("/tmp/first") < 0 && errno == EADDRINUSE);
+	CHECK(bind_to("/tmp") < 0 && errno == EADDRINUSE && bind_to("/tmp/..") < 0 &&
+	      errno == EADDRINUSE);
+	CHECK(bind_to("/ro/s") < 0 && errno == EROFS && bind_to("/as/s") < 0 && errno == EACCES);
+	CHECK(bind_to("/etc/s") < 0 && errno == EACCES && bind_to("/none/s") < 0 &&
+	      errno == ENOENT);
+	CHECK(bind_to("/tmp/x/") < 0 && errno == ENOENT && bind_to("/tmp/first/x") < 0 &&
+	      errno == ENOTDIR);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	n = named(&sun, "");
+	CHECK(bind(fd, (const struct sockaddr *)&sun, 2) == 0); /* a name of the kernel's choice */
+	n = sizeof(sun);
+	CHECK(getsockname(fd, (struct sockaddr *)&sun, &n) == 0 && n == 2 + 6 && !sun.sun_path[0]);
+	/* a name without room for anything else */
+	umask(0);
+	CHECK(chdir("/tmp") == 0);
+	fd = bind_to(
+		"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn");
+	CHECK(fd >= 0);
+	(void)arg;
+	return 0;
+}
+
 /* ---- programs ---- */
 
 static int make_script_file(const char *path, const char *text)
@@ -518,19 +614,13 @@ static int role_shell(const char *text)
 }
 
 static const struct guest_role roles[] = {
-	{ "look", role_look },
-	{ "proc", role_proc },
-	{ "dev", role_dev },
-	{ "refused", role_refused },
-	{ "allowed", role_allowed },
-	{ "move", role_move },
-	{ "crowd", role_crowd },
-	{ "start", role_start },
-	{ "open", role_open },
-	{ "rest", role_rest },
-	{ "execute", role_execute },
-	{ "shell", role_shell },
-	{ NULL, NULL },
+	{ "look", role_look },	     { "proc", role_proc },
+	{ "dev", role_dev },	     { "refused", role_refused },
+	{ "allowed", role_allowed }, { "move", role_move },
+	{ "crowd", role_crowd },     { "start", role_start },
+	{ "open", role_open },	     { "rest", role_rest },
+	{ "sockets", role_sockets }, { "execute", role_execute },
+	{ "shell", role_shell },     { NULL, NULL },
 };
 
 /* ---- outside ---- */
@@ -604,6 +694,12 @@ static void test_handles_and_marks(void **state)
 	inside("rest", root_path(&root, "out/secret"));
 }
 
+static void test_unix_sockets(void **state)
+{
+	(void)state;
+	inside("sockets", "");
+}
+
 static void test_programs(void **state)
 {
 	(void)state;
@@ -655,6 +751,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_where_it_starts),
 		cmocka_unit_test(test_opens),
 		cmocka_unit_test(test_handles_and_marks),
+		cmocka_unit_test(test_unix_sockets),
 		cmocka_unit_test(test_programs),
 		cmocka_unit_test(test_a_program_alone),
 	};
