@@ -4,12 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "builtin/files/exec.h"
@@ -23,32 +21,6 @@
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- the private directory ---- */
-
-/* Programs are executed from it. */
-static bool can_execute_in(const char *dir)
-{
-	struct statvfs fs;
-
-	return statvfs(dir, &fs) == 0 && !(fs.f_flag & ST_NOEXEC) && access(dir, W_OK | X_OK) == 0;
-}
-
-static char *private_path(void)
-{
-	const char *const places[] = { getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm" };
-	char *path;
-
-	for (size_t i = 0; i < N_OF(places); i++) {
-		if (!places[i] || places[i][0] != '/' || !can_execute_in(places[i]))
-			continue;
-		if (asprintf(&path, "%s/sluice-XXXXXX", places[i]) < 0)
-			return NULL;
-		if (mkdtemp(path))
-			return path;
-		free(path);
-	}
-	errno = EACCES;
-	return NULL;
-}
 
 static int open_dir(int at, const char *name)
 {
@@ -64,37 +36,28 @@ static int private_part(const struct sandbox_tree *t, const char *name)
 
 static int private_make(struct sandbox_tree *t, struct sluice_error *err)
 {
-	t->path = private_path();
-	if (!t->path) {
-		fail_errno(err, -errno, "private directory");
+	int r = private_dir_make(&t->private);
+
+	if (r < 0) {
+		fail_errno(err, r, "private directory");
 		return fail_hint(
-			err, -errno,
-			"TMPDIR, /tmp or /var/tmp must be writable and not mounted noexec");
+			err, r, "TMPDIR, /tmp or /var/tmp must be writable and not mounted noexec");
 	}
-	if (asprintf(&t->exec_path, "%s/exec", t->path) < 0) {
+	if (asprintf(&t->exec_path, "%s/exec", t->private.path) < 0) {
 		t->exec_path = NULL;
 		return fail_errno(err, -ENOMEM, "private directory");
 	}
 	t->tree.private_path = t->exec_path;
 	t->tree.exe_of = exec_path_of;
-	t->dir = open_dir(AT_FDCWD, t->path);
+	t->dir = open_dir(AT_FDCWD, t->private.path);
 	t->exec = t->dir < 0 ? t->dir : private_part(t, "exec");
 	t->skel = t->dir < 0 ? t->dir : private_part(t, "skel");
 	for (size_t i = 0; i < 2; i++) {
 		const int fds[] = { t->exec, t->skel };
 
 		if (fds[i] < 0)
-			return fail_errno(err, fds[i], "private directory: %s", t->path);
+			return fail_errno(err, fds[i], "private directory: %s", t->private.path);
 	}
-	return 0;
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	remove(path); /* what can't be removed stays, and so does what is above it */
 	return 0;
 }
 
@@ -365,10 +328,8 @@ struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
 		if (fds[i] >= 0)
 			close(fds[i]);
 	}
-	if (t->path)
-		nftw(t->path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	private_dir_remove(&t->private);
 	free(t->exec_path);
-	free(t->path);
 	free(t);
 	return NULL;
 }

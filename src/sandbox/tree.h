@@ -15,14 +15,15 @@
 
 #include <sluice/error.h>
 
+#include "sandbox/private.h"
 #include "tree/tree.h"
 
 struct sluice_policy;
 
 struct sandbox_tree {
 	struct tree tree;
-	char *exec_path;	/* of PRIVATE/exec */
-	char *path;		/* of PRIVATE */
+	char *exec_path; /* of PRIVATE/exec */
+	struct private_dir private;
 	int dir, exec, skel;	/* O_PATH descriptors; -1 */
 	struct sluice_cow *cow; /* owned; NULL: no copy-on-write, or let go of */
 	int start; /* O_PATH descriptor of the directory where the command starts, in the view */
