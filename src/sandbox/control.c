@@ -4,12 +4,14 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "builtin/files/files.h"
 #include "policy/policy.h"
 #include "sandbox/sandbox.h"
 #include "sys/pidfd.h"
@@ -52,8 +54,17 @@ static void on_timeout(struct engine *e, void *userdata)
 
 static int exec_failed(struct sluice_sandbox *s, int error, struct sluice_error *err)
 {
+	const struct tree *tree = s->tree ? &s->tree->tree : NULL;
 	const char *name = s->command.argv[0];
+	char missing[PATH_MAX];
 
+	for (char *const *c = s->command.candidates; error == ENOENT && *c; c++) {
+		if (!files_missing_interpreter(tree, *c, missing))
+			continue;
+		fail_errno(err, -error, "exec: %s: %s", *c, missing);
+		return fail_hint(err, -error,
+				 "that is the interpreter or loader which the file names");
+	}
 	if (error == ENOENT && !strchr(name, '/'))
 		return fail(err, -error, "exec: %s: not found in PATH", name);
 	fail_errno(err, -error, "exec: %s", name);

@@ -606,6 +606,14 @@ static int role_execute(const char *arg)
 	return 0;
 }
 
+static int role_sleep(const char *arg)
+{
+	CHECK(close(creat("/tmp/asleep", 0600)) == 0);
+	(void)arg;
+	pause();
+	return 0;
+}
+
 static int role_shell(const char *text)
 {
 	int status = system(text);
@@ -614,13 +622,11 @@ static int role_shell(const char *text)
 }
 
 static const struct guest_role roles[] = {
-	{ "look", role_look },	     { "proc", role_proc },
-	{ "dev", role_dev },	     { "refused", role_refused },
-	{ "allowed", role_allowed }, { "move", role_move },
-	{ "crowd", role_crowd },     { "start", role_start },
-	{ "open", role_open },	     { "rest", role_rest },
-	{ "sockets", role_sockets }, { "execute", role_execute },
-	{ "shell", role_shell },     { NULL, NULL },
+	{ "sleep", role_sleep },     { "look", role_look },	  { "proc", role_proc },
+	{ "dev", role_dev },	     { "refused", role_refused }, { "allowed", role_allowed },
+	{ "move", role_move },	     { "crowd", role_crowd },	  { "start", role_start },
+	{ "open", role_open },	     { "rest", role_rest },	  { "sockets", role_sockets },
+	{ "execute", role_execute }, { "shell", role_shell },	  { NULL, NULL },
 };
 
 /* ---- outside ---- */
@@ -726,6 +732,150 @@ static void test_a_program_alone(void **state)
 	guest_remove(dir);
 }
 
+/* ---- bad input ---- */
+
+/* What starting @argv says. */
+static void fails(struct sluice_policy *p, const char *program, int error, const char *says)
+{
+	const char *const argv[] = { program, NULL };
+	struct sluice_error err = { 0 };
+	struct sluice_result res;
+	int r = sluice_run(p, argv, &res, &err);
+
+	if (r != error || !strstr(err.text, says))
+		fail_msg("%s: %d: %s (%s) and not %d: %s", program, r, err.text, err.hint, error,
+			 says);
+	assert_null(strchr(err.text, '\n'));
+	sluice_policy_unref(p);
+}
+
+static struct sluice_policy *with_root(const char *dir)
+{
+	struct sluice_policy *p = guest_policy();
+
+	assert_int_equal(sluice_policy_set_chroot(p, dir, NULL), 0);
+	assert_int_equal(sluice_policy_set_cwd(p, "/", NULL), 0);
+	return p;
+}
+
+static struct sluice_policy *with_mount(const char *at, const char *host)
+{
+	struct sluice_policy *p = root_policy(&root);
+
+	assert_int_equal(sluice_policy_add_mount(p, at, host, SLUICE_MOUNT_READ_ONLY, NULL), 0);
+	return p;
+}
+
+static struct sluice_policy *with_cwd(const char *dir)
+{
+	struct sluice_policy *p = root_policy(&root);
+
+	assert_int_equal(sluice_policy_set_cwd(p, dir, NULL), 0);
+	return p;
+}
+
+static void test_bad_input(void **state)
+{
+	const char *top = root.top;
+
+	(void)state;
+	fails(with_root("/no/such"), "/bin/true", -ENOENT, "root: /no/such: No such file");
+	fails(with_root(root_path(&root, "file")), "/bin/true", -ENOTDIR, "Not a directory");
+	fails(with_mount("/etc/hello/x", top), "/bin/true", -ENOTDIR, "mount: /etc/hello/x");
+	fails(with_mount("/rw", top), "/bin/true", -EEXIST, "mount: /rw");
+	fails(with_mount("/x", "/no/such"), "/bin/true", -ENOENT, "/no/such");
+	fails(with_mount("/x/../y", top), "/bin/true", -EINVAL, "/x/../y");
+	fails(with_mount("/", top), "/bin/true", -EINVAL, "mount: /");
+	fails(with_cwd("/no/such"), "/bin/true", -ENOENT, "working directory: /no/such");
+	fails(with_cwd("/etc/hello"), "/bin/true", -ENOTDIR, "working directory: /etc/hello");
+	assert_int_equal(
+		sluice_policy_add_mount(with_cwd("/"), "x", top, SLUICE_MOUNT_READ_ONLY, NULL),
+		-EINVAL);
+	fails(with_cwd("/"), "/no/such", -ENOENT, "exec: /no/such: No such file");
+	fails(with_cwd("/"), "nosuch", -ENOENT, "exec: nosuch: not found");
+	fails(with_cwd("/"), "/etc/hello", -EACCES, "exec: /etc/hello");
+	fails(with_cwd("/"), "/etc", -EACCES, "exec: /etc");
+	fails(with_cwd("/"), "/links/loop", -ELOOP, "exec: /links/loop");
+}
+
+/* The error says which file it is that is missing. */
+static void test_interpreter_missing(void **state)
+{
+	char command[9000];
+
+	(void)state;
+	snprintf(
+		command, sizeof(command),
+		"cd %s/root/bin && printf '#!/no/interp\\n' >s && chmod 755 s && printf '#!/bin/s\\n' >s2 && chmod 755 s2",
+		root.top);
+	assert_int_equal(system(command), 0);
+	fails(with_cwd("/"), "/bin/s", -ENOENT, "exec: /bin/s: /no/interp: No such file");
+	fails(with_cwd("/"), "/bin/s2", -ENOENT, "exec: /bin/s2: /no/interp: No such file");
+	/* a program without its loader */
+	fails(with_root(root_path(&root, "root/bin")), "/true", -ENOENT, "exec: /true: /lib");
+}
+
+static void test_a_root_that_may_not_be_searched(void **state)
+{
+	const char *dir = root_path(&root, "closed");
+
+	(void)state;
+	assert_int_equal(mkdir(dir, 0000), 0);
+	fails(with_root(dir), "/bin/true", -EACCES, "Permission denied");
+	assert_int_equal(rmdir(dir), 0);
+}
+
+static unsigned count_private(void)
+{
+	char command[300];
+	unsigned n = 0;
+	FILE *f;
+
+	snprintf(command, sizeof(command), "ls -d ${TMPDIR:-/tmp}/sluice-%u/* 2>/dev/null | wc -l",
+		 geteuid());
+	f = popen(command, "r");
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%u", &n), 1);
+	pclose(f);
+	return n;
+}
+
+/* A supervisor that is killed leaves its private directory; whoever starts next removes it. Others' are left alone. */
+static void test_hazard_D8_what_a_killed_supervisor_left(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+	const char *tmp = guest_dir();
+	char path[64];
+	pid_t pid;
+	int status;
+
+	(void)state;
+	assert_int_equal(setenv("TMPDIR", tmp, 1), 0);
+	pid = fork();
+	if (pid == 0)
+		_exit(root_inside(p, "sleep", ""));
+	while (access(root_path(&root, "root/tmp/asleep"), F_OK) < 0) {
+		if (waitpid(pid, &status, WNOHANG))
+			fail_msg("the supervisor ended: %x", status);
+		sched_yield();
+	}
+	assert_int_equal(count_private(), 1);
+	assert_int_equal(root_inside(p, "start", "/tmp"), 0);
+	assert_int_equal(count_private(), 1); /* in use */
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(count_private(), 1);
+	/* its init goes a moment later, and holds the lock until then */
+	for (int i = 0; i < 500 && count_private(); i++)
+		assert_int_equal(root_inside(p, "start", "/tmp"), 0);
+	assert_int_equal(count_private(), 0);
+	snprintf(path, sizeof(path), "%.40s/sluice-%u", tmp, geteuid());
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(unsetenv("TMPDIR"), 0);
+	sluice_policy_unref(p);
+	guest_remove(tmp);
+}
+
 static int make_root(void **state)
 {
 	(void)state;
@@ -754,6 +904,10 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_unix_sockets),
 		cmocka_unit_test(test_programs),
 		cmocka_unit_test(test_a_program_alone),
+		cmocka_unit_test(test_bad_input),
+		cmocka_unit_test(test_interpreter_missing),
+		cmocka_unit_test(test_a_root_that_may_not_be_searched),
+		cmocka_unit_test(test_hazard_D8_what_a_killed_supervisor_left),
 	};
 
 	guest_begin(argc, argv, roles);

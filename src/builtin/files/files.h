@@ -8,9 +8,16 @@
 #ifndef SLUICE_BUILTIN_FILES_FILES_H
 #define SLUICE_BUILTIN_FILES_FILES_H
 
+#include <limits.h>
+
 struct dispatch;
 struct tree;
 
+/*
+ * Program @path is there, but it could not be executed for a file that is not (ENOENT): the name of that script interpreter or loader in @ret. 1, or 0: none is
+ * missing, or it can't be told. @tree: NULL for the host's. Any thread.
+ */
+int files_missing_interpreter(const struct tree *tree, const char *path, char ret[PATH_MAX]);
 /* @tree: borrowed until the dispatch table is freed. Returns 0 or -errno. */
 int builtin_files_register(struct dispatch *d, const struct tree *tree);
 

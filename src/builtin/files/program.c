@@ -6,11 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "builtin/files/files.h"
 #include "builtin/files/internal.h"
+#include "launcher/image.h"
 #include "sys/fd.h"
 #include "sys/openat2.h"
 
@@ -54,4 +57,46 @@ int files_resolve_program(void *userdata, struct sluice_request *req, const char
 	}
 	walk_end_close(&end);
 	return r;
+}
+
+/* ---- why an exec failed ---- */
+
+static int program_open(const struct tree *tree, const char *path)
+{
+	char link[FD_LINK_BYTES];
+	struct walk_end end;
+	int r;
+
+	if (!tree)
+		return open_at_how(AT_FDCWD, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, 0);
+	r = tree_walk_grant(tree, path, &end);
+	if (r < 0)
+		return r;
+	r = open_at_how(AT_FDCWD, fd_link(end.fd, link), O_RDONLY | O_NOCTTY | O_NONBLOCK, 0, 0);
+	walk_end_close(&end);
+	return r;
+}
+
+int files_missing_interpreter(const struct tree *tree, const char *path, char ret[PATH_MAX])
+{
+	int fd = program_open(tree, path), next;
+
+	for (unsigned depth = 0; fd >= 0 && depth <= IMAGE_SCRIPTS_MAX; depth++) {
+		struct image_source source = image_source_fd(fd);
+		struct image im;
+		int r = image_read(&source, &im);
+
+		close(fd);
+		if (r < 0 || !im.interp[0])
+			return 0;
+		next = program_open(tree, im.interp);
+		if (next == -ENOENT) {
+			memcpy(ret, im.interp, sizeof(im.interp));
+			return 1;
+		}
+		fd = next;
+	}
+	if (fd >= 0)
+		close(fd);
+	return 0;
 }
