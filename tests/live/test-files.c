@@ -24,6 +24,7 @@
 
 #include "../support/cmocka.h"
 #include "../support/guest.h"
+#include "../support/root.h"
 #include "policy/policy.h"
 
 #define NR_FCHMODAT2 452
@@ -31,7 +32,8 @@
 /* ---- inside: operations ---- */
 
 static uint64_t rng;
-static unsigned watches; /* may be made */
+static unsigned for_branch; /* the files will be a branch's */
+static unsigned watches;    /* may be made */
 static unsigned
 	settled; /* directories stay where they are: a branch does not move those of its lower tree, as overlayfs does not */
 static FILE *out;
@@ -217,6 +219,14 @@ static bool must_stay(const char *p)
 	return settled && lstat(p, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+/* A branch keeps the links of regular files only: other files have one name there, before it is made and after. */
+static bool keeps_one_name(const char *p)
+{
+	struct stat st;
+
+	return for_branch && stat(p, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
 static void do_two(const char *p)
 {
 	char other[512];
@@ -225,7 +235,7 @@ static void do_two(const char *p)
 	fprintf(out, " %s", shown(other));
 	if (must_stay(p) || must_stay(other))
 		return;
-	switch (pick(5)) {
+	switch (keeps_one_name(p) ? 4 : pick(5)) {
 	case 0:
 		say("link", link(p, other));
 		break;
@@ -410,7 +420,7 @@ static int role_operate(const char *arg)
 	unsigned long long seed;
 	unsigned n;
 
-	if (sscanf(arg, "%llu %u %u %u", &seed, &n, &watches, &settled) != 4 ||
+	if (sscanf(arg, "%llu %u %u %u %u", &seed, &n, &watches, &settled, &for_branch) != 5 ||
 	    !getcwd(here, sizeof(here)))
 		return GUEST_FAILED;
 	if (drop_capabilities() < 0)
@@ -506,24 +516,30 @@ static void same_trees(const char *a, const char *b)
 /* Two directories in which the same is done. */
 struct pair {
 	const char *dir;
+	const struct test_root *root; /* that the second one is below; NULL */
 	char bare[4200], inside[4200], log_a[4300], log_b[4300], arg[80], here[PATH_MAX];
 };
 
-static void pair_make(struct pair *w)
+static void pair_make(struct pair *w, const struct test_root *root)
 {
+	w->root = root;
 	w->dir = guest_dir();
 	snprintf(w->bare, sizeof(w->bare), "%s/bare", w->dir);
-	snprintf(w->inside, sizeof(w->inside), "%s/inside", w->dir);
+	if (root)
+		snprintf(w->inside, sizeof(w->inside), "%s", root_path(root, "root/inside"));
+	else
+		snprintf(w->inside, sizeof(w->inside), "%s/inside", w->dir);
 	snprintf(w->log_a, sizeof(w->log_a), "%s/bare.log", w->dir);
 	snprintf(w->log_b, sizeof(w->log_b), "%s/inside.log", w->dir);
 	assert_int_equal(mkdir(w->bare, 0755) | mkdir(w->inside, 0755), 0);
 	assert_non_null(getcwd(w->here, sizeof(w->here)));
 }
 
-static void operations_are(struct pair *w, uint64_t seed, unsigned n, bool directories_stay)
+static void operations_are(struct pair *w, uint64_t seed, unsigned n, bool directories_stay,
+			   bool branch)
 {
-	snprintf(w->arg, sizeof(w->arg), "%llu %u %u %u", (unsigned long long)seed, n,
-		 descriptors_can_be_got(), (unsigned)directories_stay);
+	snprintf(w->arg, sizeof(w->arg), "%llu %u %u %u %u", (unsigned long long)seed, n,
+		 descriptors_can_be_got(), (unsigned)directories_stay, (unsigned)branch);
 }
 
 static void operate_bare(const struct pair *w, const char *dir, const char *log)
@@ -539,7 +555,10 @@ static void operate_inside(const struct pair *w, struct sluice_policy *p)
 {
 	log_to(w->log_b);
 	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
-	assert_int_equal(guest_inside(p, "operate", w->arg), 0);
+	if (w->root)
+		assert_int_equal(root_inside(p, "operate", w->arg), 0);
+	else
+		assert_int_equal(guest_inside(p, "operate", w->arg), 0);
 	sluice_policy_unref(p);
 	close(9);
 }
@@ -555,8 +574,8 @@ static void under_a_mount(uint64_t seed, unsigned operations)
 	struct sluice_policy *p = sluice_policy_new();
 	struct pair w;
 
-	pair_make(&w);
-	operations_are(&w, seed, operations, false);
+	pair_make(&w, NULL);
+	operations_are(&w, seed, operations, false, false);
 	operate_bare(&w, w.bare, w.log_a);
 	assert_int_equal(
 		sluice_policy_add_mount(p, "/x/y", w.inside, SLUICE_MOUNT_READ_WRITE, NULL), 0);
@@ -564,6 +583,38 @@ static void under_a_mount(uint64_t seed, unsigned operations)
 	operate_inside(&w, p);
 	pair_compare(&w);
 	guest_remove(w.dir);
+}
+
+static struct test_root root;
+
+static struct sluice_policy *chroot_policy(const struct pair *w)
+{
+	struct sluice_policy *p = sluice_policy_new();
+
+	assert_int_equal(sluice_policy_set_chroot(p, root_path(w->root, "root"), NULL), 0);
+	assert_int_equal(sluice_policy_set_cwd(p, "/inside", NULL), 0);
+	return p;
+}
+
+static void pair_end(const struct pair *w)
+{
+	pair_compare(w);
+	guest_remove(w->inside);
+	guest_remove(w->dir);
+}
+
+static void under_a_root(uint64_t seed, unsigned operations)
+{
+	struct sluice_policy *p;
+	struct pair w;
+
+	pair_make(&w, &root);
+	operations_are(&w, seed, operations, false, false);
+	operate_bare(&w, w.bare, w.log_a);
+	p = chroot_policy(&w);
+	assert_int_equal(sluice_policy_allow_write(p, "/inside", NULL), 0);
+	operate_inside(&w, p);
+	pair_end(&w);
 }
 
 /* What the lower tree does not let be read can't be copied up, even if its owner changes the mode in the branch. */
@@ -576,16 +627,17 @@ static void make_readable(const struct pair *w)
 }
 
 /* The same tree twice; then the same in both, once with changes that go to a branch, which is committed. */
-static void under_a_branch(uint64_t seed, unsigned operations)
+static void under_a_branch_of(const struct test_root *below, uint64_t seed, unsigned operations)
 {
-	struct sluice_policy *p = sluice_policy_new();
+	struct sluice_policy *p;
 	char storage[4300];
 	struct pair w;
 
-	pair_make(&w);
+	pair_make(&w, below);
 	snprintf(storage, sizeof(storage), "%s/storage", w.dir);
 	assert_int_equal(mkdir(storage, 0755), 0);
-	assert_int_equal(sluice_policy_set_workdir(p, w.inside, NULL), 0);
+	p = below ? chroot_policy(&w) : sluice_policy_new();
+	assert_int_equal(sluice_policy_set_workdir(p, below ? "/inside" : w.inside, NULL), 0);
 	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
 	if (!descriptors_can_be_got()) { /* then it is refused, and says why */
 		const char *const argv[] = { "true", NULL };
@@ -594,29 +646,42 @@ static void under_a_branch(uint64_t seed, unsigned operations)
 		assert_int_equal(sluice_run(p, argv, NULL, &err), -EPERM);
 		assert_non_null(strstr(err.text, "pidfd_getfd"));
 		sluice_policy_unref(p);
+		guest_remove(w.inside);
 		guest_remove(w.dir);
 		return;
 	}
-	operations_are(&w, seed + 1000, operations / 4, false);
+	operations_are(&w, seed + 1000, operations / 4, false, true);
 	operate_bare(&w, w.bare, w.log_a);
 	operate_bare(&w, w.inside, w.log_b);
 	make_readable(&w);
 	pair_compare(&w);
-	operations_are(&w, seed, operations, true);
+	operations_are(&w, seed, operations, true, true);
 	operate_bare(&w, w.bare, w.log_a);
 	operate_inside(&w, p);
-	pair_compare(&w);
-	guest_remove(w.dir);
+	pair_end(&w);
 }
+
+static void under_a_branch(uint64_t seed, unsigned operations)
+{
+	under_a_branch_of(NULL, seed, operations);
+}
+
+static void under_both(uint64_t seed, unsigned operations)
+{
+	under_a_branch_of(&root, seed, operations);
+}
+
+/* Pieces of the sequence are long enough for trees to grow, and not so long that a failure says nothing. */
+#define PIECE 1500u
 
 static void many(void (*compare)(uint64_t seed, unsigned operations))
 {
 	uint64_t seed = env_number("SLUICE_SEED", (uint64_t)time(NULL));
 	unsigned n = (unsigned)env_number("SLUICE_OPERATIONS", 6000);
 
-	for (unsigned i = 0; i < 4; i++) {
+	for (unsigned i = 0; i * PIECE < n; i++) {
 		print_message("SLUICE_SEED=%llu\n", (unsigned long long)seed + i);
-		compare(seed + i, n / 4);
+		compare(seed + i, PIECE);
 	}
 }
 
@@ -630,13 +695,37 @@ static void test_copy_on_write_as_bare(void **state)
 	many(under_a_branch);
 }
 
+static void test_a_root_as_bare(void **state)
+{
+	many(under_a_root);
+}
+
+static void test_copy_on_write_in_a_root_as_bare(void **state)
+{
+	many(under_both);
+}
+
+static int make_root(void **state)
+{
+	root_make(&root);
+	return 0;
+}
+
+static int remove_root(void **state)
+{
+	root_remove(&root);
+	return 0;
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_same_as_bare),
+		cmocka_unit_test(test_a_root_as_bare),
 		cmocka_unit_test(test_copy_on_write_as_bare),
+		cmocka_unit_test(test_copy_on_write_in_a_root_as_bare),
 	};
 
 	guest_begin(argc, argv, roles);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_root, remove_root);
 }
