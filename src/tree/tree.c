@@ -69,7 +69,7 @@ static struct branch *branch_at(const struct tree *tr, int mount, int fd)
 
 void tree_show(const struct tree *tr, int mount, int fd, struct stat *st)
 {
-	struct branch *b = branch_at(tr, mount, fd);
+	struct branch *b = view_is_changed(tr->view) ? branch_at(tr, mount, fd) : NULL;
 
 	if (b)
 		branch_show(b, st);

@@ -77,6 +77,12 @@ static int walk_on(int r)
 	return r < 0 ? r : WALK_ON;
 }
 
+/* No file system of a real device is. */
+static bool may_be_on_procfs(int fd, const struct stat *st)
+{
+	return !major(st->st_dev) && procfs_has(fd);
+}
+
 /* ---- where the walk is ---- */
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -268,7 +274,9 @@ static int end_without_name(struct walker *w, int fd, int mount)
 	if (fd < 0)
 		return fd;
 	e->fd = fd;
-	e->mount = mount < 0 && w->from->view ? view_mount_of(w->from->view, fd) : mount;
+	e->mount = mount;
+	if (mount < 0 && w->from->view && view_is_changed(w->from->view))
+		e->mount = view_mount_of(w->from->view, fd);
 	if (fstat(fd, &e->st) < 0)
 		return -errno;
 	if (e->mount >= 0 && view_mount(w->from->view, e->mount)->branch)
@@ -558,7 +566,7 @@ static int walk_file(struct walker *w, struct step *s)
 	}
 	if (!s->last)
 		return -ENOTDIR;
-	place = procfs_has(s->fd) ? procfs_place(w->at) : PROCFS_GENERAL;
+	place = may_be_on_procfs(s->fd, &s->st) ? procfs_place(w->at) : PROCFS_GENERAL;
 	return place < 0 ? place : end_at(w, s);
 }
 
@@ -681,10 +689,10 @@ static bool is_plain(const char *path)
 	return true;
 }
 
-/* No file system of a real device is. */
-static bool may_be_on_procfs(int fd, const struct stat *st)
+/* Errors of a walk that meets plain files only, and so are the task's. */
+static bool is_final(int fd)
 {
-	return !major(st->st_dev) && procfs_has(fd);
+	return fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES || fd == -ENAMETOOLONG;
 }
 
 /*
@@ -696,10 +704,8 @@ static int kernel_walk(int base, const char *path, int mount, const struct walk_
 	int fd = open_path(base, path, from->flags & WALK_NOFOLLOW ? O_NOFOLLOW : 0,
 			   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 
-	if (fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES || fd == -ENAMETOOLONG)
-		return fd;
 	if (fd < 0)
-		return 0;
+		return is_final(fd) ? fd : 0;
 	if (fstat(fd, &end->st) < 0 || may_be_on_procfs(fd, &end->st)) {
 		close(fd);
 		return 0;
@@ -707,6 +713,67 @@ static int kernel_walk(int base, const char *path, int mount, const struct walk_
 	end->fd = fd;
 	end->mount = mount;
 	return 1;
+}
+
+/* The directory that @path's last name is in, without a link on the way. */
+static int open_parent(int base, const char *path, const char *name)
+{
+	char parent[PATH_MAX];
+	size_t n = (size_t)(name - path);
+
+	if (!n)
+		return dup_high(base);
+	if (n >= sizeof(parent))
+		return -ENAMETOOLONG;
+	memcpy(parent, path, n);
+	parent[n] = '\0';
+	return open_path(base, parent, O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+}
+
+/* The last name itself, in end->dir. */
+static int kernel_name(const struct walk_from *from, struct walk_end *end)
+{
+	int fd = open_path(end->dir, end->name, O_NOFOLLOW, 0);
+
+	if (fd == -ENOENT)
+		return 1;
+	if (fd < 0)
+		return is_final(fd) ? fd : 0;
+	end->fd = fd;
+	if (fstat(fd, &end->st) < 0 || may_be_on_procfs(fd, &end->st))
+		return 0;
+	return !S_ISLNK(end->st.st_mode) || from->flags & WALK_NOFOLLOW ||
+	       (from->flags & WALK_LAST) == WALK_LAST;
+}
+
+/* As kernel_walk, with the directory and the name at the end. */
+static int kernel_walk_named(int base, const char *path, int mount, const struct walk_from *from,
+			     struct walk_end *end)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	int dir, r;
+
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	dir = open_parent(base, path, name);
+	if (dir < 0)
+		return is_final(dir) ? dir : 0;
+	end->dir = dir;
+	end->mount = mount;
+	memcpy(end->name, name, strlen(name) + 1);
+	r = kernel_name(from, end);
+	if (r == 0) { /* forget it all */
+		walk_end_close(end);
+		memset(end->name, 0, sizeof(end->name));
+	}
+	return r;
+}
+
+static int kernel_walk_any(int base, const char *path, int mount, const struct walk_from *from,
+			   struct walk_end *end)
+{
+	return (from->flags & WALK_NAME ? kernel_walk_named : kernel_walk)(base, path, mount, from,
+									   end);
 }
 
 /* May the kernel walk @rest from the top of @mount by itself? */
@@ -723,18 +790,19 @@ static int walk_quickly_from(int base, const struct walk_from *from, struct walk
 	char rest[PATH_MAX];
 	int mount;
 
-	if (!view_has_branches(v))
-		return kernel_walk(base, from->path, -1, from, end);
+	/* without a change nothing that a branch shows is elsewhere than in its lower tree */
+	if (!view_is_changed(v))
+		return kernel_walk_any(base, from->path, -1, from, end);
 	mount = view_locate(v, base, rest, sizeof(rest), NULL);
 	if (mount < 0)
-		return mount == -EXDEV ? kernel_walk(base, from->path, -1, from, end) : 0;
+		return mount == -EXDEV ? kernel_walk_any(base, from->path, -1, from, end) : 0;
 	m = view_mount(v, mount);
 	if (!m->branch)
-		return kernel_walk(base, from->path, mount, from, end);
+		return kernel_walk_any(base, from->path, mount, from, end);
 	/* what @base itself names may be the upper part alone */
 	if (path_append(rest, from->path) < 0 || !branch_is_unchanged(m->branch, rest))
 		return 0;
-	return kernel_walk(m->fd, rest, mount, from, end);
+	return kernel_walk_any(m->fd, rest, mount, from, end);
 }
 
 static int walk_quickly(const struct task *t, const struct walk_from *from, struct walk_end *end)
@@ -744,14 +812,13 @@ static int walk_quickly(const struct task *t, const struct walk_from *from, stru
 	struct stat st;
 	int base, mount, r;
 
-	if (!v || from->flags & WALK_NAME || from->resolve || !from->path[0] ||
-	    !is_plain(from->path))
+	if (!v || from->resolve || !from->path[0] || !is_plain(from->path))
 		return 0;
 	if (from->path[0] == '/') {
 		mount = view_split(v, from->path, &rest);
 		if (!*rest || !is_plain_there(view_mount(v, mount), rest))
 			return 0;
-		return kernel_walk(view_mount(v, mount)->fd, rest, mount, from, end);
+		return kernel_walk_any(view_mount(v, mount)->fd, rest, mount, from, end);
 	}
 	base = base_open(t, from);
 	if (base < 0)

@@ -56,7 +56,7 @@ struct walk_end {
 	int dir; /* with WALK_NAME: the directory that holds it, -1 where the end has no name (a root, "..", a magic link) */
 	char name[NAME_MAX + 1]; /* in that directory */
 	bool slash; /* a slash follows the name, which then may yet be no directory: each call has its own errno for that */
-	int mount; /* of the view, of what is at the end (or would be); -1: outside of it, or no view */
+	int mount; /* of the view, of what is at the end (or would be); -1: outside of it, no view, or nobody had to know */
 	struct stat st; /* of fd */
 };
 

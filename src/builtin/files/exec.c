@@ -168,6 +168,10 @@ static int plan(struct sluice_request *req, struct exec *x, const struct exec_ar
 		       &keep.flight);
 	if (r < 0)
 		return r;
+	if (keep.flight->native && !(args->flags & AT_EXECVE_CHECK)) {
+		flight_unref(keep.flight);
+		return 0;
+	}
 	r = images_get(&x->images, keep.flight->exe, keep.flight->path, &keep.flight->image);
 	if (r < 0 || args->flags & AT_EXECVE_CHECK) {
 		flight_unref(keep.flight);

@@ -14,6 +14,9 @@
  * that shares its memory by vfork is not running yet then; another thread that looks at these very bytes in that window (some ten
  * microseconds) sees the slot's name. Two execs by one address are done one after the other.
  *
+ * Where the kernel would find program, interpreters and loader just so (the root is the host's, and nothing that is mounted or changed there is on the way), it
+ * executes the program itself: what it reads a second time is bounded by the domain below.
+ *
  * What the kernel lets a task execute is bounded by its Landlock domain, which grants execution in the private directory alone. The
  * engine's own domain must grant reading and writing there, and writing to /proc/PID/mem.
  *
@@ -24,6 +27,7 @@
 #define SLUICE_BUILTIN_FILES_EXEC_H
 
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -36,10 +40,10 @@ struct exec;
 /*
  * Opens @path (private copy, from the task's working directory) as a program: a regular file that may be executed, for reading. @flags: 0 or
  * AT_SYMLINK_NOFOLLOW. Returns a descriptor (CLOEXEC, the caller's) and in @ret_virtual the path that /proc/self/exe is to show; or the errno that
- * exec would give. Thread: a runner.
+ * exec would give. *ret_native: the kernel finds the same file by @path on its own. Thread: a runner.
  */
 typedef int (*exec_resolve_fn)(void *ctx, struct sluice_request *req, const char *path, int flags,
-			       char ret_virtual[PATH_MAX]);
+			       char ret_virtual[PATH_MAX], bool *ret_native);
 
 /*
  * Fill directory @private_path (empty, absolute) and make what the handlers share. Thread: any, outside of every domain. Negative errno.

@@ -44,12 +44,14 @@ static int find_program(const struct looking *l, struct exec_flight *f, const ch
 
 	for (unsigned depth = 0; depth <= IMAGE_SCRIPTS_MAX; depth++) {
 		struct image *im = &f->images[depth];
+		bool native = false;
 		struct image_source s;
 		int r;
 
-		f->exe = l->resolve(l->ctx, l->req, path, flags, f->path);
+		f->exe = l->resolve(l->ctx, l->req, path, flags, f->path, &native);
 		if (f->exe < 0)
 			return f->exe;
+		f->native &= native;
 		s = image_source_fd(f->exe);
 		r = image_read(&s, im);
 		if (r < 0)
@@ -71,12 +73,14 @@ static int find_loader(const struct looking *l, struct exec_flight *f, const cha
 {
 	char unused[PATH_MAX];
 	struct image_source s;
+	bool native = false;
 
 	if (!*path)
 		return 0;
-	f->loader = l->resolve(l->ctx, l->req, path, 0, unused);
+	f->loader = l->resolve(l->ctx, l->req, path, 0, unused, &native);
 	if (f->loader < 0)
 		return f->loader;
+	f->native &= native;
 	s = image_source_fd(f->loader);
 	return image_check_loader(&s);
 }
@@ -138,6 +142,7 @@ int flight_new(struct sluice_request *req, exec_resolve_fn resolve, void *ctx, c
 		return -ENOMEM;
 	atomic_init(&f->refs, 1);
 	f->exe = f->loader = -1;
+	f->native = true;
 	memcpy(f->execfn, path, strlen(path) + 1);
 	r = look(&l, f, argv);
 	if (r < 0)

@@ -28,6 +28,7 @@ struct task;
 struct exec_flight {
 	_Atomic unsigned refs;
 	int exe, loader; /* owned; -1 */
+	bool native;	 /* all of it is the kernel's to execute */
 	uint64_t image;
 	pid_t process, thread;
 	struct plan_strings strings;

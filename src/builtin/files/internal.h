@@ -55,7 +55,7 @@ struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *
 				 struct walk_end *end, struct walk_end *end2, request_act_fn act);
 /* program.c: an exec_resolve_fn; @tree is a struct tree. */
 int files_resolve_program(void *tree, struct sluice_request *req, const char *path, int flags,
-			  char ret_virtual[PATH_MAX]);
+			  char ret_virtual[PATH_MAX], bool *ret_native);
 /* Where the plan's file @which lies in a branch, as tree_branch_of. */
 struct files_spot {
 	struct branch *branch; /* NULL: in none */

@@ -246,14 +246,21 @@ static struct request_act readlink_act(struct sluice_request *req, const void *d
 		n = proc_link(req, p->tree, dir, p->places[0].name, target, sizeof(target));
 	if (n == -ENODATA) {
 		n = readlinkat(fd, "", target, sizeof(target));
-		if (n < 0) /* of a descriptor that is no link the kernel says ENOENT */
-			n = errno == ENOENT ? -EINVAL : -errno;
+		if (n < 0)
+			n = -errno;
 	}
 	if (n < 0)
 		return files_value(n);
 	if ((uint64_t)n > p->args[1])
 		n = (ssize_t)p->args[1];
 	return give(req, p->args[0], target, (size_t)n, n);
+}
+
+static bool has_empty_path(struct sluice_request *req)
+{
+	const char *path;
+
+	return sluice_request_path(req, 0, &path) == 0;
 }
 
 static struct sluice_verdict readlink_plan(struct sluice_request *req, const struct tree *tree,
@@ -266,6 +273,11 @@ static struct sluice_verdict readlink_plan(struct sluice_request *req, const str
 	if ((int)size <= 0)
 		return sluice_errno(EINVAL);
 	r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_EMPTY, 0, &end);
+	/* the answer to most of what is asked */
+	if (r == 0 && !S_ISLNK(end.st.st_mode)) {
+		walk_end_close(&end);
+		return sluice_errno(has_empty_path(req) ? ENOENT : EINVAL);
+	}
 	if (r == 0 && S_ISLNK(end.st.st_mode) && procfs_has(end.fd)) {
 		walk_end_close(&end);
 		r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_NAME, 0, &end);

@@ -240,11 +240,21 @@ static struct sluice_verdict unlinkat_handle(struct sluice_request *req, void *t
 
 /* ---- two paths ---- */
 
+static void know_mount(const struct tree *tree, struct walk_end *end)
+{
+	if (end->mount < 0)
+		end->mount = view_mount_of(tree->view, end->dir >= 0 ? end->dir : end->fd);
+}
+
 static struct sluice_verdict plan_two(struct sluice_request *req, const struct tree *tree,
 				      struct files_plan *p, struct walk_end *a, struct walk_end *b,
 				      int r, request_act_fn act)
 {
 	p->tree = tree;
+	if (r == 0) {
+		know_mount(tree, a);
+		know_mount(tree, b);
+	}
 	if (r == 0 && a->mount != b->mount) /* as between two mounts of the kernel */
 		r = -EXDEV;
 	if (r == 0 && (tree_is_read_only(tree, a) || tree_is_read_only(tree, b)))
@@ -300,6 +310,10 @@ static struct sluice_verdict rename_plan(struct sluice_request *req, const struc
 		r = files_walk(req, tree, 0, WALK_LAST, 0, &a);
 	if (r == 0)
 		r = files_walk(req, tree, 1, WALK_LAST, 0, &b);
+	if (r == 0) {
+		know_mount(tree, &a);
+		know_mount(tree, &b);
+	}
 	if (r == 0 && a.mount != b.mount)
 		r = -EXDEV;
 	if (r == 0 && a.dir < 0)
@@ -368,8 +382,6 @@ static struct sluice_verdict link_plan(struct sluice_request *req, const struct 
 		r = find_new_name(req, tree, 1, false, &b);
 	if (r == 0 && S_ISDIR(a.st.st_mode))
 		r = -EPERM;
-	if (r == 0 && a.mount < 0)
-		a.mount = view_mount_of(tree->view, a.fd);
 	return plan_two(req, tree, &p, &a, &b, r, link_act);
 }
 

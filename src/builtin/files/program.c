@@ -33,8 +33,18 @@ static int may_execute(const struct walk_end *end)
 	return faccessat(end->fd, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) < 0 ? -errno : 0;
 }
 
+/* Is @end what the kernel finds by @path, in the host's root? Then nothing of the tree's own was on the way, or it makes no difference. */
+static bool is_native(const struct tree *tree, const char *path, const struct walk_end *end)
+{
+	const struct view_mount *root = view_mount(tree->view, 0);
+	struct stat st;
+
+	return end->mount == 0 && !root->branch && !strcmp(root->host, "/") && path[0] == '/' &&
+	       stat(path, &st) == 0 && st.st_ino == end->st.st_ino && st.st_dev == end->st.st_dev;
+}
+
 int files_resolve_program(void *userdata, struct sluice_request *req, const char *path, int flags,
-			  char ret_virtual[PATH_MAX])
+			  char ret_virtual[PATH_MAX], bool *ret_native)
 {
 	const struct tree *tree = userdata;
 	const uint32_t walk_flags = flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0;
@@ -49,6 +59,7 @@ int files_resolve_program(void *userdata, struct sluice_request *req, const char
 	if (r < 0)
 		return r;
 	r = may_execute(&end);
+	*ret_native = is_native(tree, path, &end);
 	if (r == 0) {
 		n = view_path(tree->view, end.fd, ret_virtual, PATH_MAX);
 		if (n < 0) /* removed meanwhile, or from outside: shown as it was asked for */
