@@ -74,6 +74,17 @@ SLUICE_API int sluice_cow_changes(struct sluice_cow *cow, sluice_cow_change_fn f
 SLUICE_API int sluice_cow_commit(struct sluice_cow *cow, sluice_cow_commit_fn fn, void *userdata,
 				 struct sluice_error *err);
 
+enum sluice_cow_format {
+	SLUICE_COW_TAR = 1, /* what is new or changed, and the directories above it */
+	SLUICE_COW_OCI = 2, /* an image layer: the same with whiteouts for what was deleted */
+};
+/*
+ * Write an archive of the changes to @fd (borrowed, from its position on; may be a pipe): in the order of the paths, numeric owners, hard links and extended attributes
+ * kept, so that two of one branch are the same bytes. @mtime: seconds since 1970 for every entry; NULL: its own time. Needs libarchive at run time: -ENOSYS.
+ */
+SLUICE_API int sluice_cow_export(struct sluice_cow *cow, enum sluice_cow_format format, int fd,
+				 const int64_t *mtime, struct sluice_error *err);
+
 /* Where branches are: @storage itself, or the user's own place, which is made. -ENOENT: there is no HOME. */
 SLUICE_API int sluice_cow_storage(const char *storage, char *buf, size_t size,
 				  struct sluice_error *err);

@@ -4,6 +4,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -19,12 +20,16 @@
 #include "cli/changes.h"
 #include "cli/cli.h"
 #include "util/fail.h"
+#include "util/parse.h"
 #include "util/quote.h"
 
 /* What the flags asked for; borrowed from argv. */
 struct cow_options {
 	const char *storage;
-	bool json, nul, quiet;
+	const char *output; /* NULL: standard output */
+	enum sluice_cow_format format;
+	bool json, nul, quiet, has_mtime;
+	int64_t mtime;
 };
 
 static int set_storage(void *target, const char *value, struct sluice_error *err)
@@ -58,12 +63,49 @@ static int set_quiet(void *target, const char *value, struct sluice_error *err)
 	return 0;
 }
 
+static int set_output(void *target, const char *value, struct sluice_error *err)
+{
+	(void)err;
+	((struct cow_options *)target)->output = value;
+	return 0;
+}
+
+static int set_format(void *target, const char *value, struct sluice_error *err)
+{
+	struct cow_options *o = target;
+
+	if (!strcmp(value, "tar"))
+		o->format = SLUICE_COW_TAR;
+	else if (!strcmp(value, "oci"))
+		o->format = SLUICE_COW_OCI;
+	else
+		return fail(err, -EINVAL, "%s: not tar or oci", value);
+	return 0;
+}
+
+static int set_mtime(void *target, const char *value, struct sluice_error *err)
+{
+	struct cow_options *o = target;
+	uint64_t seconds;
+
+	if (parse_u64(value, &seconds) < 0 || seconds > INT64_MAX)
+		return fail(err, -EINVAL, "%s: not a number of seconds since 1970", value);
+	o->mtime = (int64_t)seconds;
+	o->has_mtime = true;
+	return 0;
+}
+
 static const struct option_entry entries[] = {
 	{ "fs-storage", 0, false, false, "DIR", "~/.local/state/sluice/branches",
 	  "where branches are kept", set_storage },
 	{ "json", 0, false, false, NULL, "off, text", "list and show: one JSON array", set_json },
 	{ "null", 'z', false, false, NULL, "off",
 	  "show: end each entry with a NUL, and quote nothing", set_nul },
+	{ "format", 0, false, false, "tar|oci", "tar",
+	  "export: changed files, or an image layer with whiteouts", set_format },
+	{ "output", 'o', false, false, "FILE", "standard output", "export: where to", set_output },
+	{ "mtime", 0, false, false, "SECONDS", "its own", "export: time of every entry, since 1970",
+	  set_mtime },
 	{ "quiet", 0, false, false, NULL, "off", "commit: don't list what is committed",
 	  set_quiet },
 };
@@ -205,6 +247,26 @@ static int diff(struct sluice_cow *cow, const struct cow_options *o, struct slui
 	return r < 0 ? fail_errno(err, r, "diff of branch %s", p.name) : 0;
 }
 
+static int export_branch(struct sluice_cow *cow, const struct cow_options *o,
+			 struct sluice_error *err)
+{
+	int fd = o->output ? open(o->output, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)
+			   : STDOUT_FILENO;
+	int r;
+
+	if (fd < 0)
+		return fail_errno(err, -errno, "--output: %s", o->output);
+	if (!o->output && isatty(fd)) {
+		fail(err, -EINVAL, "export: an archive on a terminal");
+		return fail_hint(err, -EINVAL, "-o FILE");
+	}
+	r = sluice_cow_export(cow, o->format ? o->format : SLUICE_COW_TAR, fd,
+			      o->has_mtime ? &o->mtime : NULL, err);
+	if (o->output && close(fd) < 0 && r == 0)
+		r = fail_errno(err, -errno, "--output: %s", o->output);
+	return r;
+}
+
 static void print_committed(const struct sluice_cow_change *c, int error, void *userdata)
 {
 	const struct cow_options *o = userdata;
@@ -249,7 +311,10 @@ static int with_branch(const char *verb, const char *name, struct cow_options *o
 		return commit(cow, o, err);
 	if (!strcmp(verb, "abort"))
 		return sluice_cow_abort(cow, err);
-	r = !strcmp(verb, "diff") ? diff(cow, o, err) : show(cow, o, err);
+	if (!strcmp(verb, "export"))
+		r = export_branch(cow, o, err);
+	else
+		r = !strcmp(verb, "diff") ? diff(cow, o, err) : show(cow, o, err);
 	sluice_cow_close(cow);
 	return r;
 }
@@ -257,7 +322,7 @@ static int with_branch(const char *verb, const char *name, struct cow_options *o
 static bool takes_branch(const char *verb)
 {
 	return !strcmp(verb, "show") || !strcmp(verb, "diff") || !strcmp(verb, "commit") ||
-	       !strcmp(verb, "abort");
+	       !strcmp(verb, "abort") || !strcmp(verb, "export");
 }
 
 static int dispatch_verb(int argc, char *argv[], struct sluice_error *err)
@@ -267,7 +332,7 @@ static int dispatch_verb(int argc, char *argv[], struct sluice_error *err)
 	int rest;
 
 	if (strcmp(verb, "list") != 0 && !takes_branch(verb)) {
-		fail(err, -EINVAL, "cow: %s: not list, show, diff, commit or abort",
+		fail(err, -EINVAL, "cow: %s: not list, show, diff, commit, abort or export",
 		     *verb ? verb : "no verb");
 		return fail_hint(err, -EINVAL, "sluice cow list, or sluice cow VERB BRANCH");
 	}
@@ -296,7 +361,7 @@ int cli_cow(int argc, char *argv[])
 void cli_cow_help(void)
 {
 	fputs("Usage: sluice cow list [FLAGS]\n"
-	      "       sluice cow show|diff|commit|abort [FLAGS] BRANCH\n"
+	      "       sluice cow show|diff|commit|abort|export [FLAGS] BRANCH\n"
 	      "\n"
 	      "Branches that `sluice run --workdir` kept.\n"
 	      "\n"
@@ -305,6 +370,7 @@ void cli_cow_help(void)
 	      "  diff    the same as a patch\n"
 	      "  commit  carry it out in the directory, and remove the branch\n"
 	      "  abort   remove the branch\n"
+	      "  export  write an archive of the changes\n"
 	      "\n"
 	      "Flags:\n",
 	      stdout);

@@ -11,6 +11,7 @@
 #include "policy/policy.h"
 #include "sandbox/sandbox.h"
 #include "tree/branch.h"
+#include "tree/export.h"
 #include "util/fail.h"
 
 struct sluice_cow {
@@ -135,6 +136,21 @@ int sluice_cow_commit(struct sluice_cow *cow, sluice_cow_commit_fn fn, void *use
 	int r = branch_commit(cow->branch, tell_commit, &t);
 
 	return r < 0 ? fail_errno(err, r, "commit: %s", cow->name) : r;
+}
+
+int sluice_cow_export(struct sluice_cow *cow, enum sluice_cow_format format, int fd,
+		      const int64_t *mtime, struct sluice_error *err)
+{
+	const struct timespec time = { .tv_sec = mtime ? *mtime : 0 };
+	const struct branch_export_spec spec = {
+		.format = format == SLUICE_COW_OCI ? BRANCH_EXPORT_OCI : BRANCH_EXPORT_TAR,
+		.fd = fd,
+		.mtime = mtime ? &time : NULL,
+	};
+
+	if (format != SLUICE_COW_OCI && format != SLUICE_COW_TAR)
+		return fail(err, -EINVAL, "export: format %d", (int)format);
+	return branch_export(cow->branch, &spec, err);
 }
 
 /* ---- all of them ---- */

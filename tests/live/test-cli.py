@@ -930,6 +930,122 @@ def as_nobody(argv):
     return status
 
 
+class Branches:
+    """A directory with files and a storage of its own, and sluice with them."""
+
+    def __enter__(self):
+        self.top = tempfile.TemporaryDirectory(dir=".")
+        top = os.path.abspath(self.top.name)
+        self.dir, self.storage = top + "/d", top + "/s"
+        os.makedirs(self.dir + "/sub")
+        os.mkdir(self.storage)
+        for name in ("a", "b", "sub/c"):
+            self.write(name, name + "\n")
+        return self
+
+    def __exit__(self, *_):
+        self.top.cleanup()
+
+    def write(self, name, text):
+        with open(f"{self.dir}/{name}", "w", encoding="ascii") as f:
+            f.write(text)
+
+    def files(self):
+        found = {}
+        for at, _, names in os.walk(self.dir):
+            for name in names:
+                with open(f"{at}/{name}", encoding="ascii") as f:
+                    found[os.path.relpath(f"{at}/{name}", self.dir)] = f.read()
+        return found
+
+    def run(self, script, *flags, **more):
+        return run("-r", "/", "--workdir", self.dir, "--fs-storage", self.storage, *flags, "--", "sh", "-c", script, **more)
+
+    def cow(self, verb, *words):
+        return sluice("cow", verb, "--fs-storage", self.storage, *words)
+
+    def names(self):
+        return [line.split()[0] for line in self.cow("list").out.splitlines()]
+
+
+BEFORE = {"a": "a\n", "b": "b\n", "sub/c": "sub/c\n"}
+CHANGES = "echo new >a; rm b; mkdir n; echo x >'n/odd\nname'; ls"
+LISTING = "M a\nD b\nA n\nA n/odd\\x0aname\n"
+AFTER = {"a": "new\n", "n/odd\nname": "x\n", "sub/c": "sub/c\n"}
+
+
+def no_descriptors():
+    """A container's profile that refuses pidfd_getfd: then copy-on-write is refused, and says why."""
+    with Branches() as w:
+        d = w.run("true")
+        return d.status == 125 and "pidfd_getfd" in d.err
+
+
+@case
+def copy_on_write_commits_drops_and_keeps():
+    if no_descriptors():
+        return
+    with Branches() as w:
+        check(w.files() == BEFORE)
+        d = w.run(CHANGES, "--dry-run")
+        check(d.status == 0 and d.out == "a\nn\nsub\n" + LISTING, d)
+        check(w.files() == BEFORE and not w.names(), "a dry run keeps nothing")
+        d = w.run(CHANGES + "; exit 3")
+        check(d.status == 3 and w.files() == BEFORE and not w.names(), d)
+        d = w.run(CHANGES + "; exit 3", "--on-error", "keep", "--name", "kept")
+        check(d.status == 3 and w.files() == BEFORE and w.names() == ["kept"], d)
+        check(w.cow("abort", "kept").status == 0 and not w.names())
+        d = w.run(CHANGES)
+        check(d.status == 0 and w.files() == AFTER and not w.names(), d)
+
+
+@case
+def copy_on_write_in_other_forms():
+    if no_descriptors():
+        return
+    with Branches() as w:
+        d = w.run("exec >/dev/null; " + CHANGES, "--dry-run", "-z")
+        check(d.out == "M a\0D b\0A n\0A n/odd\nname\0", d)
+        d = w.run("exec >/dev/null; " + CHANGES, "--dry-run", "--json")
+        found = json.loads(d.out)
+        check([(c["change"], c["path"], c["type"]) for c in found] ==
+              [("M", "a", "file"), ("D", "b", "file"), ("A", "n", "directory"), ("A", "n/odd\nname", "file")], d)
+        error_is(run("--dry-run", "--", "true"), 125, "--dry-run: without --workdir", "--workdir")
+        error_is(w.run("true", "--on-exit", "later"), 125, "later: not commit, abort or keep")
+        error_is(run("--workdir", "/no/such", "--", "true"), 125, "No such file")
+        error_is(run("--workdir", w.dir, "--fs-storage", "/no/such", "--", "true"), 125, "No such file")
+
+
+@case
+def kept_branches():
+    if no_descriptors():
+        return
+    with Branches() as w:
+        w.run(CHANGES, "--on-exit", "keep", "--name", "kept")
+        check(w.files() == BEFORE and w.cow("show", "kept").out == LISTING, w.cow("show", "kept"))
+        check([b["name"] for b in json.loads(w.cow("list", "--json").out)] == ["kept"])
+        check("-a\n+new\n" in w.cow("diff", "kept").out, w.cow("diff", "kept"))
+        for form in ("tar", "oci"):
+            one, two = f"{w.storage}/1.{form}", f"{w.storage}/2.{form}"
+            for file in (one, two):
+                d = w.cow("export", "--format", form, "--mtime", "1000", "-o", file, "kept")
+                check(d.status == 0, d)
+            check(bare("cmp", one, two).status == 0, "the same bytes")
+            names = bare("tar", "tf", one).out.split()
+            check("a" in names and ((".wh.b" in names) == (form == "oci")), names)
+            os.unlink(one)
+            os.unlink(two)
+        w.write("a", "somebody else\n")
+        d = w.cow("commit", "kept")
+        check(d.status == 125 and "a: changed by somebody else" in d.err, d)
+        check(w.files()["a"] == "somebody else\n" and w.names() == ["kept"], "kept")
+        w.write("a", "a\n")
+        check(w.cow("abort", "kept").status == 0 and not w.names())
+        error_is(w.cow("show", "kept"), 125, "kept")
+        error_is(w.cow("what"), 125, "what: not list", "sluice cow list")
+        error_is(w.cow("show"), 125, "which branch?", "sluice cow list")
+
+
 def main(argv):
     global SLUICE, LIBRARY
     wanted = argv[argv.index("--") + 1:] if "--" in argv else []
