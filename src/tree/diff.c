@@ -18,6 +18,8 @@
 #include "sys/fd.h"
 #include "sys/openat2.h"
 
+#define COMPARE_BYTES (64u << 10)
+
 void changes_fini(struct changes *c)
 {
 	for (size_t i = 0; i < c->n; i++)
@@ -82,16 +84,62 @@ static ssize_t all_xattrs(int fd, char *buf, size_t size)
 }
 
 /* In doubt (attributes that are too many to compare): no. */
-static bool same_xattrs(struct branch *b, const char *path, int lower)
+static bool same_xattrs(int upper, int lower)
 {
 	char mine[8192], theirs[8192];
-	int fd = upper_open_locked(b, path);
-	ssize_t n = fd < 0 ? fd : all_xattrs(fd, mine, sizeof(mine));
+	ssize_t n = all_xattrs(upper, mine, sizeof(mine));
 	ssize_t m = all_xattrs(lower, theirs, sizeof(theirs));
 
-	if (fd >= 0)
-		close(fd);
 	return n >= 0 && n == m && !memcmp(mine, theirs, (size_t)n);
+}
+
+static bool same_target(int upper, int lower)
+{
+	char mine[PATH_MAX], theirs[PATH_MAX];
+	ssize_t n = readlinkat(upper, "", mine, sizeof(mine));
+	ssize_t m = readlinkat(lower, "", theirs, sizeof(theirs));
+
+	return n >= 0 && n == m && !memcmp(mine, theirs, (size_t)n);
+}
+
+static int open_to_compare(int fd)
+{
+	char link[FD_LINK_BYTES];
+
+	fd_link(fd, link);
+	return open(link, O_RDONLY | O_CLOEXEC);
+}
+
+/* In doubt (one cannot be read): no. */
+static bool same_bytes(int upper, int lower)
+{
+	_cleanup_close_ int x = open_to_compare(upper), y = open_to_compare(lower);
+	char *buf = malloc(2 * COMPARE_BYTES);
+	ssize_t n = 1, m = 1;
+	bool same = x >= 0 && y >= 0 && buf;
+
+	for (off_t at = 0; same && n > 0; at += n) {
+		n = pread(x, buf, COMPARE_BYTES, at);
+		m = pread(y, buf + COMPARE_BYTES, COMPARE_BYTES, at);
+		same = n >= 0 && n == m && !memcmp(buf, buf + COMPARE_BYTES, (size_t)n);
+	}
+	free(buf);
+	return same;
+}
+
+/*
+ * What size and time say is not enough: a file that another one of the same replaced, or whose time somebody set back, would be lost. So that which
+ * seems to be a copy that nobody changed is compared.
+ */
+static bool same_content(struct branch *b, const char *path, const struct stat *st, int lower)
+{
+	_cleanup_close_ int upper = upper_open_locked(b, path);
+
+	if (upper < 0 || !same_xattrs(upper, lower))
+		return false;
+	if (S_ISLNK(st->st_mode))
+		return same_target(upper, lower);
+	return !S_ISREG(st->st_mode) || same_bytes(upper, lower);
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -213,7 +261,7 @@ static int compare(struct walk *w, const struct node *n, const struct lower_hit 
 
 	if (fstatat(w->b->upper_fd, *w->path ? w->path : ".", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
-	if (hit->fd >= 0 && same_file(&st, &hit->st) && same_xattrs(w->b, w->path, hit->fd))
+	if (hit->fd >= 0 && same_file(&st, &hit->st) && same_content(w->b, w->path, &st, hit->fd))
 		kind = BRANCH_SAME;
 	return add(w->ret, w->path, kind, &st, opaque);
 }

@@ -167,6 +167,35 @@ static void test_copied_up_is_not_changed(void **state)
 	end_branch(b);
 }
 
+/* Of the same size, and with the same time. */
+static void test_changes_that_times_do_not_show(void **state)
+{
+	const struct timespec times[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
+	static const char *const names[] = { "file", "gone", "dir/in", "link", "link2" };
+	struct branch *b = new_branch(0);
+	struct list diff = { "" };
+	char target[8] = "";
+
+	(void)state;
+	assert_int_equal(symlink("one", below("link")), 0);
+	assert_int_equal(symlink("two", below("link2")), 0);
+	for (size_t i = 0; i < N_OF(names); i++)
+		assert_int_equal(utimensat(AT_FDCWD, below(names[i]), times, AT_SYMLINK_NOFOLLOW),
+				 0);
+	assert_int_equal(branch_rename(b, "gone", "file", 0), 0);
+	assert_int_equal(branch_rename(b, "link2", "link", 0), 0);
+	assert_int_equal(write_file(b, "dir/in", "IN"), 0);
+	assert_int_equal(branch_utimens(b, "dir/in", times), 0);
+	assert_int_equal(branch_diff(b, on_change, &diff), 0);
+	assert_string_equal(diff.text, "M dir/in,M file,D gone,M link,D link2,");
+	assert_int_equal(branch_commit(b, NULL, NULL), 0);
+	assert_text("file", "gone");
+	assert_text("dir/in", "IN");
+	assert_int_equal(readlink(below("link"), target, sizeof(target)), 3);
+	assert_string_equal(target, "two");
+	end_branch(b);
+}
+
 static void test_conflicts_stay_in_the_branch(void **state)
 {
 	struct branch *b = new_branch(0);
@@ -515,6 +544,7 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_diff_is_what_commit_does),
 		cmocka_unit_test(test_copied_up_is_not_changed),
+		cmocka_unit_test(test_changes_that_times_do_not_show),
 		cmocka_unit_test(test_conflicts_stay_in_the_branch),
 		cmocka_unit_test_prestate(test_links_stay_one_file, &no),
 		cmocka_unit_test_prestate(test_links_stay_one_file, &yes),
