@@ -925,11 +925,22 @@ static int worker(unsigned n_ops)
 
 /* ---- commit ---- */
 
-/* All that a tree shows but inode numbers and times, by sorted path. */
+/* All that a tree shows but inode numbers, by sorted path; and which names are one file. */
 struct dump {
 	char *lines[8192];
+	ino_t inos[8192];
 	size_t n;
 };
+
+/* A name that is gone may count in st_nlink until the commit, so the names are counted. */
+static unsigned n_names(const struct dump *d, ino_t ino)
+{
+	unsigned n = 0;
+
+	for (size_t i = 0; i < d->n; i++)
+		n += d->inos[i] == ino;
+	return n;
+}
 
 static void dump_line(struct dump *d, const char *path, const struct branch_entry *e)
 {
@@ -947,10 +958,11 @@ static void dump_line(struct dump *d, const char *path, const struct branch_entr
 	for (ssize_t i = 0; i < n; i++)
 		h = (h ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
 	MUST(d->n < N_OF(d->lines));
-	MUST(asprintf(&d->lines[d->n++], "%s: %o %u %u links %d size %lld %llx mtime %lld", path,
+	d->inos[d->n] = e->st.st_ino;
+	MUST(asprintf(&d->lines[d->n++], "%s: %o %u %u size %lld %llx mtime %lld", path,
 		      e->st.st_mode, e->st.st_uid, (unsigned)e->st.st_rdev,
-		      reg ? (int)e->st.st_nlink : 0, dir ? 0LL : (long long)e->st.st_size,
-		      (unsigned long long)h, (long long)e->st.st_mtim.tv_sec) > 0);
+		      dir ? 0LL : (long long)e->st.st_size, (unsigned long long)h,
+		      (long long)e->st.st_mtim.tv_sec) > 0);
 }
 
 static void dump_tree(struct dump *d, const char *path)
@@ -982,6 +994,9 @@ static void same_dump(const struct dump *was)
 	for (size_t i = 0; i < was->n && i < now.n; i++) {
 		if (strcmp(was->lines[i], now.lines[i]) != 0)
 			DIE("'%s', by now '%s'", was->lines[i], now.lines[i]);
+		if (n_names(was, was->inos[i]) != n_names(&now, now.inos[i]))
+			DIE("'%s' has %u names, by now %u", was->lines[i],
+			    n_names(was, was->inos[i]), n_names(&now, now.inos[i]));
 	}
 	if (was->n != now.n)
 		DIE("%zu entries, by now %zu", was->n, now.n);
