@@ -258,12 +258,16 @@ static int compare(struct walk *w, const struct node *n, const struct lower_hit 
 	bool opaque = n->flags & NODE_OPAQUE && hit->n_dirs;
 	enum branch_change_kind kind = hit->fd < 0 ? BRANCH_ADDED : BRANCH_MODIFIED;
 	struct stat st;
+	int r;
 
 	if (fstatat(w->b->upper_fd, *w->path ? w->path : ".", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (hit->fd >= 0 && same_file(&st, &hit->st) && same_content(w->b, w->path, &st, hit->fd))
 		kind = BRANCH_SAME;
-	return add(w->ret, w->path, kind, &st, opaque);
+	r = add(w->ret, w->path, kind, &st, opaque);
+	if (r == 0 && hit->fd >= 0)
+		w->ret->items[w->ret->n - 1].lower_ino = hit->st.st_ino;
+	return r;
 }
 
 /*
@@ -302,13 +306,18 @@ static bool is_linked(const struct change_item *i)
 	return i->kind != BRANCH_DELETED && !S_ISDIR(i->st.st_mode) && i->st.st_nlink > 1;
 }
 
-/* When one of its names is new or changed, all names of a file are: they would be another file's otherwise. */
+/*
+ * When one of its names is new or changed, or was another file's that was just the same, all names of a file are changed: they would not be one file
+ * otherwise.
+ */
 static void change_together(struct changes *c, size_t from, size_t to)
 {
 	bool changed = false;
 
 	for (size_t i = from; i < to; i++)
-		changed |= c->items[c->links[i].item].kind != BRANCH_SAME;
+		changed |= c->items[c->links[i].item].kind != BRANCH_SAME ||
+			   c->items[c->links[i].item].lower_ino !=
+				   c->items[c->links[from].item].lower_ino;
 	for (size_t i = from; changed && i < to; i++) {
 		struct change_item *item = &c->items[c->links[i].item];
 

@@ -11,6 +11,7 @@ struct change_item {
 	char *path;
 	enum branch_change_kind kind; /* 0: a directory that only leads to changes */
 	struct stat st;		      /* upper's, real; the lower one's for a deletion */
+	ino_t lower_ino;	      /* of what is lower there; 0: nothing, or not looked at */
 	bool opaque;		      /* a directory that hides a lower one */
 	bool made;		      /* by the commit, in the lower tree */
 	bool done;		      /* committed */
