@@ -141,8 +141,24 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 	return remove(path);
 }
 
+static unsigned n_opened;
+
+/* A directory that its owner took the rights on from itself. */
+static int open_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)ftw;
+	if ((type == FTW_D || type == FTW_DNR) && (st->st_mode & 0700) != 0700)
+		n_opened += chmod(path, 0700) == 0;
+	return 0;
+}
+
 void guest_remove(const char *dir)
 {
+	/* each pass gets one level deeper */
+	do {
+		n_opened = 0;
+		nftw(dir, open_one, 16, FTW_PHYS);
+	} while (n_opened);
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
