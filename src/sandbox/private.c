@@ -93,6 +93,17 @@ static void sweep(const char *parent)
 	closedir(d);
 }
 
+/* Can a file there be leased, as what is executed must be? Not on network file systems. */
+static bool can_lease(int dir)
+{
+	_cleanup_close_ int fd = openat(dir, "lease", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool can = fd >= 0 && fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
+
+	if (fd >= 0)
+		unlinkat(dir, "lease", 0);
+	return can;
+}
+
 static int make_in(const char *parent, struct private_dir *ret)
 {
 	for (unsigned i = 0; i < ATTEMPTS; i++) {
@@ -106,9 +117,14 @@ static int make_in(const char *parent, struct private_dir *ret)
 		if (asprintf(&path, "%s/XXXXXX", parent) < 0)
 			return -ENOMEM;
 		ret->fd = mkdtemp(path) ? lock(path) : -errno;
-		if (ret->fd >= 0) {
+		if (ret->fd >= 0 && can_lease(ret->fd)) {
 			ret->path = path;
 			return 0;
+		}
+		if (ret->fd >= 0) {
+			rmdir(path);
+			close(ret->fd);
+			ret->fd = -ENOTSUP;
 		}
 		free(path);
 		if (ret->fd != -EAGAIN && ret->fd != -ENOENT)
@@ -117,10 +133,23 @@ static int make_in(const char *parent, struct private_dir *ret)
 	return -EAGAIN;
 }
 
+/*
+ * Best where no command is granted writing by default: whoever may write there could change what another sandbox of the same user executes.
+ */
 int private_dir_make(struct private_dir *ret)
 {
-	const char *const places[] = { getenv("TMPDIR"), "/tmp", "/var/tmp", "/dev/shm" };
+	const char *home = getenv("HOME");
+	char cache[PATH_MAX] = "";
+	const char *const places[] = { getenv("XDG_RUNTIME_DIR"),
+				       getenv("XDG_CACHE_HOME"),
+				       cache,
+				       getenv("TMPDIR"),
+				       "/tmp",
+				       "/var/tmp",
+				       "/dev/shm" };
 
+	if (home && snprintf(cache, sizeof(cache), "%s/.cache", home) >= (int)sizeof(cache))
+		cache[0] = '\0';
 	*ret = (struct private_dir){ .fd = -1 };
 	for (size_t i = 0; i < N_OF(places); i++) {
 		char parent[PATH_MAX];

@@ -10,10 +10,12 @@
 #include <linux/openat2.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -831,7 +833,7 @@ static unsigned count_private(void)
 	unsigned n = 0;
 	FILE *f;
 
-	snprintf(command, sizeof(command), "ls -d ${TMPDIR:-/tmp}/sluice-%u/* 2>/dev/null | wc -l",
+	snprintf(command, sizeof(command), "ls -d $XDG_RUNTIME_DIR/sluice-%u/* 2>/dev/null | wc -l",
 		 geteuid());
 	f = popen(command, "r");
 	assert_non_null(f);
@@ -850,10 +852,12 @@ static void test_hazard_D8_what_a_killed_supervisor_left(void **state)
 	int status;
 
 	(void)state;
-	assert_int_equal(setenv("TMPDIR", tmp, 1), 0);
+	assert_int_equal(setenv("XDG_RUNTIME_DIR", tmp, 1), 0);
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when an assertion fails */
 		_exit(root_inside(p, "sleep", ""));
+	}
 	while (access(root_path(&root, "root/tmp/asleep"), F_OK) < 0) {
 		if (waitpid(pid, &status, WNOHANG))
 			fail_msg("the supervisor ended: %x", status);
@@ -871,7 +875,7 @@ static void test_hazard_D8_what_a_killed_supervisor_left(void **state)
 	assert_int_equal(count_private(), 0);
 	snprintf(path, sizeof(path), "%.40s/sluice-%u", tmp, geteuid());
 	assert_int_equal(access(path, F_OK), -1);
-	assert_int_equal(unsetenv("TMPDIR"), 0);
+	assert_int_equal(unsetenv("XDG_RUNTIME_DIR"), 0);
 	sluice_policy_unref(p);
 	guest_remove(tmp);
 }
