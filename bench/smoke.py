@@ -19,6 +19,8 @@ BENCHES = {
         {("noop", "adaptive"), ("noop", "pool"), ("noop", "inline"), ("noop", "recv-send"), ("noop", "pinned")},
     ),
     "idle": ([], {"name", "sandboxes"}, {("memory", ""), ("neighbour", "")}),
+    "files": (["--only", "stat,open,readlink,access"], {"name", "bare_us", "chroot_us", "floor_us", "ratio"},
+              {("stat", ""), ("open", ""), ("readlink", ""), ("access", "")}),
     "startup": ([], {"name", "p50_us", "p90_us", "max_us", "ratio"},
                 {("posix_spawn", ""), ("library_cold", ""), ("library_warm", "")}),
 }

@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a root directory of the command's own costs: single calls on an unmodified file against the no-op floor and the bare call, and whole commands against
+ * the same commands bare and, where it is installed, under bubblewrap. The root is the host's "/", so all three see the same files.
+ *
+ * All take turns in every round; figures are medians over the rounds. Wall time of commands includes the start of the sandbox.
+ * Exit status 1 when something that is there could not be measured.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <libgen.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "floor.h"
+#include "report.h"
+#include "stats.h"
+#include "util/clock.h"
+
+#define CALLS_FULL 20000u /* of each kind, a round */
+#define CALLS_QUICK 4000u
+#define FLOOR_NS_FULL 500000000u
+#define FLOOR_NS_QUICK 200000000u
+#define ARGS_MAX 24
+#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
+
+enum way {
+	BARE,
+	CHROOT,
+	BWRAP,
+	WAYS
+};
+static const char *const way_names[WAYS] = { "bare", "chroot", "bwrap" };
+
+struct bench {
+	char self[PATH_MAX], command[PATH_MAX];
+	char dir[PATH_MAX]; /* of our own, removed at the end */
+	bool has_bwrap;
+	unsigned calls;
+	double floor[STATS_ROUNDS_MAX];
+	double floor_us;
+};
+
+/* Microseconds or, of commands, milliseconds. */
+struct series {
+	double round[WAYS][STATS_ROUNDS_MAX];
+	double median[WAYS];
+};
+
+/* ---- single calls: how the bench starts itself ---- */
+
+struct call {
+	const char *name;
+	int (*make)(const char *path);
+	double bound; /* x floor */
+	bool plus_bare;
+	struct series s;
+};
+
+static int call_stat(const char *path)
+{
+	struct stat st;
+
+	return (int)syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0);
+}
+
+static int call_open(const char *path)
+{
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Of what is no link, as compilers do it for each directory of a path. */
+static int call_readlink(const char *path)
+{
+	char text[256];
+
+	return readlink(path, text, sizeof(text)) < 0 && errno == EINVAL ? 0 : -1;
+}
+
+static int call_access(const char *path)
+{
+	return access(path, R_OK);
+}
+
+static struct call calls[] = {
+	{ "stat", call_stat, 2.2, false },
+	{ "open", call_open, 3.2, true },
+	{ "readlink", call_readlink, 2.2, false },
+	{ "access", call_access, 2.2, false },
+};
+
+/* `--calls NAME PATH N`: prints the median in nanoseconds. */
+static int measure_calls(const char *name, const char *path, unsigned n)
+{
+	double *ns = calloc(n, sizeof(*ns));
+	const struct call *c = calls;
+
+	while (c < calls + N_OF(calls) && strcmp(c->name, name) != 0)
+		c++;
+	if (!ns || !n || c == calls + N_OF(calls))
+		return 2;
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t begin = clock_now_ns();
+		int r = c->make(path);
+
+		ns[i] = (double)(clock_now_ns() - begin);
+		if (r < 0)
+			return 3;
+		if (r > 2)
+			close(r);
+	}
+	printf("%.1f\n", stats_median_of(ns, n));
+	return fflush(stdout) == 0 ? 0 : 4;
+}
+
+/* ---- commands ---- */
+
+struct job {
+	const char *name;
+	const char *script; /* in a shell, in our directory */
+	const char *needs;  /* a program; NULL */
+	double bound;	    /* x bare */
+	const char *skipped;
+	struct series s;
+};
+
+static struct job jobs[] = {
+	{ "find", "find /usr/include >/dev/null", NULL, 3 },
+	/* tar itself knows /dev/null, and then reads nothing */
+	{ "tar", "tar -cf - /usr/include 2>/dev/null | cat >/dev/null", NULL, 3 },
+	{ "grep", "grep -r no_such_word_anywhere /usr/include >/dev/null; true", NULL, 3 },
+	{ "git_status", "cd repo && for i in 1 2 3 4 5; do git status >/dev/null || exit 1; done",
+	  "git", 3 },
+	{ "compileall", "python3 -m compileall -q -f py", "python3", 1.1 },
+	{ "gcc",
+	  "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do gcc -O1 -c t.c -o t.o || exit 1; done",
+	  "gcc", 1.5 },
+	{ "exec_small", "i=0; while [ $i -lt 50 ]; do ./small || exit 1; i=$((i+1)); done", NULL,
+	  0 },
+	{ "exec_100mb", "i=0; while [ $i -lt 50 ]; do ./big || exit 1; i=$((i+1)); done", NULL, 0 },
+};
+
+static const char prepare[] =
+	"set -e; cp \"$1\" small; { cat small; head -c 100000000 /dev/urandom; } >big; chmod 755 small big\n"
+	"printf '#include <stdio.h>\\nint main(void) { return puts(\"x\") < 0; }\\n' >t.c\n"
+	"if command -v git >/dev/null; then mkdir repo; cd repo; git init -q; i=0\n"
+	"	while [ $i -lt 500 ]; do echo $i >f$i; i=$((i+1)); done\n"
+	"	git add .; git -c user.name=x -c user.email=x commit -qm x; cd ..; fi\n"
+	"if command -v python3 >/dev/null; then\n"
+	"	cp -r \"$(python3 -c 'import json,os; print(os.path.dirname(json.__file__))')/../email\" py; fi\n";
+
+/* ---- starting ---- */
+
+/* Run @argv with its output on @out (-1: ours). 0, or -1 after a message. */
+static int run(const char *const argv[], int out)
+{
+	posix_spawn_file_actions_t actions;
+	int status, r;
+	pid_t pid;
+
+	posix_spawn_file_actions_init(&actions);
+	if (out >= 0)
+		posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	/* posix_spawn changes none of the strings */
+	r = posix_spawnp(&pid, argv[0], &actions, NULL, (char **)(uintptr_t)argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (r != 0) {
+		report_failure("%s: %s", argv[0], strerror(r));
+		return -1;
+	}
+	while (waitpid(pid, &status, 0) < 0) {
+		if (errno != EINTR)
+			return -1;
+	}
+	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
+		report_failure("%s: status 0x%x", argv[0], status);
+		return -1;
+	}
+	return 0;
+}
+
+/* What stands before a command in each way; the number of words. */
+static size_t put_way(const struct bench *b, enum way way, const char *argv[ARGS_MAX])
+{
+	const char *const chroot[] = { b->command, "run", "--chroot",  "/",	"-r",	"/", "-w",
+				       b->dir,	   "-w",  "/dev/null", "--cwd", b->dir, "--" };
+	const char *const bwrap[] = { "bwrap", "--bind", "/",	  "/",	     "--dev-bind", "/dev",
+				      "/dev",  "--proc", "/proc", "--chdir", b->dir };
+	size_t n = 0;
+
+	if (way == CHROOT) {
+		for (; n < N_OF(chroot); n++)
+			argv[n] = chroot[n];
+	} else if (way == BWRAP) {
+		for (; n < N_OF(bwrap); n++)
+			argv[n] = bwrap[n];
+	}
+	return n;
+}
+
+static int run_job(const struct bench *b, const struct job *j, enum way way, double *ret_ms)
+{
+	const char *argv[ARGS_MAX] = { NULL };
+	size_t n = put_way(b, way, argv);
+	uint64_t begin;
+
+	argv[n++] = "sh";
+	argv[n++] = "-c";
+	argv[n] = j->script;
+	begin = clock_now_ns();
+	if (run(argv, -1) < 0)
+		return report_failure("%s: %s", way_names[way], j->name), -1;
+	*ret_ms = (double)(clock_now_ns() - begin) / 1e6;
+	return 0;
+}
+
+static int run_call(const struct bench *b, const struct call *c, enum way way, double *ret_us)
+{
+	const char *argv[ARGS_MAX] = { NULL };
+	size_t n = put_way(b, way, argv);
+	char number[16], text[64] = "";
+	int out[2], r;
+
+	snprintf(number, sizeof(number), "%u", b->calls);
+	argv[n++] = b->self;
+	argv[n++] = "--calls";
+	argv[n++] = c->name;
+	argv[n++] = "/usr/include/stdio.h";
+	argv[n] = number;
+	if (pipe2(out, O_CLOEXEC) < 0)
+		return report_failure("pipe: %s", strerror(errno)), -1;
+	r = run(argv, out[1]);
+	close(out[1]);
+	if (r == 0 && read(out[0], text, sizeof(text) - 1) <= 0)
+		r = report_failure("%s: no figure", c->name), -1;
+	close(out[0]);
+	*ret_us = strtod(text, NULL) / 1000;
+	return r;
+}
+
+static int run_floor(const struct bench *b, bool quick, double *ret_us)
+{
+	struct floor *f;
+	struct area *a;
+	int r = floor_start(FLOOR_RAW, 1, &f);
+
+	(void)b;
+	if (r < 0)
+		return report_failure("floor: %s", strerror(-r)), -1;
+	a = floor_area(f);
+	a->op = AREA_PROMPT;
+	a->duration_ns = quick ? FLOOR_NS_QUICK : FLOOR_NS_FULL;
+	r = area_round(a, 1);
+	if (r == 0)
+		*ret_us = stats_round(a, 0).p50_us;
+	floor_stop(f);
+	return r < 0 ? report_failure("floor: %s", strerror(-r)), -1 : 0;
+}
+
+/* ---- rounds ---- */
+
+static bool has_way(const struct bench *b, enum way way)
+{
+	return way != BWRAP || b->has_bwrap;
+}
+
+static int run_round(struct bench *b, const struct options *o, unsigned round)
+{
+	if (run_floor(b, o->quick, &b->floor[round]) < 0)
+		return -1;
+	for (size_t i = 0; i < N_OF(calls); i++) {
+		for (enum way w = BARE; w < BWRAP; w++) {
+			if (options_wants(o, calls[i].name) &&
+			    run_call(b, &calls[i], w, &calls[i].s.round[w][round]) < 0)
+				return -1;
+		}
+	}
+	for (size_t i = 0; i < N_OF(jobs); i++) {
+		for (enum way w = BARE; w < WAYS; w++) {
+			if (options_wants(o, jobs[i].name) && !jobs[i].skipped && has_way(b, w) &&
+			    run_job(b, &jobs[i], w, &jobs[i].s.round[w][round]) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static void summarize(struct series *s, unsigned rounds)
+{
+	for (enum way w = BARE; w < WAYS; w++)
+		s->median[w] = stats_median_of(s->round[w], rounds);
+}
+
+static int run_rounds(struct bench *b, const struct options *o)
+{
+	double warm;
+
+	for (size_t i = 0; i < N_OF(jobs); i++) {
+		for (enum way w = BARE; w < WAYS; w++) {
+			if (options_wants(o, jobs[i].name) && !jobs[i].skipped && has_way(b, w) &&
+			    run_job(b, &jobs[i], w, &warm) < 0)
+				return -1;
+		}
+	}
+	for (unsigned round = 0; round < o->rounds; round++) {
+		if (run_round(b, o, round) < 0)
+			return -1;
+	}
+	b->floor_us = stats_median_of(b->floor, o->rounds);
+	for (size_t i = 0; i < N_OF(calls); i++)
+		summarize(&calls[i].s, o->rounds);
+	for (size_t i = 0; i < N_OF(jobs); i++)
+		summarize(&jobs[i].s, o->rounds);
+	return 0;
+}
+
+/* ---- report ---- */
+
+static double ratio(double a, double b)
+{
+	return b > 0 ? a / b : 0;
+}
+
+static double job_ratio(const struct job *j, enum way w)
+{
+	return ratio(j->s.median[w], j->s.median[BARE]);
+}
+
+static void report_calls(const struct bench *b, const struct options *o, json_t *rows)
+{
+	printf("%-12s %10s %10s %8s   floor %.2f us\n", "call", "bare us", "chroot us", "x floor",
+	       b->floor_us);
+	for (size_t i = 0; i < N_OF(calls); i++) {
+		const double *m = calls[i].s.median;
+
+		if (!options_wants(o, calls[i].name))
+			continue;
+		printf("%-12s %10.2f %10.2f %8.2f\n", calls[i].name, m[BARE], m[CHROOT],
+		       ratio(m[CHROOT], b->floor_us));
+		json_array_append_new(
+			rows, json_pack("{s:s, s:f, s:f, s:f, s:f}", "name", calls[i].name,
+					"bare_us", m[BARE], "chroot_us", m[CHROOT], "floor_us",
+					b->floor_us, "ratio", ratio(m[CHROOT], b->floor_us)));
+	}
+}
+
+static void report_jobs(const struct bench *b, const struct options *o, json_t *rows)
+{
+	printf("%-12s %10s %10s %10s %8s %8s\n", "command", "bare ms", "chroot ms", "bwrap ms",
+	       "chroot x", "bwrap x");
+	for (size_t i = 0; i < N_OF(jobs); i++) {
+		const struct job *j = &jobs[i];
+		const double *m = j->s.median;
+
+		if (!options_wants(o, j->name))
+			continue;
+		if (j->skipped) {
+			printf("%-12s not measured: %s is not installed\n", j->name, j->needs);
+			json_array_append_new(rows, json_pack("{s:s, s:s}", "name", j->name,
+							      "skipped", j->skipped));
+			continue;
+		}
+		printf("%-12s %10.1f %10.1f %10.1f %8.2f %8.2f\n", j->name, m[BARE], m[CHROOT],
+		       m[BWRAP], job_ratio(j, CHROOT), job_ratio(j, BWRAP));
+		json_array_append_new(rows, json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:b}", "name",
+						      j->name, "bare_ms", m[BARE], "chroot_ms",
+						      m[CHROOT], "bwrap_ms", m[BWRAP], "ratio",
+						      job_ratio(j, CHROOT), "bwrap_ratio",
+						      job_ratio(j, BWRAP), "bwrap", b->has_bwrap));
+	}
+}
+
+static json_t *judge(const struct bench *b, const struct options *o)
+{
+	static char what[N_OF(calls) + N_OF(jobs)][80];
+	struct target t[N_OF(calls) + N_OF(jobs)] = { 0 };
+	const struct job *small = &jobs[N_OF(jobs) - 2], *big = &jobs[N_OF(jobs) - 1];
+	size_t n = 0;
+
+	for (size_t i = 0; i < N_OF(calls); i++, n++) {
+		const struct call *c = &calls[i];
+		double us = c->s.median[CHROOT] - (c->plus_bare ? c->s.median[BARE] : 0);
+
+		snprintf(what[n], sizeof(what[n]), "%s under --chroot%s / floor", c->name,
+			 c->plus_bare ? ", less the bare one," : "");
+		t[n] = (struct target){ what[n], c->bound, false, ratio(us, b->floor_us),
+					options_wants(o, c->name) };
+	}
+	for (size_t i = 0; i + 2 < N_OF(jobs); i++, n++) {
+		snprintf(what[n], sizeof(what[n]), "%s under --chroot / bare", jobs[i].name);
+		t[n] = (struct target){ what[n], jobs[i].bound, false, job_ratio(&jobs[i], CHROOT),
+					options_wants(o, jobs[i].name) && !jobs[i].skipped };
+	}
+	t[n] = (struct target){ "exec of 100 MB / of a small one, under --chroot", 1.1, false,
+				ratio(big->s.median[CHROOT], small->s.median[CHROOT]),
+				options_wants(o, big->name) && options_wants(o, small->name) };
+	return report_targets(t, n + 1);
+}
+
+/* Two panels: calls in floors, commands in bare runs. Needs gnuplot. 0, or -1 after a message. */
+static int plot_files(const char *png, const struct bench *b)
+{
+	FILE *f = popen("gnuplot", "w");
+
+	if (!f)
+		return report_failure("gnuplot: %s", strerror(errno)), -1;
+	fprintf(f,
+		"set terminal pngcairo size 1200,500\nset output '%s'\nset style data histogram\n"
+		"set style fill solid 0.7\nset boxwidth 0.9\nset yrange [0:]\nset grid ytics\nset multiplot layout 1,2\n"
+		"$calls << E\n",
+		png);
+	for (size_t i = 0; i < N_OF(calls); i++)
+		fprintf(f, "%s %f %f\n", calls[i].name, ratio(calls[i].s.median[BARE], b->floor_us),
+			ratio(calls[i].s.median[CHROOT], b->floor_us));
+	fprintf(f, "E\n$jobs << E\n");
+	for (size_t i = 0; i < N_OF(jobs); i++)
+		fprintf(f, "\"%s\" %f %f\n", jobs[i].name, job_ratio(&jobs[i], CHROOT),
+			job_ratio(&jobs[i], BWRAP));
+	fprintf(f, "E\nset title 'calls, x no-op floor'\n"
+		   "plot $calls using 2:xtic(1) title 'bare', '' using 3 title '--chroot'\n"
+		   "set title 'commands, x bare'\nset xtics noenhanced rotate by -30\n"
+		   "plot $jobs using 2:xtic(1) title '--chroot', '' using 3 title 'bubblewrap'\n");
+	if (pclose(f) != 0)
+		return report_failure("gnuplot failed"), -1;
+	return 0;
+}
+
+/* ---- what is there ---- */
+
+static int find_programs(struct bench *b)
+{
+	char dir[PATH_MAX - 64];
+	ssize_t n = readlink("/proc/self/exe", b->self, sizeof(b->self) - 1);
+
+	if (n < 0)
+		return report_failure("/proc/self/exe: %s", strerror(errno)), -1;
+	b->self[n] = '\0';
+	snprintf(dir, sizeof(dir), "%.4000s", b->self);
+	snprintf(b->command, sizeof(b->command), "%s/../src/sluice", dirname(dir));
+	if (access(b->command, X_OK) < 0)
+		return report_failure("%s: %s", b->command, strerror(errno)), -1;
+	b->has_bwrap =
+		system("bwrap --bind / / --dev-bind /dev /dev --proc /proc true 2>/dev/null") == 0;
+	for (size_t i = 0; i < N_OF(jobs); i++) {
+		char command[100];
+
+		snprintf(command, sizeof(command), "command -v %s >/dev/null",
+			 jobs[i].needs ? jobs[i].needs : "sh");
+		if (system(command) != 0)
+			jobs[i].skipped = "not installed";
+	}
+	return 0;
+}
+
+static int make_files(struct bench *b)
+{
+	char small[PATH_MAX], dir[PATH_MAX];
+	const char *const argv[] = { "sh", "-c", prepare, "sh", small, NULL };
+	const char *tmp = getenv("TMPDIR");
+
+	snprintf(b->dir, sizeof(b->dir), "%s/sluice-bench.XXXXXX", tmp ? tmp : "/tmp");
+	if (!mkdtemp(b->dir) || chdir(b->dir) < 0)
+		return report_failure("%s: %s", b->dir, strerror(errno)), -1;
+	setenv("TMPDIR", b->dir, 1); /* the one place that may be written */
+	snprintf(dir, sizeof(dir), "%s", b->self);
+	snprintf(small, sizeof(small), "%.4000s/true", dirname(dir));
+	return run(argv, -1);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void remove_files(const struct bench *b)
+{
+	if (chdir("/") == 0 && b->dir[0])
+		nftw(b->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* --json and --plot name files in the directory where we were started. */
+static const char *absolute(const char *path)
+{
+	char here[PATH_MAX], *whole;
+
+	if (!path || *path == '/' || !getcwd(here, sizeof(here)))
+		return path;
+	return asprintf(&whole, "%s/%s", here, path) < 0 ? path : whole;
+}
+
+static int measure(struct bench *b, const struct options *o)
+{
+	json_t *meta = report_meta(o), *rows = json_array();
+	int r;
+
+	report_heading(meta);
+	r = run_rounds(b, o);
+	if (r == 0) {
+		report_calls(b, o, rows);
+		report_jobs(b, o, rows);
+		r = o->plot ? plot_files(o->plot, b) : 0;
+	}
+	if (r < 0) {
+		json_decref(meta);
+		json_decref(rows);
+		return r;
+	}
+	return report_write(o, meta, rows, judge(b, o));
+}
+
+int main(int argc, char *argv[])
+{
+	static const char *names[N_OF(calls) + N_OF(jobs) + 1];
+	static struct bench b;
+	struct options o;
+	int r;
+
+	floor_be_guest(argc, argv);
+	if (argc == 5 && !strcmp(argv[1], "--calls"))
+		return measure_calls(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10));
+	for (size_t i = 0; i < N_OF(calls); i++)
+		names[i] = calls[i].name;
+	for (size_t i = 0; i < N_OF(jobs); i++)
+		names[N_OF(calls) + i] = jobs[i].name;
+	options_parse(&o, argc, argv, names, true);
+	o.json = absolute(o.json);
+	o.plot = absolute(o.plot);
+	b.calls = o.quick ? CALLS_QUICK : CALLS_FULL;
+	r = find_programs(&b);
+	if (r == 0)
+		r = make_files(&b);
+	if (r == 0)
+		r = measure(&b, &o);
+	remove_files(&b);
+	return r == 0 ? 0 : 1;
+}
