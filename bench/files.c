@@ -425,10 +425,11 @@ static int plot_files(const char *png, const struct bench *b)
 	for (size_t i = 0; i < N_OF(jobs); i++)
 		fprintf(f, "\"%s\" %f %f\n", jobs[i].name, job_ratio(&jobs[i], CHROOT),
 			job_ratio(&jobs[i], BWRAP));
-	fprintf(f, "E\nset title 'calls, x no-op floor'\n"
-		   "plot $calls using 2:xtic(1) title 'bare', '' using 3 title '--chroot'\n"
-		   "set title 'commands, x bare'\nset xtics noenhanced rotate by -30\n"
-		   "plot $jobs using 2:xtic(1) title '--chroot', '' using 3 title 'bubblewrap'\n");
+	fprintf(f,
+		"E\nset title 'calls, x no-op floor'\n"
+		"plot $calls using 2:xtic(1) title 'bare', '' using 3 title '--chroot'\n"
+		"set title 'commands, x bare'\nset rmargin 6; set xtics noenhanced rotate by -30\n"
+		"plot $jobs using 2:xtic(1) title '--chroot', '' using 3 title 'bubblewrap'\n");
 	if (pclose(f) != 0)
 		return report_failure("gnuplot failed"), -1;
 	return 0;
