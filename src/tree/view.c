@@ -53,6 +53,7 @@ struct view *view_free(struct view *v)
 		free(m->at);
 		free(m->host);
 		free(m->upper);
+		free(m->index);
 		if (m->fd >= 0)
 			close(m->fd);
 		if (m->in_fd >= 0)
@@ -96,23 +97,38 @@ static size_t prefix(const char *path, const char *top)
 	return !strncmp(path, top, n) && (path[n] == '/' || !path[n]) ? n : 0;
 }
 
+/* Which part of a mount a path of the host lies in. */
+enum part {
+	PART_HOST,
+	PART_LOWER,
+	PART_UPPER,
+	PART_INDEX
+};
+
 static int mount_by_host(const struct view *v, const char *host, size_t *ret_length,
-			 bool *ret_lower)
+			 enum part *ret_part)
 {
 	size_t best = 0;
 	int found = -1;
 
-	*ret_lower = false;
+	*ret_part = PART_HOST;
 	for (size_t i = 0; i < v->n; i++) {
 		const struct view_mount *m = &v->mounts[i];
-		size_t n = prefix(host, m->host), upper = m->upper ? prefix(host, m->upper) : 0;
+		const struct {
+			const char *top;
+			enum part part;
+		} parts[] = { { m->host, m->branch ? PART_LOWER : PART_HOST },
+			      { m->upper, PART_UPPER },
+			      { m->index, PART_INDEX } };
 
-		if (upper > n)
-			n = upper;
-		if (n > best) {
+		for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]) && parts[k].top; k++) {
+			size_t n = prefix(host, parts[k].top);
+
+			if (n <= best)
+				continue;
 			best = n;
 			found = (int)i;
-			*ret_lower = m->branch && n != upper;
+			*ret_part = parts[k].part;
 		}
 	}
 	*ret_length = best == 1 ? 0 : best;
@@ -141,10 +157,10 @@ bool view_has_branches(const struct view *v)
 int view_mount_of(const struct view *v, int fd)
 {
 	char host[PATH_MAX];
-	bool lower;
+	enum part part;
 	size_t n;
 
-	return fd_path(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n, &lower);
+	return fd_path(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n, &part);
 }
 
 bool view_mount_has(const struct view *v, int index, int fd)
@@ -170,17 +186,17 @@ int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_
 	ssize_t n = fd_path(fd, host, sizeof(host));
 	const char *rest;
 	size_t length;
-	bool lower;
+	enum part part;
 	int m;
 
 	if (ret_lower)
 		*ret_lower = false;
 	if (n < 0)
 		return (int)n;
-	m = mount_by_host(v, host, &length, &lower);
+	m = mount_by_host(v, host, &length, &part);
 	if (ret_lower)
-		*ret_lower = lower;
-	if (is_removed(fd, host, (size_t)n))
+		*ret_lower = part == PART_LOWER;
+	if (part == PART_INDEX || is_removed(fd, host, (size_t)n))
 		return -ENOENT;
 	if (m < 0)
 		return -EXDEV;
@@ -466,7 +482,10 @@ int view_cover(struct view *v, const char *at, struct branch *branch, struct slu
 	if (m < 0 || r < 0)
 		return fail_errno(err, m < 0 ? m : r, "copy-on-write: %s", at);
 	v->mounts[m].upper = strdup(upper);
-	if (!v->mounts[m].upper)
+	*strrchr(upper, '/') = '\0';
+	if (asprintf(&v->mounts[m].index, "%s/work/index", upper) < 0)
+		v->mounts[m].index = NULL;
+	if (!v->mounts[m].upper || !v->mounts[m].index)
 		return fail_errno(err, -ENOMEM, "copy-on-write: %s", at);
 	v->mounts[m].branch = branch;
 	v->has_branches = true;

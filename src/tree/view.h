@@ -34,6 +34,7 @@ struct view_mount {
 	/* every change goes there, and host is its lower tree; borrowed; NULL: changes are made in host itself */
 	struct branch *branch;
 	char *upper; /* real path of the branch's upper directory; NULL without a branch */
+	char *index; /* and of where its files of several names are, whatever names they have */
 	/* the directory that holds the mount point; unused for the root */
 	int in_fd;
 	dev_t in_dev;
@@ -85,7 +86,7 @@ bool view_mount_has(const struct view *v, int index, int fd);
 /* Does the file behind @fd lie at or below the directory behind @top, by their virtual paths? */
 bool view_is_below(const struct view *v, int fd, int top);
 /*
- * The same, and where in that mount: a path without leading slash, "" is the mount itself. -ENOENT: the file was removed; -EXDEV: it lies outside
+ * The same, and where in that mount: a path without leading slash, "" is the mount itself. -ENOENT: the file was removed, or is one of several names; -EXDEV: it lies outside
  * of the view; -ENAMETOOLONG. What a branch hides by now is not asked. @ret_lower (may be NULL): it lies in the lower tree of a branch.
  */
 int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_lower);

@@ -83,10 +83,8 @@ static const char *shown(const char *path)
 static void say_stat(const struct stat *st)
 {
 	fprintf(out, " mode %o nlink %lu", st->st_mode,
-		/* a branch keeps the links of regular files only */
-		S_ISDIR(st->st_mode) || (settled && !S_ISREG(st->st_mode))
-			? 0ul
-			: (unsigned long)st->st_nlink);
+		/* a branch still counts names that were taken away from a lower file; the trees show the links when it was committed */
+		S_ISDIR(st->st_mode) || settled ? 0ul : (unsigned long)st->st_nlink);
 	if (S_ISREG(st->st_mode))
 		fprintf(out, " size %ld", (long)st->st_size);
 }
