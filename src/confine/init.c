@@ -116,6 +116,20 @@ static long exec_command(struct init_shared *s)
 	return refused ? -EACCES : r;
 }
 
+/* Never above what the caller may have. */
+static void bound_files(uint64_t bytes)
+{
+	struct limit limit;
+
+	if (raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit, 0) < 0)
+		return;
+	if (limit.current > bytes)
+		limit.current = bytes;
+	if (limit.maximum > bytes)
+		limit.maximum = bytes;
+	raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, &limit, 0, 0);
+}
+
 static int command_main(void *arg)
 {
 	struct init_shared *s = arg;
@@ -126,6 +140,8 @@ static int command_main(void *arg)
 		r = raw_call(SYS_chdir, spec->cwd, 0, 0, 0, 0);
 	if (r < 0)
 		give_up(s, LAUNCH_STAGE_CWD, r);
+	if (spec->max_file_bytes)
+		bound_files(spec->max_file_bytes);
 	raw_call(SYS_umask, spec->umask, 0, 0, 0, 0);
 	raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	raw_call(SYS_rt_sigaction, SIGCHLD, s->sigchld, 0, KERNEL_SIGSET_BYTES, 0);

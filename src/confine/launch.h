@@ -34,6 +34,8 @@ struct launch_spec {
 	unsigned umask;
 	uint64_t sigmask;	 /* kernel sigset of the command */
 	uint64_t max_open_files; /* 0: as the caller's */
+	uint64_t
+		max_file_bytes; /* RLIMIT_FSIZE, if that is lower than the caller's; 0: as the caller's */
 };
 
 enum launch_event_kind {

@@ -196,6 +196,7 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 		.stdio = { s->stdio.child[0], s->stdio.child[1], s->stdio.child[2] },
 		.sigmask = s->sigmask,
 		.max_open_files = s->policy->max_open_files,
+		.max_file_bytes = s->policy->workdir ? s->policy->max_disk : 0,
 	};
 	int r = confine_engine_thread(s->confinement, &spec.umask, err);
 

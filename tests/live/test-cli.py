@@ -1017,6 +1017,21 @@ def copy_on_write_in_other_forms():
 
 
 @case
+def a_branch_has_its_quota():
+    if no_descriptors():
+        return
+    write = "dd if=/dev/zero bs=64k count={} of={} status=none 2>/dev/null && echo {}; "
+    script = write.format(16, "one", "one") + write.format(1, "two", "two")
+    with Branches() as w:
+        check(w.run(script, "--on-exit", "abort").out == "one\ntwo\n", "without a quota")
+        d = w.run(script, "--on-exit", "abort", "--on-error", "abort", "--max-disk", "512K")
+        check("one" not in d.out, d)
+        d = w.run("for i in 1 2 3 4 5 6 7 8 9; do " + write.format(1, "f$i", "$i") + "done", "--max-disk", "256K", "--on-error", "abort",
+                  "--on-exit", "abort")
+        check("1\n2\n3\n" in d.out and "6" not in d.out, d)
+
+
+@case
 def kept_branches():
     if no_descriptors():
         return
