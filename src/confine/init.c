@@ -119,7 +119,7 @@ static long exec_command(struct init_shared *s)
 /* Never above what the caller may have. */
 static void bound_files(uint64_t bytes)
 {
-	struct limit limit;
+	struct limit limit = { 0, 0 };
 
 	if (raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit, 0) < 0)
 		return;
