@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "tree/view.h"
+#include "tree/view_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,25 +13,6 @@
 
 #include "sys/fd.h"
 #include "tree/branch.h"
-#include "tree/walk.h"
-#include "util/cleanup.h"
-#include "util/fail.h"
-
-/* A directory on the way to a mount point. */
-struct above {
-	dev_t dev;
-	ino_t ino;
-};
-
-struct view {
-	struct view_mount *mounts; /* [0] is the root */
-	size_t n;
-	struct above *above;
-	size_t n_above;
-	int skeleton; /* borrowed, while it is made */
-	bool has_branches, has_missing;
-	unsigned n_skeletons;
-};
 
 size_t view_count(const struct view *v)
 {
@@ -87,8 +68,7 @@ bool view_leads_to_mounts(const struct view *v, dev_t dev, ino_t ino)
 	return false;
 }
 
-/* Is @path at or below @top? Then its length, else 0; "/" counts as 1. */
-static size_t prefix(const char *path, const char *top)
+size_t view_prefix(const char *path, const char *top)
 {
 	size_t n = strlen(top);
 
@@ -122,7 +102,7 @@ static int mount_by_host(const struct view *v, const char *host, size_t *ret_len
 			      { m->index, PART_INDEX } };
 
 		for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]) && parts[k].top; k++) {
-			size_t n = prefix(host, parts[k].top);
+			size_t n = view_prefix(host, parts[k].top);
 
 			if (n <= best)
 				continue;
@@ -167,7 +147,7 @@ bool view_mount_has(const struct view *v, int index, int fd)
 {
 	char host[PATH_MAX];
 
-	return fd_path(fd, host, sizeof(host)) >= 0 && prefix(host, v->mounts[index].host);
+	return fd_path(fd, host, sizeof(host)) >= 0 && view_prefix(host, v->mounts[index].host);
 }
 
 /* The kernel marks the path of what was removed. */
@@ -229,7 +209,7 @@ bool view_is_below(const struct view *v, int fd, int top)
 	char path[PATH_MAX], base[PATH_MAX];
 
 	return view_path(v, fd, path, sizeof(path)) > 0 &&
-	       view_path(v, top, base, sizeof(base)) > 0 && prefix(path, base);
+	       view_path(v, top, base, sizeof(base)) > 0 && view_prefix(path, base);
 }
 
 int view_split(const struct view *v, const char *path, const char **ret_rest)
@@ -238,7 +218,7 @@ int view_split(const struct view *v, const char *path, const char **ret_rest)
 	int found = 0;
 
 	for (size_t i = 0; i < v->n; i++) {
-		size_t n = prefix(path, v->mounts[i].at);
+		size_t n = view_prefix(path, v->mounts[i].at);
 
 		if (n >= best) {
 			best = n;
@@ -247,359 +227,4 @@ int view_split(const struct view *v, const char *path, const char **ret_rest)
 	}
 	*ret_rest = path + best + strspn(path + best, "/");
 	return found;
-}
-
-/* ---- making ---- */
-
-static int mount_init(struct view_mount *m, const char *at, int fd, bool read_only)
-{
-	char host[PATH_MAX];
-	struct stat st;
-
-	*m = (struct view_mount){ .fd = fd, .in_fd = -1, .in_mount = -1, .read_only = read_only };
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	m->dev = st.st_dev;
-	m->ino = st.st_ino;
-	m->directory = S_ISDIR(st.st_mode);
-	if (fd_path(fd, host, sizeof(host)) < 0)
-		return -ENAMETOOLONG;
-	m->at = strdup(at);
-	m->host = strdup(host);
-	return m->at && m->host ? 0 : -ENOMEM;
-}
-
-/* Room for one more mount, not counted yet. */
-static struct view_mount *mounts_grow(struct view *v)
-{
-	struct view_mount *grown = reallocarray(v->mounts, v->n + 1, sizeof(*grown));
-
-	if (grown)
-		v->mounts = grown;
-	return grown ? &grown[v->n] : NULL;
-}
-
-/* @fd is consumed. */
-static int add_mount(struct view *v, const char *at, int fd, bool read_only)
-{
-	struct view_mount *m = mounts_grow(v);
-	int r;
-
-	if (!m) {
-		close(fd);
-		return -ENOMEM;
-	}
-	r = mount_init(m, at, fd, read_only);
-	v->n++; /* from here on view_free has it */
-	return r;
-}
-
-static int add_above(struct view *v, const struct stat *st)
-{
-	struct above *grown;
-
-	if (view_leads_to_mounts(v, st->st_dev, st->st_ino))
-		return 0;
-	grown = reallocarray(v->above, v->n_above + 1, sizeof(*grown));
-	if (!grown)
-		return -ENOMEM;
-	v->above = grown;
-	grown[v->n_above++] = (struct above){ st->st_dev, st->st_ino };
-	return 0;
-}
-
-static int look(const struct view *v, const char *path, struct walk_end *end)
-{
-	const struct walk_from from = {
-		.view = v,
-		.dirfd = AT_FDCWD,
-		.cwd = v->mounts[0].fd,
-		.path = path,
-		.flags = WALK_PROC,
-	};
-
-	return walk(NULL, &from, end);
-}
-
-/* An empty directory for the virtual path @at whose parent is there but lacks it. */
-static int add_skeleton(struct view *v, const char *at);
-
-/* Make the directory that holds mount point @at known, with all above it. */
-static int find_parent(struct view *v, const char *at, struct walk_end *ret)
-{
-	char parent[PATH_MAX];
-	char *slash;
-	int r;
-
-	snprintf(parent, sizeof(parent), "%s", at);
-	slash = strrchr(parent, '/');
-	slash[slash == parent] = '\0';
-	r = look(v, parent, ret);
-	if (r == -ENOENT) {
-		r = add_skeleton(v, parent);
-		if (r == 0)
-			r = look(v, parent, ret);
-	}
-	if (r == 0 && !S_ISDIR(ret->st.st_mode)) {
-		walk_end_close(ret);
-		r = -ENOTDIR;
-	}
-	return r;
-}
-
-static int add_all_above(struct view *v, const char *at)
-{
-	char path[PATH_MAX];
-	int r = 0;
-
-	snprintf(path, sizeof(path), "%s", at);
-	while (r == 0 && path[1]) {
-		char *slash = strrchr(path, '/');
-		struct walk_end end;
-
-		slash[slash == path] = '\0';
-		r = look(v, path, &end);
-		if (r == 0) {
-			r = add_above(v, &end.st);
-			walk_end_close(&end);
-		}
-	}
-	return r;
-}
-
-/* The mount point's path without links on the way to it: what a walk that meets no link compares. */
-static int real_place(const struct view *v, const struct walk_end *parent, const char *name,
-		      char at[PATH_MAX])
-{
-	ssize_t n = view_path(v, parent->fd, at, PATH_MAX);
-
-	if (n < 0)
-		return (int)n;
-	if (n == 1) /* "/" */
-		n = 0;
-	if ((size_t)n + strlen(name) + 2 > PATH_MAX)
-		return -ENAMETOOLONG;
-	sprintf(at + n, "/%s", name);
-	return view_cross(v, parent->st.st_dev, parent->st.st_ino, name) >= 0 ? -EEXIST : 0;
-}
-
-/* Mount what @fd (consumed) names at @path. */
-static int attach(struct view *v, const char *path, int fd, bool read_only)
-{
-	struct walk_end parent;
-	struct view_mount *m;
-	char at[PATH_MAX];
-	struct stat st;
-	int r = find_parent(v, path, &parent);
-
-	if (r < 0) {
-		close(fd);
-		return r;
-	}
-	r = real_place(v, &parent, strrchr(path, '/') + 1, at);
-	if (r == 0)
-		r = add_all_above(v, at);
-	if (r < 0)
-		close(fd);
-	else
-		r = add_mount(v, at, fd, read_only);
-	if (r < 0) {
-		walk_end_close(&parent);
-		return r;
-	}
-	m = &v->mounts[v->n - 1];
-	m->in_fd = parent.fd;
-	m->in_dev = parent.st.st_dev;
-	m->in_ino = parent.st.st_ino;
-	m->in_mount = parent.mount;
-	m->name = strrchr(m->at, '/') + 1;
-	m->missing = fstatat(parent.fd, m->name, &st, AT_SYMLINK_NOFOLLOW) < 0;
-	v->has_missing |= m->missing;
-	return 0;
-}
-
-static int add_skeleton(struct view *v, const char *at)
-{
-	char name[16];
-	int fd, r;
-
-	snprintf(name, sizeof(name), "%u", v->n_skeletons++);
-	if (mkdirat(v->skeleton, name, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	fd = openat(v->skeleton, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	r = attach(v, at, fd, true);
-	if (r == 0)
-		v->mounts[v->n - 1].skeleton = true;
-	return r;
-}
-
-/* Mount @top came between its parent and the mounts that lie below it. */
-static void adopt(struct view *v, int top)
-{
-	for (int i = 1; i < top; i++) {
-		struct view_mount *m = &v->mounts[i];
-
-		if (m->in_mount == v->mounts[top].in_mount && prefix(m->at, v->mounts[top].at))
-			m->in_mount = top;
-	}
-}
-
-/* The mount whose root @end is, made of a plain directory when it was none. */
-static int mount_at(struct view *v, const char *at, const struct walk_end *end)
-{
-	int fd;
-
-	for (size_t i = 0; i < v->n; i++) {
-		if (v->mounts[i].ino == end->st.st_ino && v->mounts[i].dev == end->st.st_dev)
-			return (int)i;
-	}
-	fd = fcntl(end->fd, F_DUPFD_CLOEXEC, 3);
-	if (fd < 0)
-		return -errno;
-	fd = attach(v, at, fd, false);
-	if (fd < 0)
-		return fd;
-	adopt(v, (int)v->n - 1);
-	return (int)v->n - 1;
-}
-
-int view_cover(struct view *v, const char *at, struct branch *branch, struct sluice_error *err)
-{
-	struct walk_end end;
-	char upper[PATH_MAX];
-	int m, r = look(v, at, &end);
-
-	if (r == 0 && !S_ISDIR(end.st.st_mode))
-		r = -ENOTDIR;
-	m = r < 0 ? r : mount_at(v, at, &end);
-	if (m >= 0 && v->mounts[m].branch)
-		m = -EEXIST;
-	if (m >= 0)
-		r = (int)fd_path(branch_upper_fd(branch), upper, sizeof(upper));
-	walk_end_close(&end);
-	if (m < 0 || r < 0)
-		return fail_errno(err, m < 0 ? m : r, "copy-on-write: %s", at);
-	v->mounts[m].upper = strdup(upper);
-	*strrchr(upper, '/') = '\0';
-	if (asprintf(&v->mounts[m].index, "%s/work/index", upper) < 0)
-		v->mounts[m].index = NULL;
-	if (!v->mounts[m].upper || !v->mounts[m].index)
-		return fail_errno(err, -ENOMEM, "copy-on-write: %s", at);
-	v->mounts[m].branch = branch;
-	v->has_branches = true;
-	return 0;
-}
-
-/* Absolute, and nothing in it that a mount point's name can't have. Slashes are folded. */
-static int normal_path(const char *in, char out[PATH_MAX])
-{
-	size_t n = 0;
-
-	if (*in != '/')
-		return -EINVAL;
-	while (*in) {
-		size_t slashes = strspn(in, "/"), len;
-
-		in += slashes;
-		len = strcspn(in, "/");
-		if (!len)
-			break;
-		if ((len == 1 && in[0] == '.') || (len == 2 && in[0] == '.' && in[1] == '.'))
-			return -EINVAL;
-		if (n + len + 2 > PATH_MAX)
-			return -ENAMETOOLONG;
-		out[n++] = '/';
-		memcpy(out + n, in, len);
-		n += len;
-		in += len;
-	}
-	if (!n)
-		out[n++] = '/';
-	out[n] = '\0';
-	return 0;
-}
-
-static int open_host(const struct view_spec *s)
-{
-	int fd = open(s->host, O_PATH | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int add_spec(struct view *v, const struct view_spec *s, struct sluice_error *err)
-{
-	char at[PATH_MAX];
-	int fd, r = normal_path(s->at, at);
-
-	if (r == 0 && !strcmp(at, "/"))
-		r = -EINVAL;
-	if (r < 0)
-		return fail_errno(err, r, "mount: %s: the virtual path", s->at);
-	fd = open_host(s);
-	if (fd == -ENOENT && s->optional)
-		return 0;
-	if (fd < 0)
-		return fail_errno(err, fd, "mount: %s: %s", s->at, s->host);
-	r = attach(v, at, fd, s->read_only);
-	if (r == 0)
-		v->mounts[v->n - 1].writable = s->writable;
-	return r < 0 ? fail_errno(err, r, "mount: %s", s->at) : 0;
-}
-
-static unsigned depth(const struct view_spec *s)
-{
-	unsigned n = 0;
-
-	for (const char *c = s->at; *c; c++)
-		n += c[0] == '/' && c[1] && c[1] != '/';
-	return n;
-}
-
-static int by_depth(const void *a, const void *b)
-{
-	unsigned x = depth(a), y = depth(b);
-
-	return (x > y) - (x < y);
-}
-
-static int add_specs(struct view *v, const struct view_spec *mounts, size_t n,
-		     struct sluice_error *err)
-{
-	_cleanup_free_ struct view_spec *order = calloc(n + 1, sizeof(*order));
-	int r = 0;
-
-	if (!order)
-		return fail_errno(err, -ENOMEM, "mounts");
-	if (n)
-		memcpy(order, mounts, n * sizeof(*order));
-	qsort(order, n, sizeof(*order), by_depth);
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = add_spec(v, &order[i], err);
-	return r;
-}
-
-int view_new(const struct view_spec *root, const struct view_spec *mounts, size_t n, int skeleton,
-	     struct view **ret, struct sluice_error *err)
-{
-	struct view *v = calloc(1, sizeof(*v));
-	int fd, r;
-
-	if (!v)
-		return fail_errno(err, -ENOMEM, "view");
-	v->skeleton = skeleton;
-	fd = open_host(root);
-	r = fd < 0 ? fd : add_mount(v, "/", fd, root->read_only);
-	if (r == 0 && !v->mounts[0].directory)
-		r = -ENOTDIR;
-	if (r < 0)
-		fail_errno(err, r, "root: %s", root->host);
-	else
-		r = add_specs(v, mounts, n, err);
-	if (r < 0)
-		view_free(v);
-	else
-		*ret = v;
-	return r;
 }

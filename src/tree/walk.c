@@ -1,17 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "tree/walk.h"
+#include "tree/walk_internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "sys/openat2.h"
 #include "task/procfs.h"
 #include "tree/branch.h"
 #include "tree/cwd.h"
@@ -20,8 +17,7 @@
 #define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
 
 /* What a step returns beside 0 (the end) and an errno for the task; no errno of the kernel is as large. */
-#define WALK_ON (-5000)	   /* the next component */
-#define WALK_AGAIN (-5001) /* the same one: it was changed while it was looked at */
+#define WALK_ON (-5000) /* the next component */
 
 struct walker {
 	const struct task *task;
@@ -47,40 +43,9 @@ struct step {
 	struct stat st;	  /* of fd */
 };
 
-static int open_path(int dirfd, const char *path, uint64_t flags, uint64_t resolve)
-{
-	return open_at_how(dirfd, path, flags | O_PATH, 0, resolve);
-}
-
-static int dup_high(int fd)
-{
-	int r = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-
-	return r < 0 ? -errno : r;
-}
-
-/* @path, at most PATH_MAX with its NUL, goes on with @name. */
-static int path_append(char path[PATH_MAX], const char *name)
-{
-	size_t n = strlen(path), more = strlen(name);
-
-	if (n + more + 2 > PATH_MAX)
-		return -ENAMETOOLONG;
-	if (n)
-		path[n++] = '/';
-	memcpy(path + n, name, more + 1);
-	return 0;
-}
-
 static int walk_on(int r)
 {
 	return r < 0 ? r : WALK_ON;
-}
-
-/* No file system of a real device is. */
-static bool may_be_on_procfs(int fd, const struct stat *st)
-{
-	return !major(st->st_dev) && procfs_has(fd);
 }
 
 /* ---- where the walk is ---- */
@@ -100,7 +65,7 @@ static void arrive(struct walker *w, int fd, int mount)
 
 static int arrive_at_lower(struct walker *w, const struct branch *branch)
 {
-	int fd = dup_high(branch_lower_fd(branch, 0));
+	int fd = walk_dup(branch_lower_fd(branch, 0));
 
 	if (fd < 0)
 		return fd;
@@ -184,11 +149,11 @@ static int walk_to_root(struct walker *w)
 	if (w->from->resolve & RESOLVE_BENEATH)
 		return -EXDEV;
 	if (w->base >= 0)
-		return walk_to(w, dup_high(w->base), -1);
+		return walk_to(w, walk_dup(w->base), -1);
 	if (v && w->from->resolve & RESOLVE_NO_XDEV && w->at >= 0 && is_off_root(w))
 		return -EXDEV;
-	return v ? walk_to(w, dup_high(view_mount(v, 0)->fd), 0)
-		 : walk_to(w, open_path(AT_FDCWD, "/", O_DIRECTORY, 0), -1);
+	return v ? walk_to(w, walk_dup(view_mount(v, 0)->fd), 0)
+		 : walk_to(w, walk_open_path(AT_FDCWD, "/", O_DIRECTORY, 0), -1);
 }
 
 /* The mount of the directory reached, looked up where the walk began from a descriptor. */
@@ -197,14 +162,6 @@ static int walk_mount(struct walker *w)
 	if (w->mount < 0 && w->from->view)
 		w->mount = view_mount_of(w->from->view, w->at);
 	return w->mount;
-}
-
-/* The directory that the task starts a relative path from. */
-static int base_open(const struct task *t, const struct walk_from *from)
-{
-	if (from->dirfd == AT_FDCWD && from->cwd >= 0)
-		return dup_high(from->cwd);
-	return t ? task_open_dirfd(t, from->dirfd) : -EBADF;
 }
 
 /* Cut the first component off w->rest. Returns 1, or 0 when nothing but slashes is left. */
@@ -312,7 +269,7 @@ static int end_at(struct walker *w, struct step *s)
 /* "." of the directory reached, which the kernel gives only to who may search it. */
 static int dot(const struct walker *w)
 {
-	return open_path(w->at, ".", O_DIRECTORY, 0);
+	return walk_open_path(w->at, ".", O_DIRECTORY, 0);
 }
 
 /* May it be searched? Asked where we leave it by a way of our own. */
@@ -327,7 +284,7 @@ static int end_here(struct walker *w)
 	struct walk_end *e = w->end;
 
 	if (!w->branch)
-		return end_without_name(w, dup_high(w->at), w->mount);
+		return end_without_name(w, walk_dup(w->at), w->mount);
 	e->fd = w->at;
 	w->at = -1;
 	e->mount = w->mount;
@@ -359,7 +316,7 @@ static uint64_t same_mount(const struct walker *w)
 static int parent_open(const struct walker *w, int *mount)
 {
 	const struct view *v = w->from->view;
-	int fd = open_path(w->at, "..", O_DIRECTORY, same_mount(w));
+	int fd = walk_open_path(w->at, "..", O_DIRECTORY, same_mount(w));
 
 	if (fd < 0 || !v)
 		return fd;
@@ -401,7 +358,7 @@ static int walk_up(struct walker *w, const struct step *s)
 	    (m->branch ? !w->path[0] : w->at_st.st_ino == m->ino && w->at_st.st_dev == m->dev)) {
 		if (m->in_mount >= 0 && w->from->resolve & RESOLVE_NO_XDEV)
 			return -EXDEV;
-		fd = dup_high(m->in_mount < 0 ? m->fd : m->in_fd);
+		fd = walk_dup(m->in_mount < 0 ? m->fd : m->in_fd);
 		mount = m->in_mount < 0 ? mount : m->in_mount;
 	} else if (w->branch) {
 		return walk_up_in_branch(w, s);
@@ -429,8 +386,8 @@ static int walk_down(struct walker *w, const struct step *s, int mount)
 		return r;
 	if (!m->directory && (!s->last || s->slash))
 		return -ENOTDIR;
-	return s->last ? end_without_name(w, dup_high(m->fd), mount)
-		       : walk_on(walk_to(w, dup_high(m->fd), mount));
+	return s->last ? end_without_name(w, walk_dup(m->fd), mount)
+		       : walk_on(walk_to(w, walk_dup(m->fd), mount));
 }
 
 /* Go on with a link's text. */
@@ -479,7 +436,7 @@ static int magic_in_view(const struct walker *w, const char *name, int fd)
 	int virtual = fd;
 
 	if (fd >= 0 && v && !strcmp(name, "root"))
-		virtual = dup_high(view_mount(v, 0)->fd);
+		virtual = walk_dup(view_mount(v, 0)->fd);
 	else if (fd >= 0 && w->from->cwds && !strcmp(name, "cwd"))
 		virtual = cwd_get(w->from->cwds, procfs_process(w->at));
 	if (virtual != fd)
@@ -503,7 +460,7 @@ static int walk_magic(struct walker *w, const struct step *s)
 		if (r != -ENOEXEC)
 			return r;
 	}
-	fd = magic_in_view(w, s->name, open_path(w->at, s->name, 0, 0));
+	fd = magic_in_view(w, s->name, walk_open_path(w->at, s->name, 0, 0));
 	if (fd < 0)
 		return fd;
 	if (procfs_has(fd) && !procfs_is_root(fd)) {
@@ -545,7 +502,7 @@ static int walk_link(struct walker *w, struct step *s)
 /* To directory @fd (consumed) of the component. */
 static int walk_in_branch(struct walker *w, const struct step *s, int fd)
 {
-	int r = path_append(w->path, s->name);
+	int r = walk_append(w->path, s->name);
 
 	arrive(w, fd, w->mount);
 	w->at_st = s->st;
@@ -566,14 +523,14 @@ static int walk_file(struct walker *w, struct step *s)
 	}
 	if (!s->last)
 		return -ENOTDIR;
-	place = may_be_on_procfs(s->fd, &s->st) ? procfs_place(w->at) : PROCFS_GENERAL;
+	place = walk_may_be_on_procfs(s->fd, &s->st) ? procfs_place(w->at) : PROCFS_GENERAL;
 	return place < 0 ? place : end_at(w, s);
 }
 
 /* What the component names, itself. */
 static int step_open(struct walker *w, struct step *s)
 {
-	int fd = open_path(w->at, s->name, O_NOFOLLOW, same_mount(w));
+	int fd = walk_open_path(w->at, s->name, O_NOFOLLOW, same_mount(w));
 
 	if (fd < 0)
 		return fd;
@@ -590,7 +547,7 @@ static int step_in_branch(struct walker *w, struct step *s)
 	if (w->dead)
 		return -ENOENT;
 	strcpy(path, w->path);
-	r = path_append(path, s->name);
+	r = walk_append(path, s->name);
 	if (r == 0) /* the layers below have rights of their own */
 		r = may_search(w);
 	if (r == 0)
@@ -638,7 +595,7 @@ static int walk_components(struct walker *w)
 		if (r < 0)
 			return r;
 		if (r == 0) /* only slashes: the directory itself */
-			return end_without_name(w, dup_high(w->at), w->mount);
+			return end_without_name(w, walk_dup(w->at), w->mount);
 		r = walk_step(w, &s);
 		if (s.fd >= 0)
 			close(s.fd);
@@ -656,9 +613,9 @@ static int walk_slowly(const struct task *t, const struct walk_from *from, struc
 
 	snprintf(w.rest, sizeof(w.rest), "%s", from->path);
 	if (from->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT))
-		r = w.base = base_open(t, from);
+		r = w.base = walk_base(t, from);
 	if (r >= 0)
-		r = w.rest[0] == '/' ? walk_to_root(&w) : walk_to(&w, base_open(t, from), -1);
+		r = w.rest[0] == '/' ? walk_to_root(&w) : walk_to(&w, walk_base(t, from), -1);
 	w.base_st = w.at_st;
 	if (r == 0)
 		r = walk_components(&w);
@@ -669,166 +626,7 @@ static int walk_slowly(const struct task *t, const struct walk_from *from, struc
 	return r;
 }
 
-/* ---- the common way ---- */
-
-/* Is @path free of what the kernel would take differently: "..", "." and doubled slashes count too, so that its text can be compared? */
-static bool is_plain(const char *path)
-{
-	for (const char *c = path; *c;) {
-		size_t n = strcspn(c, "/");
-
-		if (!n && c != path)
-			return false; /* a doubled or a final slash */
-		if ((n == 1 && c[0] == '.') || (n == 2 && c[0] == '.' && c[1] == '.'))
-			return false;
-		c += n;
-		c += *c == '/';
-		if (!*c && c[-1] == '/' && c != path + 1)
-			return false;
-	}
-	return true;
-}
-
-/* Errors of a walk that meets plain files only, and so are the task's. */
-static bool is_final(int fd)
-{
-	return fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES || fd == -ENAMETOOLONG;
-}
-
-/*
- * Let the kernel walk from @base when it can't meet anything but plain files there. Returns 1 when it could, 0 when not.
- */
-static int kernel_walk(int base, const char *path, int mount, const struct walk_from *from,
-		       struct walk_end *end)
-{
-	int fd = open_path(base, path, from->flags & WALK_NOFOLLOW ? O_NOFOLLOW : 0,
-			   RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-
-	if (fd < 0)
-		return is_final(fd) ? fd : 0;
-	if (fstat(fd, &end->st) < 0 || may_be_on_procfs(fd, &end->st)) {
-		close(fd);
-		return 0;
-	}
-	end->fd = fd;
-	end->mount = mount;
-	return 1;
-}
-
-/* The directory that @path's last name is in, without a link on the way. */
-static int open_parent(int base, const char *path, const char *name)
-{
-	char parent[PATH_MAX];
-	size_t n = (size_t)(name - path);
-
-	if (!n)
-		return dup_high(base);
-	if (n >= sizeof(parent))
-		return -ENAMETOOLONG;
-	memcpy(parent, path, n);
-	parent[n] = '\0';
-	return open_path(base, parent, O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
-}
-
-/* The last name itself, in end->dir. */
-static int kernel_name(const struct walk_from *from, struct walk_end *end)
-{
-	int fd = open_path(end->dir, end->name, O_NOFOLLOW, 0);
-
-	if (fd == -ENOENT)
-		return 1;
-	if (fd < 0)
-		return is_final(fd) ? fd : 0;
-	end->fd = fd;
-	if (fstat(fd, &end->st) < 0 || may_be_on_procfs(fd, &end->st))
-		return 0;
-	return !S_ISLNK(end->st.st_mode) || from->flags & WALK_NOFOLLOW ||
-	       (from->flags & WALK_LAST) == WALK_LAST;
-}
-
-/* As kernel_walk, with the directory and the name at the end. */
-static int kernel_walk_named(int base, const char *path, int mount, const struct walk_from *from,
-			     struct walk_end *end)
-{
-	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	int dir, r;
-
-	if (strlen(name) > NAME_MAX)
-		return -ENAMETOOLONG;
-	dir = open_parent(base, path, name);
-	if (dir < 0)
-		return is_final(dir) ? dir : 0;
-	end->dir = dir;
-	end->mount = mount;
-	memcpy(end->name, name, strlen(name) + 1);
-	r = kernel_name(from, end);
-	if (r == 0) { /* forget it all */
-		walk_end_close(end);
-		memset(end->name, 0, sizeof(end->name));
-	}
-	return r;
-}
-
-static int kernel_walk_any(int base, const char *path, int mount, const struct walk_from *from,
-			   struct walk_end *end)
-{
-	return (from->flags & WALK_NAME ? kernel_walk_named : kernel_walk)(base, path, mount, from,
-									   end);
-}
-
-/* May the kernel walk @rest from the top of @mount by itself? */
-static bool is_plain_there(const struct view_mount *m, const char *rest)
-{
-	return !m->branch || branch_is_unchanged(m->branch, rest);
-}
-
-/* The same for what is below directory @base, which meets no mount point. */
-static int walk_quickly_from(int base, const struct walk_from *from, struct walk_end *end)
-{
-	const struct view *v = from->view;
-	const struct view_mount *m;
-	char rest[PATH_MAX];
-	int mount;
-
-	/* without a change nothing that a branch shows is elsewhere than in its lower tree */
-	if (!view_is_changed(v))
-		return kernel_walk_any(base, from->path, -1, from, end);
-	mount = view_locate(v, base, rest, sizeof(rest), NULL);
-	if (mount < 0)
-		return mount == -EXDEV ? kernel_walk_any(base, from->path, -1, from, end) : 0;
-	m = view_mount(v, mount);
-	if (!m->branch)
-		return kernel_walk_any(base, from->path, mount, from, end);
-	/* what @base itself names may be the upper part alone */
-	if (path_append(rest, from->path) < 0 || !branch_is_unchanged(m->branch, rest))
-		return 0;
-	return kernel_walk_any(m->fd, rest, mount, from, end);
-}
-
-static int walk_quickly(const struct task *t, const struct walk_from *from, struct walk_end *end)
-{
-	const struct view *v = from->view;
-	const char *rest;
-	struct stat st;
-	int base, mount, r;
-
-	if (!v || from->resolve || !from->path[0] || !is_plain(from->path))
-		return 0;
-	if (from->path[0] == '/') {
-		mount = view_split(v, from->path, &rest);
-		if (!*rest || !is_plain_there(view_mount(v, mount), rest))
-			return 0;
-		return kernel_walk_any(view_mount(v, mount)->fd, rest, mount, from, end);
-	}
-	base = base_open(t, from);
-	if (base < 0)
-		return base;
-	r = fstat(base, &st) < 0 ? -errno : 0;
-	if (r == 0 && !view_leads_to_mounts(v, st.st_dev, st.st_ino))
-		r = walk_quickly_from(base, from, end);
-	close(base);
-	return r;
-}
+/* ---- all of it ---- */
 
 static int walk_empty(const struct task *t, const struct walk_from *from, struct walk_end *end)
 {
@@ -836,7 +634,7 @@ static int walk_empty(const struct task *t, const struct walk_from *from, struct
 		.task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1
 	};
 
-	return end_without_name(&w, base_open(t, from), -1);
+	return end_without_name(&w, walk_base(t, from), -1);
 }
 
 int walk(const struct task *t, const struct walk_from *from, struct walk_end *ret)
@@ -853,7 +651,7 @@ int walk(const struct task *t, const struct walk_from *from, struct walk_end *re
 			r = r ? 0 : walk_slowly(t, from, ret);
 	}
 	if (r == 0 && ret->fd >= 0 && !(from->flags & WALK_PROC) &&
-	    may_be_on_procfs(ret->fd, &ret->st))
+	    walk_may_be_on_procfs(ret->fd, &ret->st))
 		r = -EACCES;
 	if (r < 0)
 		walk_end_close(ret);
