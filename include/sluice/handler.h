@@ -260,12 +260,14 @@ enum sluice_plan_kind {
 	SLUICE_PLAN_ACT = 2, /* a built-in acts on behalf: host_path (host_path2), layer */
 };
 
+/* Where the call's first file lies. */
 enum sluice_layer {
 	SLUICE_LAYER_NONE = 0,
-	SLUICE_LAYER_HOST = 1,
-	SLUICE_LAYER_MOUNT = 2,
-	SLUICE_LAYER_LOWER = 3,
-	SLUICE_LAYER_UPPER = 4,
+	SLUICE_LAYER_HOST = 1,	/* in the host's tree, or the root of a chroot */
+	SLUICE_LAYER_MOUNT = 2, /* on a mount */
+	SLUICE_LAYER_LOWER =
+		3, /* in a copy-on-write directory, unchanged so far: what changes it will copy it first */
+	SLUICE_LAYER_UPPER = 4, /* in its branch, or to be made there */
 };
 
 /* The plan as it stands when an extra runs. Pointers are borrowed and valid while the request is. */

@@ -353,6 +353,13 @@ const void *request_plan_data(const struct sluice_request *req)
 	return req->buffers.plan_bytes;
 }
 
+bool request_has_extras(const struct sluice_request *req)
+{
+	const struct chain *c = req->chain;
+
+	return c->n_observers || (c->n_handlers && !c->handlers[c->n_handlers - 1].builtin);
+}
+
 const struct task *request_task(const struct sluice_request *req)
 {
 	return &req->task;

@@ -86,6 +86,8 @@ int request_go_on(struct sluice_request *req);
 /* Install @fd (borrowed) in the task as its lowest free number, which is returned. @flags: O_CLOEXEC or 0. -EMFILE, -ENOENT ... */
 int request_inject(struct sluice_request *req, int fd, uint32_t flags);
 
+/* Will anybody but built-ins look at the plan? */
+bool request_has_extras(const struct sluice_request *req);
 /* The stopped task, for what the public accessors do not offer. */
 const struct task *request_task(const struct sluice_request *req);
 /* May the command read procfs? */

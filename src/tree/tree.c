@@ -124,3 +124,19 @@ int tree_branch_of(const struct tree *tr, int mount, int dir, const char *name, 
 	*ret = b;
 	return 0;
 }
+
+enum sluice_layer tree_layer(const struct tree *tr, int mount, int dir, int fd)
+{
+	char path[PATH_MAX];
+	bool lower = false;
+
+	if (mount < 0)
+		mount = view_mount_of(tr->view, fd >= 0 ? fd : dir);
+	if (mount < 0)
+		return SLUICE_LAYER_NONE;
+	if (!view_mount(tr->view, mount)->branch)
+		return mount ? SLUICE_LAYER_MOUNT : SLUICE_LAYER_HOST;
+	if (fd >= 0)
+		view_locate(tr->view, fd, path, sizeof(path), &lower);
+	return lower ? SLUICE_LAYER_LOWER : SLUICE_LAYER_UPPER;
+}

@@ -6,6 +6,8 @@
 #ifndef SLUICE_TREE_TREE_H
 #define SLUICE_TREE_TREE_H
 
+#include <sluice/handler.h>
+
 #include "tree/branch.h"
 #include "tree/cwd.h"
 #include "tree/view.h"
@@ -33,6 +35,10 @@ int tree_walk_grant(const struct tree *tr, const char *path, struct walk_end *re
  */
 int tree_branch_of(const struct tree *tr, int mount, int dir, const char *name, int fd,
 		   struct branch **ret, char path[PATH_MAX]);
+/*
+ * Where a file lies, as tree_branch_of takes it; @fd -1: it is to be made. An enum sluice_layer. Takes some calls of the kernel.
+ */
+enum sluice_layer tree_layer(const struct tree *tr, int mount, int dir, int fd);
 /* What fstat said of @fd, as the tree shows it. @mount: that it lies in, -1: not known. */
 void tree_show(const struct tree *tr, int mount, int fd, struct stat *st);
 /* Is what is at the end (or would be) on a mount that may not be changed, or in no mount at all? */

@@ -59,7 +59,6 @@ struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *
 		.data = plan,
 		.size = sizeof(*plan),
 	};
-	int mount = end->mount;
 	int r;
 
 	place_of(&plan->places[0], end);
@@ -67,7 +66,8 @@ struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *
 		place_of(&plan->places[1], end2);
 	p.names[0] = plan->places[0].has_name ? plan->places[0].name : NULL;
 	p.names[1] = end2 && plan->places[1].has_name ? plan->places[1].name : NULL;
-	p.layer = mount > 0 ? SLUICE_LAYER_MOUNT : SLUICE_LAYER_HOST;
+	if (request_has_extras(req))
+		p.layer = tree_layer(plan->tree, end->mount, end->dir, end->fd);
 	r = request_plan_act(req, &p);
 	return r < 0 ? files_errno(r) : sluice_continue();
 }

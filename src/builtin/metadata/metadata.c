@@ -57,6 +57,8 @@ static struct sluice_verdict plan(struct sluice_request *req, const struct metad
 		return sluice_errno(-r);
 	}
 	change.tree = m->tree;
+	if (m->tree && request_has_extras(req))
+		p.layer = tree_layer(m->tree, -1, -1, p.fds[0]);
 	p.data = &change;
 	p.size = sizeof(change);
 	r = request_plan_act(req, &p);

@@ -203,7 +203,7 @@ static int plan(struct sluice_request *req, struct binding *b, struct walk_end *
 		.builtin = "bind",
 		.act = bind_act,
 		.drop = bind_drop,
-		.layer = end->mount > 0 ? SLUICE_LAYER_MOUNT : SLUICE_LAYER_HOST,
+		.layer = tree_layer(b->names->tree, end->mount, end->dir, -1),
 		.fds = { end->fd, -1 },
 		.dirs = { end->dir, -1 },
 		.names = { b->name },

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What an extra sees of a call on a tree of the command's own, and that its refusal leaves nothing behind.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../support/cmocka.h"
+#include "../support/guest.h"
+
+/* ---- inside ---- */
+
+static int write_to(const char *path, int flags)
+{
+	int fd = open(path, flags | O_WRONLY | O_CLOEXEC, 0644);
+
+	if (fd < 0)
+		return errno;
+	if (write(fd, "new", 3) != 3)
+		return 1;
+	return close(fd);
+}
+
+static int read_from(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? errno : close(fd);
+}
+
+/* Reads, changes, makes and removes; a digit of the result for each that failed. */
+static int role_change(const char *arg)
+{
+	int failed = 0;
+
+	(void)arg;
+	failed |= read_from("kept") != 0;
+	failed |= (write_to("changed", O_TRUNC) != 0) << 1;
+	failed |= (read_from("changed") != 0) << 2;
+	failed |= (write_to("made", O_CREAT | O_EXCL) != 0) << 3;
+	failed |= (unlink("removed") != 0) << 4;
+	failed |= (mkdir("directory", 0755) != 0) << 5;
+	failed |= (read_from("/mounted/kept") != 0) << 6;
+	return failed;
+}
+
+static const struct guest_role roles[] = {
+	{ "change", role_change },
+	{ NULL, NULL },
+};
+
+/* ---- the embedder ---- */
+
+struct watch {
+	int refused; /* system call */
+	_Atomic unsigned layers[5];
+	_Atomic unsigned wrong_paths;
+	char dir[4200], storage[4200], other[4200];
+};
+
+static bool begins(const char *path, const char *top)
+{
+	return path && !strncmp(path, top, strlen(top));
+}
+
+/* The host's path must lie where the layer says. */
+static void check_place(struct watch *w, const struct sluice_plan *plan, const char *name)
+{
+	const char *top = plan->layer == SLUICE_LAYER_LOWER   ? w->dir
+			  : plan->layer == SLUICE_LAYER_UPPER ? w->storage
+							      : w->other;
+	const char *last = plan->host_path ? strrchr(plan->host_path, '/') : NULL;
+
+	/* what is to be made lies in the lower directory as long as that was not copied */
+	if (plan->layer == SLUICE_LAYER_UPPER && begins(plan->host_path, w->dir))
+		top = w->dir;
+	if (!begins(plan->host_path, top) || !last || strcmp(last + 1, name) != 0)
+		w->wrong_paths++;
+}
+
+static struct sluice_verdict look(struct sluice_request *req, void *userdata)
+{
+	static const char *const names[] = { "kept", "changed", "made", "removed", "directory" };
+	struct watch *w = userdata;
+	struct sluice_plan plan;
+	const char *path, *last;
+
+	if (sluice_request_path(req, 0, &path) <= 0)
+		return sluice_continue();
+	last = strrchr(path, '/');
+	last = last ? last + 1 : path;
+	for (size_t i = 0; i < N_OF(names); i++) {
+		if (strcmp(last, names[i]) != 0)
+			continue;
+		sluice_request_plan(req, &plan);
+		if (plan.kind != SLUICE_PLAN_ACT || plan.layer >= N_OF(w->layers))
+			w->wrong_paths++;
+		else
+			w->layers[plan.layer]++;
+		check_place(w, &plan, last);
+		if (sluice_request_nr(req) == w->refused)
+			return sluice_errno(EDOM);
+	}
+	return sluice_continue();
+}
+
+static void make(const char *dir, const char *name)
+{
+	char path[4400];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, "old", 3), 3);
+	close(fd);
+}
+
+static int count_change(const struct sluice_cow_change *change, void *userdata)
+{
+	(void)change;
+	++*(int *)userdata;
+	return 0;
+}
+
+/* Runs the role in a branch, which is dropped. @ret_changes: how many it had. */
+static int run_watched(struct watch *w, int *ret_changes)
+{
+	const int calls[] = { SYS_openat, SYS_unlink, SYS_unlinkat, SYS_mkdir, SYS_mkdirat };
+	struct sluice_handler extras[N_OF(calls)];
+	struct sluice_spawn_options o = { .size = sizeof(o),
+					  .extras = extras,
+					  .n_extras = N_OF(calls) };
+	struct sluice_policy *p = guest_policy();
+	struct sluice_result result;
+	struct sluice_sandbox *s;
+
+	for (size_t i = 0; i < N_OF(calls); i++)
+		extras[i] = sluice_handler_make("look", calls[i], look, w);
+	assert_int_equal(sluice_policy_set_workdir(p, w->dir, NULL), 0);
+	assert_int_equal(sluice_policy_set_storage(p, w->storage, NULL), 0);
+	assert_int_equal(
+		sluice_policy_add_mount(p, "/mounted", w->other, SLUICE_MOUNT_READ_ONLY, NULL), 0);
+	s = guest_spawn(p, &o, "change", "");
+	assert_int_equal(sluice_sandbox_wait(s, -1, &result), 0);
+	assert_non_null(sluice_sandbox_cow(s));
+	*ret_changes = 0;
+	assert_int_equal(sluice_cow_changes(sluice_sandbox_cow(s), count_change, ret_changes), 0);
+	assert_int_equal(sluice_sandbox_settle(s, SLUICE_COW_ABORT, NULL, NULL, NULL), 0);
+	assert_null(sluice_sandbox_cow(s));
+	sluice_sandbox_free(s);
+	sluice_policy_unref(p);
+	return result.exit_code;
+}
+
+static struct watch *watch_new(const char *dir)
+{
+	struct watch *w = calloc(1, sizeof(*w));
+
+	assert_non_null(w);
+	snprintf(w->dir, sizeof(w->dir), "%s/dir", dir);
+	snprintf(w->storage, sizeof(w->storage), "%s/storage", dir);
+	snprintf(w->other, sizeof(w->other), "%s/other", dir);
+	assert_int_equal(mkdir(w->dir, 0755) | mkdir(w->storage, 0755) | mkdir(w->other, 0755), 0);
+	make(w->dir, "kept");
+	make(w->dir, "changed");
+	make(w->dir, "removed");
+	make(w->other, "kept");
+	return w;
+}
+
+/* Container profiles refuse what copy-on-write needs. */
+static bool can_run(void)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, pidfd, 0);
+
+	close(pidfd);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+static void test_an_extra_sees_the_layer(void **state)
+{
+	const char *dir = guest_dir();
+	struct watch *w;
+	int changes;
+
+	(void)state;
+	if (can_run()) {
+		w = watch_new(dir);
+		assert_int_equal(run_watched(w, &changes), 0);
+		assert_int_equal(changes, 4);
+		assert_int_equal(w->wrong_paths, 0);
+		assert_int_equal(w->layers[SLUICE_LAYER_NONE], 0);
+		assert_int_equal(w->layers[SLUICE_LAYER_HOST], 0);
+		assert_int_equal(w->layers[SLUICE_LAYER_MOUNT], 1);
+		/* kept, changed for writing, removed */
+		assert_int_equal(w->layers[SLUICE_LAYER_LOWER], 3);
+		/* changed for reading, made, directory */
+		assert_int_equal(w->layers[SLUICE_LAYER_UPPER], 3);
+		free(w);
+	}
+	guest_remove(dir);
+}
+
+static void test_a_refused_call_leaves_nothing(void **state)
+{
+	static const struct {
+		int call;
+		int failed, changes;
+	} cases[] = {
+		{ SYS_openat, 0x4f, 2 }, /* all opens: only unlink and mkdir have happened */
+		{ SYS_unlink, 0x10, 3 },
+		{ SYS_mkdir, 0x20, 3 },
+	};
+	int changes;
+
+	(void)state;
+	for (size_t i = 0; can_run() && i < N_OF(cases); i++) {
+		const char *dir = guest_dir();
+		struct watch *w = watch_new(dir);
+
+		w->refused = cases[i].call;
+		assert_int_equal(run_watched(w, &changes), cases[i].failed);
+		assert_int_equal(changes, cases[i].changes);
+		free(w);
+		guest_remove(dir);
+	}
+}
+
+int main(int argc, char *argv[])
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_an_extra_sees_the_layer),
+		cmocka_unit_test(test_a_refused_call_leaves_nothing),
+	};
+
+	guest_begin(argc, argv, roles);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
