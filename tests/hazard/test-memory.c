@@ -42,6 +42,7 @@ static char *edge(void)
 /* ---- A1 ---- */
 
 #define RACE_TRIES 100000
+#define RACE_MOST 2000000
 
 static atomic_int stop;
 
@@ -67,7 +68,8 @@ static int guest_race(const char *dir)
 	snprintf(path, sizeof(path), "%s/a/f", dir);
 	if (pthread_create(&t, NULL, flip_letter, path + strlen(dir) + 1))
 		return 200;
-	for (int i = 0; i < RACE_TRIES && !leaked; i++) {
+	/* on and on until the other thread has had its turn */
+	for (int i = 0; (i < RACE_TRIES || !opened || !refused) && i < RACE_MOST && !leaked; i++) {
 		int fd = open(path, O_RDONLY);
 
 		if (fd < 0) {

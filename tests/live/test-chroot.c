@@ -779,6 +779,7 @@ static struct sluice_policy *with_cwd(const char *dir)
 static void test_bad_input(void **state)
 {
 	const char *top = root.top;
+	struct sluice_policy *p;
 
 	(void)state;
 	fails(with_root("/no/such"), "/bin/true", -ENOENT, "root: /no/such: No such file");
@@ -790,9 +791,10 @@ static void test_bad_input(void **state)
 	fails(with_mount("/", top), "/bin/true", -EINVAL, "mount: /");
 	fails(with_cwd("/no/such"), "/bin/true", -ENOENT, "working directory: /no/such");
 	fails(with_cwd("/etc/hello"), "/bin/true", -ENOTDIR, "working directory: /etc/hello");
-	assert_int_equal(
-		sluice_policy_add_mount(with_cwd("/"), "x", top, SLUICE_MOUNT_READ_ONLY, NULL),
-		-EINVAL);
+	p = with_cwd("/");
+	assert_int_equal(sluice_policy_add_mount(p, "x", top, SLUICE_MOUNT_READ_ONLY, NULL),
+			 -EINVAL);
+	sluice_policy_unref(p);
 	fails(with_cwd("/"), "/no/such", -ENOENT, "exec: /no/such: No such file");
 	fails(with_cwd("/"), "nosuch", -ENOENT, "exec: nosuch: not found");
 	fails(with_cwd("/"), "/etc/hello", -EACCES, "exec: /etc/hello");
