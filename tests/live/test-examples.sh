@@ -76,6 +76,18 @@ deny_creation() {
 	[ ! -e new.txt ] && [ "$(stat -c %a made.txt)" = 640 ] || { show; return 1; }
 }
 
+harvest_outputs() {
+	rm -rf src && mkdir src && echo in >src/in
+	export XDG_STATE_HOME=$PWD/state
+	run harvest src sh -c 'tr a-z A-Z <in >out'
+	[ "$status" -eq 0 ] && grep -q '^1 outputs, 3 bytes$' out && [ "$(ls src)" = in ] || { show; return 1; }
+	[ "$(tar xOf harvest.tar out 2>/dev/null)" = IN ] || { show; return 1; }
+	run harvest src sh -c 'rm in'
+	[ "$status" -eq 1 ] && grep -q '^D .* in$' out && [ -e src/in ] || { show; return 1; }
+	run harvest src sh -c 'echo x >out; exit 7'
+	[ "$status" -eq 7 ] && [ "$(ls src)" = in ] || { show; return 1; }
+}
+
 many_collects() {
 	run many 64
 	[ "$status" -eq 0 ] && grep -q '^64 of 64 good, 0 running, 64 notifications, 64 calls of uname$' out || { show; return 1; }
@@ -93,7 +105,7 @@ many_nonsense() {
 cases() {
 	local who=$1 name
 
-	for name in audit_python audit_refused audit_escapes audit_no_command deny_matching deny_creation many_collects \
+	for name in audit_python audit_refused audit_escapes audit_no_command deny_matching deny_creation harvest_outputs many_collects \
 		many_nonsense; do
 		check "$name$who" "$name"
 	done
