@@ -392,7 +392,7 @@ static void test_positions_can_be_set(void **state)
 	snprintf(name, sizeof(name), "/proc/self/fd/%d", dirs[0]);
 	assert_int_equal(seek_everywhere(name), 0);
 	fflush(NULL);
-	pid = fork();
+	pid = guest_fork_one();
 	if (pid == 0)
 		_exit(seek_in_overlay());
 	assert_int_equal(waitpid(pid, &status, 0), pid);
