@@ -34,7 +34,7 @@ static int private_part(const struct sandbox_tree *t, const char *name)
 	return mkdirat(t->dir, name, 0700) < 0 ? -errno : open_dir(t->dir, name);
 }
 
-static int private_make(struct sandbox_tree *t, struct sluice_error *err)
+static int private_make(struct sandbox_tree *t, bool own_root, struct sluice_error *err)
 {
 	int r = private_dir_make(&t->private);
 
@@ -49,6 +49,7 @@ static int private_make(struct sandbox_tree *t, struct sluice_error *err)
 	}
 	t->tree.private_path = t->exec_path;
 	t->tree.exe_of = exec_path_of;
+	t->tree.own_root = own_root;
 	t->dir = open_dir(AT_FDCWD, t->private.path);
 	t->exec = t->dir < 0 ? t->dir : private_part(t, "exec");
 	t->skel = t->dir < 0 ? t->dir : private_part(t, "skel");
@@ -285,7 +286,7 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 	if (!t)
 		return fail_errno(err, -ENOMEM, "tree");
 	t->dir = t->exec = t->skel = t->tree.here = t->start = t->branch_dir = -1;
-	r = private_make(t, err);
+	r = private_make(t, p->root, err);
 	if (r == 0)
 		r = view_make(t, p, err);
 	if (r == 0)

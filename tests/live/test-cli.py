@@ -1017,6 +1017,13 @@ def copy_on_write_in_other_forms():
 
 
 @case
+def the_hosts_own_root():
+    """Also a root that is "/" is carried out on behalf, and what a script names runs."""
+    d = run("--chroot", "/", "--cwd", "/", "--", "sh", "-c", "pwd; ls -d /bin; readlink /proc/self/exe; touch /x || echo refused")
+    check(d.status == 0 and d.out.splitlines()[:2] == ["/", "/bin"] and d.out.endswith("refused\n"), d)
+
+
+@case
 def a_branch_has_its_quota():
     if no_descriptors():
         return

@@ -39,7 +39,7 @@ static bool is_native(const struct tree *tree, const char *path, const struct wa
 	const struct view_mount *root = view_mount(tree->view, 0);
 	struct stat st;
 
-	return end->mount == 0 && !root->branch && !strcmp(root->host, "/") && path[0] == '/' &&
+	return !tree->own_root && end->mount == 0 && !root->branch && path[0] == '/' &&
 	       stat(path, &st) == 0 && st.st_ino == end->st.st_ino && st.st_dev == end->st.st_dev;
 }
 
