@@ -25,7 +25,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -34,6 +33,7 @@
 #define BRANCH_LOWERS_MAX 16u
 
 struct branch;
+struct dirents_source;
 
 struct branch_spec {
 	const char *storage; /* a directory that exists */
@@ -117,14 +117,10 @@ int branch_room_hold(pid_t pid, bool full);
 /* Borrowed; -1 when there is no such layer. */
 int branch_lower_fd(const struct branch *b, size_t layer);
 int branch_upper_fd(const struct branch *b);
-/* What fstat of a descriptor that came from here shows, instead of the real device and inode. False: the real ones. */
-bool branch_shown_identity(struct branch *b, dev_t real_dev, ino_t real_ino, dev_t *dev,
-			   ino_t *ino);
-/* All that stat shows otherwise than fstat of such a descriptor did: @st is changed in place. */
+/* All that stat shows otherwise than fstat of a descriptor that came from here did: @st is changed in place. */
 void branch_show(struct branch *b, struct stat *st);
 /* As readlink(2); -EINVAL on what is no symbolic link. */
 ssize_t branch_readlink(struct branch *b, const char *path, char *buf, size_t size);
-int branch_statfs(struct branch *b, const char *path, struct statfs *ret);
 /* user.overlay.* is not there. Sizes and errors as getxattr(2), listxattr(2). */
 ssize_t branch_getxattr(struct branch *b, const char *path, const char *name, void *buf,
 			size_t size);
@@ -132,28 +128,8 @@ ssize_t branch_listxattr(struct branch *b, const char *path, char *buf, size_t s
 
 /* ---- directories ---- */
 
-struct branch_dirent {
-	uint64_t ino; /* as shown */
-	uint8_t type; /* DT_* */
-	char name[256];
-};
-
 /*
- * A merged listing as it was when it was opened or rewound, without "." and "..". Cookies are positions: entry N is the same until the next rewind. One
- * thread at a time.
- */
-struct branch_dir;
-int branch_dir_open(struct branch *b, const char *path, struct branch_dir **ret);
-/* 1 and the entry at @cookie (0, 1, ...), or 0 at the end. */
-int branch_dir_read(const struct branch_dir *d, uint64_t cookie, struct branch_dirent *ret);
-/* Read it again. */
-int branch_dir_rewind(struct branch_dir *d);
-/* NULL is fine. Returns NULL. */
-struct branch_dir *branch_dir_close(struct branch_dir *d);
-
-/*
- * The directories that merge at one path, open for reading: a source of src/tree/dirents.h, with branch_layers_ino as its shown_ino and the structure as its arg.
- * parent_ino is the directory's own number at the root.
+ * The directories that merge at one path, open for reading. parent_ino is the directory's own number at the root.
  */
 struct branch_layers {
 	struct branch *b;
@@ -164,7 +140,8 @@ struct branch_layers {
 };
 int branch_layers_open(struct branch *b, const char *path, struct branch_layers *ret);
 void branch_layers_close(struct branch_layers *l);
-uint64_t branch_layers_ino(void *layers, size_t layer, uint64_t ino);
+/* As a source of src/tree/dirents.h, which holds on to @l. */
+struct dirents_source branch_layers_source(struct branch_layers *l);
 
 /* ---- changing ---- */
 

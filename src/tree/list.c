@@ -140,27 +140,26 @@ static ssize_t read_source(const struct tree *tr, struct dirents_source *s,
 ssize_t list_read(const struct tree *tr, int fd, const struct list_place *p, int64_t *pos,
 		  void *buf, size_t size, bool old)
 {
-	struct dirents_source s = { .self_ino = p->st.st_ino, .old = old };
+	struct dirents_source s = { .old = old };
 	struct branch_layers l;
 	struct stat up;
+	uint64_t version;
 	ssize_t n;
 
 	if (!p->branch) {
 		s.layers = &fd;
 		s.n_layers = 1;
+		s.self_ino = p->st.st_ino;
 		s.parent_ino = fstatat(fd, "..", &up, 0) == 0 ? up.st_ino : p->st.st_ino;
 		return read_source(tr, &s, p, pos, buf, size);
 	}
-	s.version = branch_generation(p->branch);
+	version = branch_generation(p->branch); /* before it is looked at */
 	n = branch_layers_open(p->branch, p->path, &l);
 	if (n < 0)
 		return n;
-	s.layers = l.fds;
-	s.n_layers = l.n;
-	s.self_ino = l.ino;
-	s.parent_ino = l.parent_ino;
-	s.shown_ino = branch_layers_ino;
-	s.arg = &l;
+	s = branch_layers_source(&l);
+	s.version = version;
+	s.old = old;
 	n = read_source(tr, &s, p, pos, buf, size);
 	branch_layers_close(&l);
 	return n;

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -223,21 +222,6 @@ int branch_upper_fd(const struct branch *b)
 	return b->upper_fd;
 }
 
-bool branch_shown_identity(struct branch *b, dev_t real_dev, ino_t real_ino, dev_t *dev, ino_t *ino)
-{
-	uint64_t shown;
-	bool found;
-
-	if (real_dev != b->upper_dev)
-		return false;
-	branch_rdlock(b);
-	found = identities_get(&b->identities, real_ino, dev, &shown);
-	branch_unlock(b);
-	if (found)
-		*ino = shown;
-	return found;
-}
-
 void branch_show(struct branch *b, struct stat *st)
 {
 	const struct link_group *g;
@@ -272,18 +256,6 @@ ssize_t branch_readlink(struct branch *b, const char *path, char *buf, size_t si
 	n = n >= 0 ? n : S_ISLNK(e.st.st_mode) ? -errno : -EINVAL;
 	close(e.fd);
 	return n;
-}
-
-int branch_statfs(struct branch *b, const char *path, struct statfs *ret)
-{
-	struct branch_entry e;
-	int r = lookup_existing(b, path, &e);
-
-	if (r < 0)
-		return r;
-	close(e.fd);
-	/* writes go to the upper directory, so its room is what counts */
-	return fstatfs(b->upper_fd, ret) < 0 ? -errno : 0;
 }
 
 static bool is_hidden_xattr(const char *name)

@@ -24,6 +24,7 @@
 #include "../support/cmocka.h"
 #include "../support/guest.h"
 #include "tree/branch.h"
+#include "tree/dirents.h"
 
 /* ---- faults; shared with the child that meets them ---- */
 
@@ -183,13 +184,41 @@ static uint64_t entry_sum(const char *path, mode_t mode, const char *content, ss
 	return h;
 }
 
+static uint64_t branch_sum(struct branch *b, const char *path);
+
+/* Of all that is in the directory at @path. */
+static uint64_t names_sum(struct branch *b, const char *path, struct branch_layers *l)
+{
+	struct dirents_source s = branch_layers_source(l);
+	struct dirents *d = dirents_new(0);
+	int64_t position = 0;
+	char buf[4096], child[8192];
+	uint64_t sum = 0;
+	ssize_t n;
+
+	if (!d)
+		abort();
+	while ((n = dirents_read(d, &s, &position, buf, sizeof(buf))) > 0) {
+		for (const char *at = buf; at < buf + n;) {
+			const struct dirent64 *e = (const void *)at;
+
+			at += e->d_reclen;
+			if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+				continue;
+			snprintf(child, sizeof(child), "%s%s%s", path, *path ? "/" : "", e->d_name);
+			sum += branch_sum(b, child);
+		}
+	}
+	dirents_free(d);
+	return sum;
+}
+
 static uint64_t branch_sum(struct branch *b, const char *path)
 {
 	char content[256];
 	struct branch_entry e;
-	struct branch_dirent d;
-	struct branch_dir *dir;
-	uint64_t sum = 0, i = 0;
+	struct branch_layers l;
+	uint64_t sum = 0;
 	ssize_t n = 0;
 	int fd;
 
@@ -202,15 +231,10 @@ static uint64_t branch_sum(struct branch *b, const char *path)
 		close(fd);
 	}
 	sum = entry_sum(path, e.st.st_mode, content, n);
-	if (!S_ISDIR(e.st.st_mode) || branch_dir_open(b, path, &dir) < 0)
-		return sum;
-	while (branch_dir_read(dir, i++, &d) == 1) {
-		char child[4096];
-
-		snprintf(child, sizeof(child), "%s%s%s", path, *path ? "/" : "", d.name);
-		sum += branch_sum(b, child);
+	if (S_ISDIR(e.st.st_mode) && branch_layers_open(b, path, &l) == 0) {
+		sum += names_sum(b, path, &l);
+		branch_layers_close(&l);
 	}
-	branch_dir_close(dir);
 	return sum;
 }
 

@@ -355,37 +355,12 @@ static size_t kernel_list(const char *path, char *ret[64])
 	return n;
 }
 
-static size_t our_list(const char *path, char *ret[64])
-{
-	struct branch_dirent e;
-	struct branch_dir *d;
-	size_t n = 0;
-	int r = branch_dir_open(w.ours, path, &d);
-
-	if (r < 0)
-		DIE("%s: list: %d", path, r);
-	while (branch_dir_read(d, n, &e) == 1) {
-		char child[512];
-		struct branch_entry s;
-
-		MUST(asprintf(&ret[n++], "%s %d", e.name, e.type) > 0);
-		snprintf(child, sizeof(child), "%s%s%s", path, *path ? "/" : "", e.name);
-		MUST(branch_stat(w.ours, child, &s) == 0 && s.kind != BRANCH_NONE);
-		if (s.st.st_ino != e.ino)
-			DIE("%s: d_ino %llu, st_ino %llu", child, (unsigned long long)e.ino,
-			    (unsigned long long)s.st.st_ino);
-	}
-	branch_dir_close(d);
-	qsort(ret, n, sizeof(*ret), by_name);
-	return n;
-}
-
-/* The same by way of records, whatever the buffer's size. */
+/* "name type inode" of each entry, whatever the buffer's size. */
 static size_t our_records(const char *path, char *ret[64])
 {
 	struct branch_layers l;
 	struct dirents *d = dirents_new(1 + rnd(2000));
-	struct dirents_source s = { .shown_ino = branch_layers_ino, .arg = &l };
+	struct dirents_source s;
 	int64_t position = 0;
 	char buf[4096];
 	size_t n = 0;
@@ -394,10 +369,7 @@ static size_t our_records(const char *path, char *ret[64])
 
 	if (r < 0)
 		DIE("%s: layers: %d", path, r);
-	s.layers = l.fds;
-	s.n_layers = l.n;
-	s.self_ino = l.ino;
-	s.parent_ino = l.parent_ino;
+	s = branch_layers_source(&l);
 	while ((got = dirents_read(d, &s, &position, buf, 100 + rnd(600))) > 0) {
 		for (const char *at = buf; at < buf + got;) {
 			const struct dirent64 *e = (const void *)at;
@@ -413,6 +385,27 @@ static size_t our_records(const char *path, char *ret[64])
 	branch_layers_close(&l);
 	dirents_free(d);
 	qsort(ret, n, sizeof(*ret), by_name);
+	return n;
+}
+
+/* "name type" of each, whose number must be what stat shows. */
+static size_t our_list(const char *path, char *ret[64])
+{
+	size_t n = our_records(path, ret);
+
+	for (size_t i = 0; i < n; i++) {
+		char child[512], *ino = strrchr(ret[i], ' '), *type;
+		struct branch_entry s;
+
+		*ino = '\0';
+		type = strrchr(ret[i], ' ');
+		snprintf(child, sizeof(child), "%s%s%.*s", path, *path ? "/" : "",
+			 (int)(type - ret[i]), ret[i]);
+		MUST(branch_stat(w.ours, child, &s) == 0 && s.kind != BRANCH_NONE);
+		if (s.st.st_ino != strtoull(ino + 1, NULL, 10))
+			DIE("%s: d_ino %s, st_ino %llu", child, ino + 1,
+			    (unsigned long long)s.st.st_ino);
+	}
 	return n;
 }
 
