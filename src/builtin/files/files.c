@@ -14,16 +14,23 @@
 
 _Static_assert(sizeof(struct files_plan) <= REQUEST_PLAN_BYTES, "a plan of ours fits");
 
+uint32_t files_walk_flags(uint64_t at_flags, bool follow)
+{
+	const bool nofollow =
+		follow ? !(at_flags & AT_SYMLINK_FOLLOW) : at_flags & AT_SYMLINK_NOFOLLOW;
+
+	return (nofollow ? WALK_NOFOLLOW : 0u) | (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0u);
+}
+
 int files_walk(struct sluice_request *req, const struct tree *tree, unsigned which, uint32_t flags,
 	       uint64_t resolve, struct walk_end *ret)
 {
 	const char *path;
 	ssize_t n = sluice_request_path(req, which, &path);
 	int dirfd = sluice_request_dirfd(req, which);
-
-	ret->fd = ret->dir = -1;
 	int r = n < 0 ? (int)n : request_compare_credentials(req);
 
+	ret->fd = ret->dir = -1;
 	if (r < 0)
 		return r;
 	return tree_walk(tree, request_task(req), dirfd, path, flags, resolve, ret);
@@ -70,6 +77,17 @@ struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *
 		p.layer = tree_layer(plan->tree, end->mount, end->dir, end->fd);
 	r = request_plan_act(req, &p);
 	return r < 0 ? files_errno(r) : sluice_continue();
+}
+
+struct sluice_verdict files_plan_one(struct sluice_request *req, const struct tree *tree,
+				     struct files_plan *plan, struct walk_end *end, int r,
+				     request_act_fn act)
+{
+	plan->tree = tree;
+	if (r == 0)
+		return files_plan(req, plan, end, NULL, act);
+	walk_end_close(end);
+	return files_errno(r);
 }
 
 int files_spot(const struct sluice_request *req, const struct files_plan *p, unsigned which,

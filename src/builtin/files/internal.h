@@ -41,6 +41,8 @@ struct files_plan {
 	uint64_t args[4]; /* the call's own, as the act needs them */
 };
 
+/* What AT_* flags ask of a walk. @follow: links are followed with AT_SYMLINK_FOLLOW, else without AT_SYMLINK_NOFOLLOW. */
+uint32_t files_walk_flags(uint64_t at_flags, bool follow);
 /* Resolve the call's path @which (with its dirfd). */
 int files_walk(struct sluice_request *req, const struct tree *tree, unsigned which, uint32_t flags,
 	       uint64_t resolve, struct walk_end *ret);
@@ -53,6 +55,10 @@ int files_descriptor(struct sluice_request *req, const struct tree *tree, int fd
  */
 struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *plan,
 				 struct walk_end *end, struct walk_end *end2, request_act_fn act);
+/* The same for one end that was looked for with result @r: where that is an error, the verdict says so. */
+struct sluice_verdict files_plan_one(struct sluice_request *req, const struct tree *tree,
+				     struct files_plan *plan, struct walk_end *end, int r,
+				     request_act_fn act);
 /* program.c: an exec_resolve_fn; @tree is a struct tree. */
 int files_resolve_program(void *tree, struct sluice_request *req, const char *path, int flags,
 			  char ret_virtual[PATH_MAX], bool *ret_native);

@@ -29,17 +29,6 @@
 #endif
 #define AT_STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)
 
-static uint64_t arg(const struct sluice_request *req, unsigned i)
-{
-	return sluice_request_arg(req, i);
-}
-
-static uint32_t walk_flags_of(uint64_t at_flags)
-{
-	return (at_flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0u) |
-	       (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0u);
-}
-
 /* Resolve the one path and plan @act with @plan. */
 static struct sluice_verdict look(struct sluice_request *req, const struct tree *tree,
 				  uint32_t walk_flags, struct files_plan *plan, request_act_fn act)
@@ -47,8 +36,7 @@ static struct sluice_verdict look(struct sluice_request *req, const struct tree 
 	struct walk_end end;
 	int r = files_walk(req, tree, 0, walk_flags, 0, &end);
 
-	plan->tree = tree;
-	return r < 0 ? files_errno(r) : files_plan(req, plan, &end, NULL, act);
+	return files_plan_one(req, tree, plan, &end, r, act);
 }
 
 /* Give the task what we have. */
@@ -104,7 +92,7 @@ static struct request_act statx_act(struct sluice_request *req, const void *data
 #ifdef SYS_stat
 static struct sluice_verdict stat_handle(struct sluice_request *req, void *tree)
 {
-	struct files_plan p = { .args = { arg(req, 1) } };
+	struct files_plan p = { .args = { sluice_request_arg(req, 1) } };
 
 	return look(req, tree, sluice_request_nr(req) == SYS_lstat ? WALK_NOFOLLOW : 0, &p,
 		    stat_act);
@@ -113,22 +101,24 @@ static struct sluice_verdict stat_handle(struct sluice_request *req, void *tree)
 
 static struct sluice_verdict fstatat_handle(struct sluice_request *req, void *tree)
 {
-	struct files_plan p = { .args = { arg(req, 2) } };
+	struct files_plan p = { .args = { sluice_request_arg(req, 2) } };
 
-	if ((uint32_t)arg(req, 3) & ~(uint32_t)AT_STAT_FLAGS)
+	if ((uint32_t)sluice_request_arg(req, 3) & ~(uint32_t)AT_STAT_FLAGS)
 		return sluice_errno(EINVAL);
-	return look(req, tree, walk_flags_of(arg(req, 3)), &p, stat_act);
+	return look(req, tree, files_walk_flags(sluice_request_arg(req, 3), false), &p, stat_act);
 }
 
 static struct sluice_verdict statx_handle(struct sluice_request *req, void *tree)
 {
-	const uint32_t flags = (uint32_t)arg(req, 2);
-	struct files_plan p = { .args = { arg(req, 4), flags & AT_STATX_SYNC_TYPE, arg(req, 3) } };
+	const uint32_t flags = (uint32_t)sluice_request_arg(req, 2);
+	struct files_plan p = { .args = { sluice_request_arg(req, 4), flags & AT_STATX_SYNC_TYPE,
+					  sluice_request_arg(req, 3) } };
 
 	if (flags & ~(uint32_t)(AT_STAT_FLAGS | AT_STATX_SYNC_TYPE) ||
-	    (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE || arg(req, 3) & STATX__RESERVED)
+	    (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
+	    sluice_request_arg(req, 3) & STATX__RESERVED)
 		return sluice_errno(EINVAL);
-	return look(req, tree, walk_flags_of(flags), &p, statx_act);
+	return look(req, tree, files_walk_flags(flags, false), &p, statx_act);
 }
 
 /* ---- access ---- */
@@ -162,20 +152,21 @@ static struct sluice_verdict access_plan(struct sluice_request *req, void *tree,
 	if (mode & ~(uint64_t)(R_OK | W_OK | X_OK) ||
 	    (uint32_t)flags & ~(uint32_t)(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return sluice_errno(EINVAL);
-	return look(req, tree, walk_flags_of(flags), &p, access_act);
+	return look(req, tree, files_walk_flags(flags, false), &p, access_act);
 }
 
 #ifdef SYS_access
 static struct sluice_verdict access_handle(struct sluice_request *req, void *tree)
 {
-	return access_plan(req, tree, (uint32_t)arg(req, 1), 0);
+	return access_plan(req, tree, (uint32_t)sluice_request_arg(req, 1), 0);
 }
 #endif
 
 static struct sluice_verdict faccessat_handle(struct sluice_request *req, void *tree)
 {
-	return access_plan(req, tree, (uint32_t)arg(req, 2),
-			   sluice_request_nr(req) == SYS_faccessat ? 0 : (uint32_t)arg(req, 3));
+	return access_plan(
+		req, tree, (uint32_t)sluice_request_arg(req, 2),
+		sluice_request_nr(req) == SYS_faccessat ? 0 : (uint32_t)sluice_request_arg(req, 3));
 }
 
 /* ---- readlink ---- */
@@ -266,39 +257,34 @@ static bool has_empty_path(struct sluice_request *req)
 static struct sluice_verdict readlink_plan(struct sluice_request *req, const struct tree *tree,
 					   uint64_t buf, uint64_t size)
 {
-	struct files_plan p = { .tree = tree, .args = { buf, (uint32_t)size } };
+	struct files_plan p = { .args = { buf, (uint32_t)size } };
 	struct walk_end end;
 	int r;
 
 	if ((int)size <= 0)
 		return sluice_errno(EINVAL);
 	r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_EMPTY, 0, &end);
-	/* the answer to most of what is asked */
-	if (r == 0 && !S_ISLNK(end.st.st_mode)) {
-		walk_end_close(&end);
-		return sluice_errno(has_empty_path(req) ? ENOENT : EINVAL);
-	}
-	if (r == 0 && S_ISLNK(end.st.st_mode) && procfs_has(end.fd)) {
+	if (r == 0 && !S_ISLNK(end.st.st_mode)) /* the answer to most of what is asked */
+		r = has_empty_path(req) ? -ENOENT : -EINVAL;
+	if (r == 0 && procfs_has(end.fd)) {
 		walk_end_close(&end);
 		r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_NAME, 0, &end);
-		if (r == 0 && end.fd < 0) {
-			walk_end_close(&end);
+		if (r == 0 && end.fd < 0)
 			r = -ENOENT;
-		}
 	}
-	return r < 0 ? files_errno(r) : files_plan(req, &p, &end, NULL, readlink_act);
+	return files_plan_one(req, tree, &p, &end, r, readlink_act);
 }
 
 #ifdef SYS_readlink
 static struct sluice_verdict readlink_handle(struct sluice_request *req, void *tree)
 {
-	return readlink_plan(req, tree, arg(req, 1), arg(req, 2));
+	return readlink_plan(req, tree, sluice_request_arg(req, 1), sluice_request_arg(req, 2));
 }
 #endif
 
 static struct sluice_verdict readlinkat_handle(struct sluice_request *req, void *tree)
 {
-	return readlink_plan(req, tree, arg(req, 2), arg(req, 3));
+	return readlink_plan(req, tree, sluice_request_arg(req, 2), sluice_request_arg(req, 3));
 }
 
 /* ---- statfs ---- */
@@ -319,7 +305,7 @@ static struct request_act statfs_act(struct sluice_request *req, const void *dat
 
 static struct sluice_verdict statfs_handle(struct sluice_request *req, void *tree)
 {
-	struct files_plan p = { .args = { arg(req, 1) } };
+	struct files_plan p = { .args = { sluice_request_arg(req, 1) } };
 
 	return look(req, tree, 0, &p, statfs_act);
 }
@@ -366,7 +352,8 @@ static struct request_act attributes_act(struct sluice_request *req, const void 
 
 static struct sluice_verdict getxattr_handle(struct sluice_request *req, void *tree)
 {
-	struct files_plan p = { .args = { arg(req, 2), arg(req, 3), arg(req, 1) } };
+	struct files_plan p = { .args = { sluice_request_arg(req, 2), sluice_request_arg(req, 3),
+					  sluice_request_arg(req, 1) } };
 
 	if (!p.args[2])
 		return sluice_errno(EFAULT);
@@ -376,7 +363,8 @@ static struct sluice_verdict getxattr_handle(struct sluice_request *req, void *t
 
 static struct sluice_verdict listxattr_handle(struct sluice_request *req, void *tree)
 {
-	struct files_plan p = { .args = { arg(req, 1), arg(req, 2) } };
+	struct files_plan p = { .args = { sluice_request_arg(req, 1),
+					  sluice_request_arg(req, 2) } };
 
 	return look(req, tree, sluice_request_nr(req) == SYS_llistxattr ? WALK_NOFOLLOW : 0, &p,
 		    attributes_act);
@@ -384,11 +372,13 @@ static struct sluice_verdict listxattr_handle(struct sluice_request *req, void *
 
 static struct sluice_verdict listxattrat_handle(struct sluice_request *req, void *tree)
 {
-	struct files_plan p = { .args = { arg(req, 3), arg(req, 4) } };
+	struct files_plan p = { .args = { sluice_request_arg(req, 3),
+					  sluice_request_arg(req, 4) } };
 
-	if ((uint32_t)arg(req, 2) & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+	if ((uint32_t)sluice_request_arg(req, 2) & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return sluice_errno(EINVAL);
-	return look(req, tree, walk_flags_of(arg(req, 2)), &p, attributes_act);
+	return look(req, tree, files_walk_flags(sluice_request_arg(req, 2), false), &p,
+		    attributes_act);
 }
 
 /* Of linux/xattr.h from 6.13 on. */
@@ -404,20 +394,21 @@ static struct sluice_verdict getxattrat_handle(struct sluice_request *req, void 
 	struct files_plan p = { 0 };
 	int r;
 
-	if (arg(req, 5) < sizeof(args) ||
-	    (uint32_t)arg(req, 2) & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+	if (sluice_request_arg(req, 5) < sizeof(args) ||
+	    (uint32_t)sluice_request_arg(req, 2) & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return sluice_errno(EINVAL);
-	if (arg(req, 5) > sizeof(args))
+	if (sluice_request_arg(req, 5) > sizeof(args))
 		return sluice_errno(E2BIG);
-	r = sluice_request_read(req, arg(req, 4), &args, sizeof(args));
+	r = sluice_request_read(req, sluice_request_arg(req, 4), &args, sizeof(args));
 	if (r < 0)
 		return files_errno(r);
-	if (args.flags || !arg(req, 3))
+	if (args.flags || !sluice_request_arg(req, 3))
 		return sluice_errno(args.flags ? EINVAL : EFAULT);
 	p.args[0] = args.value;
 	p.args[1] = args.size;
-	p.args[2] = arg(req, 3);
-	return look(req, tree, walk_flags_of(arg(req, 2)), &p, attributes_act);
+	p.args[2] = sluice_request_arg(req, 3);
+	return look(req, tree, files_walk_flags(sluice_request_arg(req, 2), false), &p,
+		    attributes_act);
 }
 
 const struct files_call files_look_calls[] = {

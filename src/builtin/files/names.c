@@ -16,15 +16,6 @@
 #include "builtin/files/internal.h"
 #include "sys/fd.h"
 
-#ifndef RENAME_WHITEOUT
-#define RENAME_WHITEOUT 4
-#endif
-
-static uint64_t arg(const struct sluice_request *req, unsigned i)
-{
-	return sluice_request_arg(req, i);
-}
-
 /* Resolve path @which to a name in a directory that may be changed. @no_name: what a path without a last name ("/", "..") fails with. */
 static int find_name(struct sluice_request *req, const struct tree *tree, unsigned which,
 		     int no_name, struct walk_end *ret)
@@ -51,17 +42,6 @@ static int find_new_name(struct sluice_request *req, const struct tree *tree, un
 	if (r == 0 && tree_is_read_only(tree, ret))
 		r = -EROFS;
 	return r;
-}
-
-static struct sluice_verdict plan_one(struct sluice_request *req, const struct tree *tree,
-				      struct files_plan *p, struct walk_end *end, int r,
-				      request_act_fn act)
-{
-	p->tree = tree;
-	if (r == 0)
-		return files_plan(req, p, end, NULL, act);
-	walk_end_close(end);
-	return files_errno(r);
 }
 
 /* Mode bits for a new file, the task's umask applied. */
@@ -100,12 +80,12 @@ static struct sluice_verdict mkdir_plan(struct sluice_request *req, const struct
 	if (r == 0)
 		r = mode_of(req, bits, 01777, &mode);
 	p.args[0] = mode;
-	return plan_one(req, tree, &p, &end, r, mkdir_act);
+	return files_plan_one(req, tree, &p, &end, r, mkdir_act);
 }
 
 static struct sluice_verdict mkdirat_handle(struct sluice_request *req, void *tree)
 {
-	return mkdir_plan(req, tree, arg(req, 2));
+	return mkdir_plan(req, tree, sluice_request_arg(req, 2));
 }
 
 static struct request_act mknod_act(struct sluice_request *req, const void *data)
@@ -134,12 +114,12 @@ static struct sluice_verdict mknod_plan(struct sluice_request *req, const struct
 	if (r == 0)
 		r = mode_of(req, bits, S_IFMT | 07777, &mode);
 	p.args[0] = mode;
-	return plan_one(req, tree, &p, &end, r, mknod_act);
+	return files_plan_one(req, tree, &p, &end, r, mknod_act);
 }
 
 static struct sluice_verdict mknodat_handle(struct sluice_request *req, void *tree)
 {
-	return mknod_plan(req, tree, arg(req, 2), arg(req, 3));
+	return mknod_plan(req, tree, sluice_request_arg(req, 2), sluice_request_arg(req, 3));
 }
 
 /* ---- symlink ---- */
@@ -168,7 +148,7 @@ static struct sluice_verdict symlink_handle(struct sluice_request *req, void *tr
 	ssize_t n = sluice_request_path(req, 0, &target);
 	int r = n < 0 ? (int)n : n == 0 ? -ENOENT : find_new_name(req, tree, 1, false, &end);
 
-	return plan_one(req, tree, &p, &end, r, symlink_act);
+	return files_plan_one(req, tree, &p, &end, r, symlink_act);
 }
 
 /* ---- unlink, rmdir ---- */
@@ -230,20 +210,29 @@ static struct sluice_verdict unlink_plan(struct sluice_request *req, const struc
 		r = -ENOENT;
 	if (r == 0 && tree_is_read_only(tree, &end))
 		r = -EROFS;
-	return plan_one(req, tree, &p, &end, r, unlink_act);
+	return files_plan_one(req, tree, &p, &end, r, unlink_act);
 }
 
 static struct sluice_verdict unlinkat_handle(struct sluice_request *req, void *tree)
 {
-	return unlink_plan(req, tree, arg(req, 2));
+	return unlink_plan(req, tree, sluice_request_arg(req, 2));
 }
 
 /* ---- two paths ---- */
 
-static void know_mount(const struct tree *tree, struct walk_end *end)
+static int mount_of(const struct tree *tree, const struct walk_end *end)
 {
-	if (end->mount < 0)
-		end->mount = view_mount_of(tree->view, end->dir >= 0 ? end->dir : end->fd);
+	if (end->mount >= 0)
+		return end->mount;
+	return view_mount_of(tree->view, end->dir >= 0 ? end->dir : end->fd);
+}
+
+/* 0, or -EXDEV, as between two mounts of the kernel. */
+static int on_one_mount(const struct tree *tree, struct walk_end *a, struct walk_end *b)
+{
+	a->mount = mount_of(tree, a);
+	b->mount = mount_of(tree, b);
+	return a->mount == b->mount ? 0 : -EXDEV;
 }
 
 static struct sluice_verdict plan_two(struct sluice_request *req, const struct tree *tree,
@@ -251,12 +240,6 @@ static struct sluice_verdict plan_two(struct sluice_request *req, const struct t
 				      int r, request_act_fn act)
 {
 	p->tree = tree;
-	if (r == 0) {
-		know_mount(tree, a);
-		know_mount(tree, b);
-	}
-	if (r == 0 && a->mount != b->mount) /* as between two mounts of the kernel */
-		r = -EXDEV;
 	if (r == 0 && (tree_is_read_only(tree, a) || tree_is_read_only(tree, b)))
 		r = -EROFS;
 	if (r == 0)
@@ -310,12 +293,8 @@ static struct sluice_verdict rename_plan(struct sluice_request *req, const struc
 		r = files_walk(req, tree, 0, WALK_LAST, 0, &a);
 	if (r == 0)
 		r = files_walk(req, tree, 1, WALK_LAST, 0, &b);
-	if (r == 0) {
-		know_mount(tree, &a);
-		know_mount(tree, &b);
-	}
-	if (r == 0 && a.mount != b.mount)
-		r = -EXDEV;
+	if (r == 0)
+		r = on_one_mount(tree, &a, &b);
 	if (r == 0 && a.dir < 0)
 		r = -EBUSY;
 	if (r == 0 && b.dir < 0)
@@ -336,7 +315,9 @@ static struct sluice_verdict rename_handle(struct sluice_request *req, void *tre
 
 static struct sluice_verdict renameat2_handle(struct sluice_request *req, void *tree)
 {
-	return rename_plan(req, tree, sluice_request_nr(req) == SYS_renameat2 ? arg(req, 4) : 0);
+	return rename_plan(req, tree,
+			   sluice_request_nr(req) == SYS_renameat2 ? sluice_request_arg(req, 4)
+								   : 0);
 }
 
 static int link_in_branch(const struct sluice_request *req, const struct files_spot *from,
@@ -374,20 +355,19 @@ static struct sluice_verdict link_plan(struct sluice_request *req, const struct 
 	int r = f & ~(unsigned)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) ? -EINVAL : 0;
 
 	if (r == 0)
-		r = files_walk(req, tree, 0,
-			       (f & AT_SYMLINK_FOLLOW ? 0u : WALK_NOFOLLOW) |
-				       (f & AT_EMPTY_PATH ? WALK_EMPTY : 0u),
-			       0, &a);
+		r = files_walk(req, tree, 0, files_walk_flags(f, true), 0, &a);
 	if (r == 0)
 		r = find_new_name(req, tree, 1, false, &b);
 	if (r == 0 && S_ISDIR(a.st.st_mode))
 		r = -EPERM;
+	if (r == 0)
+		r = on_one_mount(tree, &a, &b);
 	return plan_two(req, tree, &p, &a, &b, r, link_act);
 }
 
 static struct sluice_verdict linkat_handle(struct sluice_request *req, void *tree)
 {
-	return link_plan(req, tree, arg(req, 4));
+	return link_plan(req, tree, sluice_request_arg(req, 4));
 }
 
 /* ---- truncate ---- */
@@ -407,26 +387,27 @@ static struct request_act truncate_act(struct sluice_request *req, const void *d
 
 static struct sluice_verdict truncate_handle(struct sluice_request *req, void *tree)
 {
-	struct files_plan p = { .args = { arg(req, 1) } };
+	struct files_plan p = { .args = { sluice_request_arg(req, 1) } };
 	struct walk_end end;
-	int r = (int64_t)arg(req, 1) < 0 ? -EINVAL : files_walk(req, tree, 0, 0, 0, &end);
+	int r = (int64_t)sluice_request_arg(req, 1) < 0 ? -EINVAL
+							: files_walk(req, tree, 0, 0, 0, &end);
 
-	if ((int64_t)arg(req, 1) < 0)
+	if ((int64_t)sluice_request_arg(req, 1) < 0)
 		return files_errno(r);
 	if (r == 0 && S_ISREG(end.st.st_mode) && tree_is_read_only(tree, &end))
 		r = -EROFS;
-	return plan_one(req, tree, &p, &end, r, truncate_act);
+	return files_plan_one(req, tree, &p, &end, r, truncate_act);
 }
 
 #ifdef SYS_mkdir
 static struct sluice_verdict mkdir_handle(struct sluice_request *req, void *tree)
 {
-	return mkdir_plan(req, tree, arg(req, 1));
+	return mkdir_plan(req, tree, sluice_request_arg(req, 1));
 }
 
 static struct sluice_verdict mknod_handle(struct sluice_request *req, void *tree)
 {
-	return mknod_plan(req, tree, arg(req, 1), arg(req, 2));
+	return mknod_plan(req, tree, sluice_request_arg(req, 1), sluice_request_arg(req, 2));
 }
 
 static struct sluice_verdict unlink_handle(struct sluice_request *req, void *tree)

@@ -169,7 +169,7 @@ static int check_flags(const struct sluice_open_args *a)
 static struct sluice_verdict open_handle(struct sluice_request *req, void *userdata)
 {
 	const struct tree *tree = userdata;
-	struct files_plan p = { .tree = tree };
+	struct files_plan p = { 0 };
 	struct sluice_open_args args;
 	struct walk_end end;
 	uint32_t flags = 0;
@@ -186,11 +186,9 @@ static struct sluice_verdict open_handle(struct sluice_request *req, void *userd
 	if (args.flags & O_CREAT)
 		flags |= WALK_CREATE;
 	r = files_walk(req, tree, 0, flags, args.resolve, &end);
-	if (r == 0 && end.fd < 0 && !(args.flags & O_CREAT)) {
-		walk_end_close(&end);
+	if (r == 0 && end.fd < 0 && !(args.flags & O_CREAT))
 		r = -ENOENT;
-	}
-	return r < 0 ? files_errno(r) : files_plan(req, &p, &end, NULL, open_act);
+	return files_plan_one(req, tree, &p, &end, r, open_act);
 }
 
 const struct files_call files_open_calls[] = {

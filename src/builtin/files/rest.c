@@ -20,22 +20,6 @@
 #define NR_OPEN_TREE_ATTR 467
 #define NR_FILE_GETATTR 468
 
-static uint64_t arg(const struct sluice_request *req, unsigned i)
-{
-	return sluice_request_arg(req, i);
-}
-
-static struct sluice_verdict plan_end(struct sluice_request *req, const struct tree *tree,
-				      struct files_plan *p, struct walk_end *end, int r,
-				      request_act_fn act)
-{
-	p->tree = tree;
-	if (r == 0)
-		return files_plan(req, p, end, NULL, act);
-	walk_end_close(end);
-	return files_errno(r);
-}
-
 /* ---- name_to_handle_at ---- */
 
 #ifndef AT_HANDLE_MNT_ID_UNIQUE
@@ -74,18 +58,15 @@ static struct request_act handle_act(struct sluice_request *req, const void *dat
 
 static struct sluice_verdict handle_handle(struct sluice_request *req, void *tree)
 {
-	const uint32_t flags = (uint32_t)arg(req, 4);
+	const uint32_t flags = (uint32_t)sluice_request_arg(req, 4);
 	struct files_plan p = {
-		.args = { arg(req, 2), arg(req, 3),
+		.args = { sluice_request_arg(req, 2), sluice_request_arg(req, 3),
 			  flags & ~(uint32_t)(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) },
 	};
 	struct walk_end end;
-	int r = files_walk(req, tree, 0,
-			   (flags & AT_SYMLINK_FOLLOW ? 0u : WALK_NOFOLLOW) |
-				   (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0u),
-			   0, &end);
+	int r = files_walk(req, tree, 0, files_walk_flags(flags, true), 0, &end);
 
-	return plan_end(req, tree, &p, &end, r, handle_act);
+	return files_plan_one(req, tree, &p, &end, r, handle_act);
 }
 
 /* ---- fanotify_mark ---- */
@@ -98,7 +79,7 @@ static struct request_act mark_act(struct sluice_request *req, const void *data)
 {
 	const struct files_plan *p = data;
 	char link[FD_LINK_BYTES];
-	int fd = task_get_fd(request_task(req), (int)arg(req, 0));
+	int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
 	struct request_act a;
 
 	if (fd < 0)
@@ -113,9 +94,9 @@ static struct request_act mark_act(struct sluice_request *req, const void *data)
 static int mark_target(struct sluice_request *req, const struct tree *tree, uint32_t flags,
 		       struct walk_end *ret)
 {
-	const int dirfd = (int)arg(req, 3);
+	const int dirfd = (int)sluice_request_arg(req, 3);
 
-	if (arg(req, 4))
+	if (sluice_request_arg(req, 4))
 		return files_walk(req, tree, 0, flags & FAN_MARK_DONT_FOLLOW ? WALK_NOFOLLOW : 0, 0,
 				  ret);
 	if (dirfd != AT_FDCWD)
@@ -126,8 +107,9 @@ static int mark_target(struct sluice_request *req, const struct tree *tree, uint
 /* A mount or a whole file system is more than the tree (and takes privilege anyway). */
 static struct sluice_verdict mark_handle(struct sluice_request *req, void *tree)
 {
-	const uint32_t flags = (uint32_t)arg(req, 1);
-	struct files_plan p = { .args = { flags & ~(uint32_t)FAN_MARK_DONT_FOLLOW, arg(req, 2) } };
+	const uint32_t flags = (uint32_t)sluice_request_arg(req, 1);
+	struct files_plan p = { .args = { flags & ~(uint32_t)FAN_MARK_DONT_FOLLOW,
+					  sluice_request_arg(req, 2) } };
 	struct walk_end end = { .fd = -1, .dir = -1 };
 	int r;
 
@@ -138,7 +120,7 @@ static struct sluice_verdict mark_handle(struct sluice_request *req, void *tree)
 	r = mark_target(req, tree, flags, &end);
 	if (r == 0 && flags & FAN_MARK_ONLYDIR && !S_ISDIR(end.st.st_mode))
 		r = -ENOTDIR;
-	return plan_end(req, tree, &p, &end, r, mark_act);
+	return files_plan_one(req, tree, &p, &end, r, mark_act);
 }
 
 /* ---- file_getattr (6.17) ---- */
@@ -160,20 +142,18 @@ static struct request_act getattr_act(struct sluice_request *req, const void *da
 
 static struct sluice_verdict getattr_handle(struct sluice_request *req, void *tree)
 {
-	const uint32_t flags = (uint32_t)arg(req, 4);
-	struct files_plan p = { .args = { arg(req, 2), arg(req, 3) } };
+	const uint32_t flags = (uint32_t)sluice_request_arg(req, 4);
+	struct files_plan p = { .args = { sluice_request_arg(req, 2),
+					  sluice_request_arg(req, 3) } };
 	struct walk_end end;
 	int r;
 
 	if (flags & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return sluice_errno(EINVAL);
-	if (arg(req, 3) > FILE_ATTR_MAX)
+	if (sluice_request_arg(req, 3) > FILE_ATTR_MAX)
 		return sluice_errno(E2BIG);
-	r = files_walk(req, tree, 0,
-		       (flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0u) |
-			       (flags & AT_EMPTY_PATH ? WALK_EMPTY : 0u),
-		       0, &end);
-	return plan_end(req, tree, &p, &end, r, getattr_act);
+	r = files_walk(req, tree, 0, files_walk_flags(flags, false), 0, &end);
+	return files_plan_one(req, tree, &p, &end, r, getattr_act);
 }
 
 /* ---- refused ---- */
@@ -186,25 +166,25 @@ static struct sluice_verdict refuse(struct sluice_request *req, void *tree)
 }
 
 const struct files_call files_rest_calls[] = {
-	{ SYS_name_to_handle_at, handle_handle, 0 },
-	{ SYS_fanotify_mark, mark_handle, 0 },
-	{ NR_FILE_GETATTR, getattr_handle, 0 },
-	{ SYS_chroot, refuse, 0 },
-	{ SYS_pivot_root, refuse, 0 },
-	{ SYS_mount, refuse, 0 },
-	{ SYS_umount2, refuse, 0 },
-	{ SYS_open_tree, refuse, 0 },
-	{ NR_OPEN_TREE_ATTR, refuse, 0 },
-	{ SYS_move_mount, refuse, 0 },
-	{ SYS_fspick, refuse, 0 },
-	{ SYS_mount_setattr, refuse, 0 },
-	{ SYS_open_by_handle_at, refuse, 0 },
-	{ SYS_swapon, refuse, 0 },
-	{ SYS_swapoff, refuse, 0 },
-	{ SYS_acct, refuse, 0 },
-	{ SYS_quotactl, refuse, 0 },
+	{ SYS_name_to_handle_at, handle_handle },
+	{ SYS_fanotify_mark, mark_handle },
+	{ NR_FILE_GETATTR, getattr_handle },
+	{ SYS_chroot, refuse },
+	{ SYS_pivot_root, refuse },
+	{ SYS_mount, refuse },
+	{ SYS_umount2, refuse },
+	{ SYS_open_tree, refuse },
+	{ NR_OPEN_TREE_ATTR, refuse },
+	{ SYS_move_mount, refuse },
+	{ SYS_fspick, refuse },
+	{ SYS_mount_setattr, refuse },
+	{ SYS_open_by_handle_at, refuse },
+	{ SYS_swapon, refuse },
+	{ SYS_swapoff, refuse },
+	{ SYS_acct, refuse },
+	{ SYS_quotactl, refuse },
 #ifdef SYS_uselib
-	{ SYS_uselib, refuse, 0 },
+	{ SYS_uselib, refuse },
 #endif
-	{ -1, NULL, 0 },
+	{ -1, NULL },
 };

@@ -28,16 +28,13 @@ static struct request_act chdir_act(struct sluice_request *req, const void *data
 static struct sluice_verdict plan_move(struct sluice_request *req, const struct tree *tree,
 				       struct walk_end *end, int r)
 {
-	struct files_plan p = { .tree = tree };
+	struct files_plan p = { 0 };
 
 	if (r == 0 && !S_ISDIR(end->st.st_mode))
 		r = -ENOTDIR;
 	if (r == 0 && faccessat(end->fd, ".", X_OK, AT_EACCESS) < 0)
 		r = -errno;
-	if (r == 0)
-		return files_plan(req, &p, end, NULL, chdir_act);
-	walk_end_close(end);
-	return files_errno(r);
+	return files_plan_one(req, tree, &p, end, r, chdir_act);
 }
 
 static struct sluice_verdict chdir_handle(struct sluice_request *req, void *tree)
@@ -97,15 +94,13 @@ static struct request_act watch_act(struct sluice_request *req, const void *data
 static struct sluice_verdict watch_handle(struct sluice_request *req, void *tree)
 {
 	const uint64_t mask = sluice_request_arg(req, 2);
-	struct files_plan p = { .tree = tree, .args = { mask } };
+	struct files_plan p = { .args = { mask } };
 	struct walk_end end;
 	int r = files_walk(req, tree, 0, mask & IN_DONT_FOLLOW ? WALK_NOFOLLOW : 0, 0, &end);
 
-	if (r == 0 && mask & IN_ONLYDIR && !S_ISDIR(end.st.st_mode)) {
-		walk_end_close(&end);
+	if (r == 0 && mask & IN_ONLYDIR && !S_ISDIR(end.st.st_mode))
 		r = -ENOTDIR;
-	}
-	return r < 0 ? files_errno(r) : files_plan(req, &p, &end, NULL, watch_act);
+	return files_plan_one(req, tree, &p, &end, r, watch_act);
 }
 
 const struct files_call files_where_calls[] = {
