@@ -336,21 +336,12 @@ static void temporary_name(struct commit *c, char buf[TEMPORARY_BYTES])
 static const char *copied_name(const struct commit *c, const struct change_item *i)
 {
 	const struct changes *all = &c->changes;
-	size_t low = 0, high = all->n_links;
+	const struct change_link *links;
+	size_t n = i->st.st_nlink < 2 ? 0 : changes_links(all, i->st.st_ino, &links);
 
-	if (i->st.st_nlink < 2)
-		return NULL;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (all->links[mid].ino < i->st.st_ino)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	for (; low < all->n_links && all->links[low].ino == i->st.st_ino; low++) {
-		if (all->items[all->links[low].item].done)
-			return all->items[all->links[low].item].path;
+	for (size_t k = 0; k < n; k++) {
+		if (all->items[links[k].item].done)
+			return all->items[links[k].item].path;
 	}
 	return NULL;
 }

@@ -29,6 +29,24 @@ void changes_fini(struct changes *c)
 	memset(c, 0, sizeof(*c));
 }
 
+size_t changes_links(const struct changes *c, uint64_t ino, const struct change_link **ret)
+{
+	size_t low = 0, high = c->n_links, n = 0;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (c->links[mid].ino < ino)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	while (low + n < c->n_links && c->links[low + n].ino == ino)
+		n++;
+	*ret = c->links + low;
+	return n;
+}
+
 static int add(struct changes *c, const char *path, enum branch_change_kind kind,
 	       const struct stat *st, bool opaque)
 {

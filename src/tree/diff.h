@@ -33,5 +33,7 @@ struct changes {
 /* The caller holds the lock, and links_complete was called. Freed by changes_fini, also when it fails. */
 int changes_collect_locked(struct branch *b, struct changes *ret);
 void changes_fini(struct changes *c);
+/* Where the names of upper file @ino begin in links, and how many there are: 0, it has but one. */
+size_t changes_links(const struct changes *c, uint64_t ino, const struct change_link **ret);
 
 #endif

@@ -211,21 +211,11 @@ static int write_content(struct export *x, const char *path, int fd, off_t size)
 static const char *first_name(const struct export *x, const struct change_item *i)
 {
 	const struct changes *c = &x->changes;
-	size_t low = 0, high = c->n_links;
+	const struct change_link *links;
 
-	if (S_ISDIR(i->st.st_mode) || i->st.st_nlink < 2)
+	if (S_ISDIR(i->st.st_mode) || i->st.st_nlink < 2 || !changes_links(c, i->st.st_ino, &links))
 		return NULL;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (c->links[mid].ino < i->st.st_ino)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (low == c->n_links || c->links[low].ino != i->st.st_ino)
-		return NULL;
-	return &c->items[c->links[low].item] == i ? NULL : c->items[c->links[low].item].path;
+	return &c->items[links->item] == i ? NULL : c->items[links->item].path;
 }
 
 static int describe(struct export *x, const struct change_item *i, int at, int fd)

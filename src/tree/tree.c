@@ -4,10 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "tree/walk_internal.h"
 
 int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,
 	      uint32_t flags, uint64_t resolve, struct walk_end *ret)
@@ -106,7 +106,6 @@ int tree_branch_of(const struct tree *tr, int mount, int dir, const char *name, 
 		   struct branch **ret, char path[PATH_MAX])
 {
 	struct branch *b = branch_at(tr, mount, dir >= 0 ? dir : fd);
-	size_t n;
 	int m;
 
 	*ret = NULL;
@@ -117,12 +116,10 @@ int tree_branch_of(const struct tree *tr, int mount, int dir, const char *name, 
 	m = view_locate(tr->view, dir, path, PATH_MAX, NULL);
 	if (m < 0)
 		return m;
-	n = strlen(path);
-	if (n + strlen(name) + 2 > PATH_MAX)
-		return -ENAMETOOLONG;
-	sprintf(path + n, "%s%s", n ? "/" : "", name);
-	*ret = b;
-	return 0;
+	m = walk_append(path, name);
+	if (m == 0)
+		*ret = b;
+	return m;
 }
 
 enum sluice_layer tree_layer(const struct tree *tr, int mount, int dir, int fd)
