@@ -25,11 +25,6 @@
 #define FILE_RIGHTS \
 	(LL_FS_EXECUTE | LL_FS_WRITE_FILE | LL_FS_READ_FILE | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
 
-static const char *const default_devices[] = {
-	"/dev/null",	"/dev/zero", "/dev/full", "/dev/random",
-	"/dev/urandom", "/dev/tty",  "/dev/ptmx", "/dev/pts",
-};
-
 /* Descriptors 0 to 2 are replaced on the way to the command, so none of ours may be one of them. */
 static int above_stdio(int fd)
 {
@@ -236,9 +231,9 @@ static bool all_writable(const struct sluice_policy *p, const struct rules *r)
 
 static int add_devices(const struct making *m, struct sluice_error *err)
 {
-	for (size_t i = 0; i < N_OF(default_devices); i++) {
+	for (size_t i = 0; i < POLICY_DEVICES; i++) {
 		struct policy_grant g = {
-			.path = (char *)(uintptr_t)default_devices[i],
+			.path = (char *)(uintptr_t)policy_devices[i],
 			.access = POLICY_DEVICE,
 			.optional = true,
 		};

@@ -12,6 +12,11 @@
 #include "policy/policy.h"
 #include "util/fail.h"
 
+const char *const policy_devices[POLICY_DEVICES] = {
+	"/dev/null",	"/dev/zero", "/dev/full", "/dev/random",
+	"/dev/urandom", "/dev/tty",  "/dev/ptmx", "/dev/pts",
+};
+
 int policy_grant(struct sluice_policy *p, const struct policy_grant *grant,
 		 struct sluice_error *err)
 {

@@ -100,6 +100,9 @@ char **policy_build_env(const struct sluice_policy *p, char *const *base);
 /* grants.c: append a grant (@path is copied). -EINVAL, -ENAMETOOLONG, -ENOMEM. */
 int policy_grant(struct sluice_policy *p, const struct policy_grant *grant,
 		 struct sluice_error *err);
+/* grants.c: what default_devices stands for. */
+#define POLICY_DEVICES 8
+extern const char *const policy_devices[POLICY_DEVICES];
 /* Grow @list of *@n items of @size bytes by one. Returns the list, in which the new item is not yet counted, or NULL (the old one stays). */
 void *policy_grow(void *list, size_t n, size_t size);
 

@@ -237,7 +237,7 @@ int sluice_sandbox_settle(struct sluice_sandbox *s, int action, sluice_cow_commi
 		return fail_errno(err, -EAGAIN, "branch: the sandbox still runs");
 	if (!cow)
 		return 0;
-	sandbox_tree_let_go(s->tree);
+	s->tree->cow = NULL; /* ours from now on: nothing runs in the tree any more */
 	if (action < 0)
 		action = by_policy(s);
 	if (action == SLUICE_COW_COMMIT)

@@ -13,12 +13,10 @@
 #include "builtin/files/exec.h"
 #include "policy/policy.h"
 #include "sandbox/cow.h"
-#include "tree/dirents.h"
 #include "sys/pidfd.h"
+#include "tree/dirents.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
-
-#define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* ---- the private directory ---- */
 
@@ -69,11 +67,6 @@ bool policy_has_tree(const struct sluice_policy *p)
 	return p->root || p->n_mounts || p->workdir;
 }
 
-static const char *const devices[] = {
-	"/dev/null",	"/dev/zero", "/dev/full", "/dev/random",
-	"/dev/urandom", "/dev/tty",  "/dev/ptmx", "/dev/pts",
-};
-
 static bool is_mounted(const struct sluice_policy *p, const char *at)
 {
 	for (size_t i = 0; i < p->n_mounts; i++) {
@@ -92,10 +85,11 @@ static size_t add_defaults(const struct sluice_policy *p, struct view_spec *spec
 		return 0;
 	if (!is_mounted(p, "/proc"))
 		specs[n++] = (struct view_spec){ .at = "/proc", .host = "/proc", .optional = true };
-	for (size_t i = 0; p->default_devices && !is_mounted(p, "/dev") && i < N_OF(devices); i++) {
-		if (!is_mounted(p, devices[i]))
-			specs[n++] = (struct view_spec){ .at = devices[i],
-							 .host = devices[i],
+	for (size_t i = 0; p->default_devices && !is_mounted(p, "/dev") && i < POLICY_DEVICES;
+	     i++) {
+		if (!is_mounted(p, policy_devices[i]))
+			specs[n++] = (struct view_spec){ .at = policy_devices[i],
+							 .host = policy_devices[i],
 							 .optional = true };
 	}
 	return n;
@@ -105,7 +99,7 @@ static int view_make(struct sandbox_tree *t, const struct sluice_policy *p,
 		     struct sluice_error *err)
 {
 	const struct view_spec root = { .at = "/", .host = p->root ? p->root : "/" };
-	struct view_spec *specs = calloc(p->n_mounts + N_OF(devices) + 1, sizeof(*specs));
+	struct view_spec *specs = calloc(p->n_mounts + POLICY_DEVICES + 1, sizeof(*specs));
 	size_t n;
 	int r;
 
@@ -207,6 +201,18 @@ static int check_descriptors(struct sluice_error *err)
 	return fail_hint(err, fd, "the container's profile must allow pidfd_getfd");
 }
 
+/* The directory that the policy's @path names. */
+static int find_directory(const struct sandbox_tree *t, const char *path, struct walk_end *ret)
+{
+	int r = tree_walk_grant(&t->tree, path, ret);
+
+	if (r == 0 && !S_ISDIR(ret->st.st_mode)) {
+		walk_end_close(ret);
+		r = -ENOTDIR;
+	}
+	return r;
+}
+
 static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const char *name,
 		 struct sluice_error *err)
 {
@@ -217,11 +223,7 @@ static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const ch
 
 	if (r < 0)
 		return r;
-	r = tree_walk_grant(&t->tree, p->workdir, &end);
-	if (r == 0 && !S_ISDIR(end.st.st_mode)) {
-		walk_end_close(&end);
-		r = -ENOTDIR;
-	}
+	r = find_directory(t, p->workdir, &end);
 	if (r < 0)
 		return fail_errno(err, r, "copy-on-write: %s", p->workdir);
 	r = storage_path(p->storage, storage, err);
@@ -266,11 +268,7 @@ static int start_open(struct sandbox_tree *t, const struct sluice_policy *p,
 
 	if (r < 0)
 		return fail_errno(err, r, "working directory");
-	r = tree_walk_grant(&t->tree, path ? path : ".", &end);
-	if (r == 0 && !S_ISDIR(end.st.st_mode)) {
-		walk_end_close(&end);
-		r = -ENOTDIR;
-	}
+	r = find_directory(t, path ? path : ".", &end);
 	if (r < 0)
 		return fail_errno(err, r, "working directory: %s", path ? path : ".");
 	t->start = end.fd;
@@ -305,11 +303,6 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 	else
 		*ret = t;
 	return r;
-}
-
-void sandbox_tree_let_go(struct sandbox_tree *t)
-{
-	t->cow = NULL;
 }
 
 struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)

@@ -25,7 +25,7 @@ struct sandbox_tree {
 	char *exec_path; /* of PRIVATE/exec */
 	struct private_dir private;
 	int dir, exec, skel;	/* O_PATH descriptors; -1 */
-	struct sluice_cow *cow; /* owned; NULL: no copy-on-write, or let go of */
+	struct sluice_cow *cow; /* owned; NULL: no copy-on-write, or taken */
 	int start; /* O_PATH descriptor of the directory where the command starts, in the view */
 	int branch_dir; /* O_PATH descriptor of its directory; -1 */
 };
@@ -36,9 +36,7 @@ bool policy_has_tree(const struct sluice_policy *p);
 /* @name: of the sandbox, by which a branch is called. -ENOENT, -ENOTDIR ... with @err, which names what can't be used. */
 int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct sandbox_tree **ret,
 		     struct sluice_error *err);
-/* The branch belongs to the caller from now on: nothing runs in the tree any more. */
-void sandbox_tree_let_go(struct sandbox_tree *t);
-/* A branch that nobody let go of is removed. */
+/* A branch that nobody has taken is removed. */
 struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t);
 
 #endif
