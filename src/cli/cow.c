@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,30 +37,6 @@ static int set_storage(void *target, const char *value, struct sluice_error *err
 {
 	(void)err;
 	((struct cow_options *)target)->storage = value;
-	return 0;
-}
-
-static int set_json(void *target, const char *value, struct sluice_error *err)
-{
-	(void)value;
-	(void)err;
-	((struct cow_options *)target)->json = true;
-	return 0;
-}
-
-static int set_nul(void *target, const char *value, struct sluice_error *err)
-{
-	(void)value;
-	(void)err;
-	((struct cow_options *)target)->nul = true;
-	return 0;
-}
-
-static int set_quiet(void *target, const char *value, struct sluice_error *err)
-{
-	(void)value;
-	(void)err;
-	((struct cow_options *)target)->quiet = true;
 	return 0;
 }
 
@@ -98,16 +75,18 @@ static int set_mtime(void *target, const char *value, struct sluice_error *err)
 static const struct option_entry entries[] = {
 	{ "fs-storage", 0, false, false, "DIR", "~/.local/state/sluice/branches",
 	  "where branches are kept", set_storage },
-	{ "json", 0, false, false, NULL, "off, text", "list and show: one JSON array", set_json },
+	{ "json", 0, false, false, NULL, "off, text", "list and show: one JSON array", NULL,
+	  offsetof(struct cow_options, json) },
 	{ "null", 'z', false, false, NULL, "off",
-	  "show: end each entry with a NUL, and quote nothing", set_nul },
+	  "show: end each entry with a NUL, and quote nothing", NULL,
+	  offsetof(struct cow_options, nul) },
 	{ "format", 0, false, false, "tar|oci", "tar",
 	  "export: changed files, or an image layer with whiteouts", set_format },
 	{ "output", 'o', false, false, "FILE", "standard output", "export: where to", set_output },
 	{ "mtime", 0, false, false, "SECONDS", "its own", "export: time of every entry, since 1970",
 	  set_mtime },
-	{ "quiet", 0, false, false, NULL, "off", "commit: don't list what is committed",
-	  set_quiet },
+	{ "quiet", 0, false, false, NULL, "off", "commit: don't list what is committed", NULL,
+	  offsetof(struct cow_options, quiet) },
 };
 static const struct option_table table = { "cow", entries, sizeof(entries) / sizeof(entries[0]) };
 

@@ -96,8 +96,12 @@ static int unknown(const struct parse *p, const char *flag, const char *name, si
 static int apply(const struct parse *p, const struct option_entry *e, const char *value)
 {
 	struct sluice_error inner = { 0 };
-	int r = e->set(p->target, value, &inner);
+	int r = 0;
 
+	if (e->set)
+		r = e->set(p->target, value, &inner);
+	else
+		*(bool *)((char *)p->target + e->on) = true;
 	if (r >= 0)
 		return 0;
 	/* text that fills its buffer ends with the reason, which must not be cut */

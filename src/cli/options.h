@@ -22,6 +22,7 @@
  * optional: the value may be left out: --name=VALUE, or --name VALUE if a "--" comes later. @set gets NULL then.
  * initial:  the default as the help shows it.
  * set:      takes the value (NULL without one). Returns 0, or a negative errno and @err; the flag's name is put before its text.
+ * on:       without a set: where in the target a bool is that becomes true.
  */
 struct option_entry {
 	const char *name;
@@ -32,6 +33,7 @@ struct option_entry {
 	const char *initial;
 	const char *help;
 	int (*set)(void *target, const char *value, struct sluice_error *err);
+	size_t on;
 };
 
 struct option_table {

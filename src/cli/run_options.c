@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,30 +125,6 @@ static int set_max_disk(void *target, const char *value, struct sluice_error *er
 	if (e < 0)
 		return number_failed(err, e, value, "a size such as 512M or 1G");
 	return sluice_policy_set_max_disk(((struct run *)target)->policy, bytes);
-}
-
-static int set_dry_run(void *target, const char *value, struct sluice_error *err)
-{
-	(void)value;
-	(void)err;
-	((struct run *)target)->dry_run = true;
-	return 0;
-}
-
-static int set_json(void *target, const char *value, struct sluice_error *err)
-{
-	(void)value;
-	(void)err;
-	((struct run *)target)->json = true;
-	return 0;
-}
-
-static int set_nul(void *target, const char *value, struct sluice_error *err)
-{
-	(void)value;
-	(void)err;
-	((struct run *)target)->nul = true;
-	return 0;
 }
 
 static int set_no_devices(void *target, const char *value, struct sluice_error *err)
@@ -321,22 +298,6 @@ static int set_status_fd(void *target, const char *value, struct sluice_error *e
 	return 0;
 }
 
-static int set_quiet(void *target, const char *value, struct sluice_error *err)
-{
-	(void)value;
-	(void)err;
-	((struct run *)target)->quiet = true;
-	return 0;
-}
-
-static int set_verbose(void *target, const char *value, struct sluice_error *err)
-{
-	(void)value;
-	(void)err;
-	((struct run *)target)->verbose = true;
-	return 0;
-}
-
 #define FEATURES \
 	"fs-refer, fs-truncate, net-tcp, fs-ioctl-dev, signal-scope or abstract-unix-socket-scope"
 
@@ -364,11 +325,13 @@ static const struct option_entry entries[] = {
 	{ "max-disk", 0, false, false, "SIZE", "0, none", "bytes that the branch may take",
 	  set_max_disk },
 	{ "dry-run", 0, false, false, NULL, "off",
-	  "list on stdout what a commit would do (A, M or D and the path), and keep nothing",
-	  set_dry_run },
-	{ "json", 0, false, false, NULL, "off", "the list of --dry-run as JSON", set_json },
+	  "list on stdout what a commit would do (A, M or D and the path), and keep nothing", NULL,
+	  offsetof(struct run, dry_run) },
+	{ "json", 0, false, false, NULL, "off", "the list of --dry-run as JSON", NULL,
+	  offsetof(struct run, json) },
 	{ "null", 'z', false, false, NULL, "off",
-	  "end each entry of --dry-run with a NUL, and quote nothing", set_nul },
+	  "end each entry of --dry-run with a NUL, and quote nothing", NULL,
+	  offsetof(struct run, nul) },
 	{ "cwd", 0, false, false, "DIR", "the caller's",
 	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
 	{ "clean-env", 0, false, false, NULL, "off",
@@ -408,9 +371,10 @@ static const struct option_entry entries[] = {
 	{ "status-fd", 0, false, false, "FD", "none",
 	  "write how it ended as one line of JSON to this descriptor, which CMD does not inherit",
 	  set_status_fd },
-	{ "quiet", 0, false, false, NULL, "off", "no hints and no notes, errors only", set_quiet },
+	{ "quiet", 0, false, false, NULL, "off", "no hints and no notes, errors only", NULL,
+	  offsetof(struct run, quiet) },
 	{ "verbose", 0, false, false, NULL, "off", "say on stderr what is started and how it ended",
-	  set_verbose },
+	  NULL, offsetof(struct run, verbose) },
 };
 
 const struct option_table run_options = { "run", entries, sizeof(entries) / sizeof(entries[0]) };
