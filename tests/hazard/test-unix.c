@@ -72,22 +72,10 @@ static int listen_at(const char *path, int type, int backlog)
 	return type == SOCK_DGRAM || listen(fd, backlog) == 0 ? fd : -1;
 }
 
-/* Is pidfd_getfd there? What the supervisor finds, from outside. */
-static bool can_get_descriptors(void)
-{
-	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	int fd = (int)syscall(SYS_pidfd_getfd, self, self, 0);
-
-	if (fd >= 0)
-		close(fd);
-	close(self);
-	return fd >= 0;
-}
-
 /* What a connect that is carried out gives here: @error, or EACCES where the supervisor can't have the socket. */
 static int carried_out(int error)
 {
-	return can_get_descriptors() ? error : EACCES;
+	return guest_descriptors_can_be_got() ? error : EACCES;
 }
 
 /* ---- inside ---- */
@@ -798,7 +786,7 @@ static void compare(char *bare, char *inside)
 	int differ = 0, lines = 0;
 
 	for (; a && b; lines++) {
-		bool refused = !can_get_descriptors() && strstr(b, ": 13");
+		bool refused = !guest_descriptors_can_be_got() && strstr(b, ": 13");
 
 		if (strcmp(a, b) != 0 && !refused) {
 			differ++;
@@ -854,7 +842,7 @@ static void hazard_A1_an_address_that_flips(void **state)
 	snprintf(arg, sizeof(arg), "%s/l %s/l", granted, dir);
 	assert_int_equal(strlen(granted), strlen(dir));
 	assert_int_equal(pthread_create(&thread, NULL, accept_all, fds), 0);
-	assert_int_equal(inside(granted, "race", arg), can_get_descriptors() ? 0 : 201);
+	assert_int_equal(inside(granted, "race", arg), guest_descriptors_can_be_got() ? 0 : 201);
 	assert_int_equal(accepted(fd), 0);
 	/* it is there, and would have seen one */
 	assert_int_equal(guest_bare("connect", in(dir, "l")), 0);
@@ -878,7 +866,7 @@ static void hazard_C7_a_full_listener_without_waiting(void **state)
 	(void)state;
 	assert_int_equal(guest_bare("full", path), EAGAIN);
 	accepted(fd);
-	if (can_get_descriptors())
+	if (guest_descriptors_can_be_got())
 		assert_int_equal(inside(dir, "full", path), EAGAIN);
 	close(fd);
 	guest_remove(dir);
@@ -889,7 +877,7 @@ static void wait_test(const char *role)
 	const char *dir = guest_dir(), *bare = guest_dir();
 
 	assert_int_equal(guest_bare(role, in(bare, "l")), 0);
-	if (can_get_descriptors())
+	if (guest_descriptors_can_be_got())
 		assert_int_equal(inside(dir, role, in(dir, "l")), 0);
 	guest_remove(dir);
 	guest_remove(bare);
@@ -916,7 +904,7 @@ static void hazard_C7_signals_while_one_waits(void **state)
 	wait_test("stopped");
 	assert_int_equal(guest_bare("signalled", path), EINTR);
 	assert_int_equal(unlink(path), 0);
-	if (can_get_descriptors())
+	if (guest_descriptors_can_be_got())
 		assert_int_equal(inside(dir, "signalled", path), EINTR);
 	guest_remove(dir);
 }
@@ -977,7 +965,7 @@ static void hazard_D8_one_waits_at_the_end(void **state)
 	const char *dir = guest_dir();
 
 	(void)state;
-	if (can_get_descriptors())
+	if (guest_descriptors_can_be_got())
 		assert_int_equal(inside(dir, "left", in(dir, "l")), 0);
 	assert_true(guest_now_ms() - start < 5000);
 	guest_remove(dir);
@@ -1021,7 +1009,7 @@ static void test_an_extra_sees_the_file_and_may_refuse(void **state)
 	int fd = listen_outside(path, SOCK_STREAM);
 
 	(void)state;
-	if (can_get_descriptors()) {
+	if (guest_descriptors_can_be_got()) {
 		assert_int_equal(with_extra(dir, &s, path), EDOM);
 		assert_int_equal(s.kind, SLUICE_PLAN_ACT);
 		assert_string_equal(s.path, path);

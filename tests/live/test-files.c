@@ -451,18 +451,6 @@ static uint64_t env_number(const char *name, uint64_t otherwise)
 	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-/* A watch on behalf needs the task's own descriptor, which container profiles refuse. */
-static unsigned descriptors_can_be_got(void)
-{
-	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, pidfd, 0);
-
-	close(pidfd);
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 static void log_to(const char *path)
 {
 	int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_APPEND, 0644);
@@ -537,7 +525,7 @@ static void operations_are(struct pair *w, uint64_t seed, unsigned n, bool direc
 			   bool branch)
 {
 	snprintf(w->arg, sizeof(w->arg), "%llu %u %u %u %u", (unsigned long long)seed, n,
-		 descriptors_can_be_got(), (unsigned)directories_stay, (unsigned)branch);
+		 guest_descriptors_can_be_got(), (unsigned)directories_stay, (unsigned)branch);
 }
 
 static void operate_bare(const struct pair *w, const char *dir, const char *log)
@@ -637,7 +625,7 @@ static void under_a_branch_of(const struct test_root *below, uint64_t seed, unsi
 	p = below ? chroot_policy(&w) : sluice_policy_new();
 	assert_int_equal(sluice_policy_set_workdir(p, below ? "/inside" : w.inside, NULL), 0);
 	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
-	if (!descriptors_can_be_got()) { /* then it is refused, and says why */
+	if (!guest_descriptors_can_be_got()) { /* then it is refused, and says why */
 		const char *const argv[] = { "true", NULL };
 		struct sluice_error err = { 0 };
 

@@ -75,6 +75,17 @@ int guest_bare(const char *role, const char *arg)
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+bool guest_descriptors_can_be_got(void)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	int fd = (int)syscall(SYS_pidfd_getfd, pidfd, pidfd, 0);
+
+	close(pidfd);
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 struct sluice_policy *guest_policy(void)
 {
 	struct sluice_policy *p = sluice_policy_new();

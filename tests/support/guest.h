@@ -6,6 +6,7 @@
 #ifndef SLUICE_TESTS_SUPPORT_GUEST_H
 #define SLUICE_TESTS_SUPPORT_GUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -43,6 +44,9 @@ struct sluice_sandbox *guest_spawn(struct sluice_policy *p, const struct sluice_
 
 /* fork(2) of a process with one thread that stays one: user namespaces are for those alone, and the thread sanitizer's fork adds a thread. */
 pid_t guest_fork_one(void);
+
+/* Can another process's descriptors be got? Container profiles refuse it. */
+bool guest_descriptors_can_be_got(void);
 
 /* A policy under which "/" may be read and executed. */
 struct sluice_policy *guest_policy(void);
