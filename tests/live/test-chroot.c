@@ -408,7 +408,7 @@ static int role_rest(const char *arg)
 {
 	struct handle a, b;
 	char events[512];
-	int fd;
+	int fd, dir;
 
 	CHECK(handle_of("/etc/hello", 0, &a) == 0 || errno == EOPNOTSUPP);
 	if (a.head.handle_bytes && errno != EOPNOTSUPP) {
@@ -422,7 +422,10 @@ static int role_rest(const char *arg)
 	if (fd >= 0 && fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, "/rw/f") < 0) {
 		CHECK(errno == EACCES && getenv("SLUICE_TEST_CONTAINER"));
 	} else if (fd >= 0) {
-		CHECK(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, NULL) == 0);
+		/* as the kernel has it, in spite of fanotify_mark(2) */
+		CHECK(FAILS(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, NULL), EBADF));
+		CHECK((dir = open("/rw", O_RDONLY | O_DIRECTORY)) >= 0);
+		CHECK(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, dir, NULL) == 0);
 		CHECK(FAILS(fanotify_mark(fd, FAN_MARK_ADD, FAN_MODIFY, AT_FDCWD, arg), ENOENT));
 		CHECK(FAILS(fanotify_mark(fd, FAN_MARK_ADD | FAN_MARK_MOUNT, FAN_MODIFY, AT_FDCWD,
 					  "/rw"),

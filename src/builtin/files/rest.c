@@ -90,7 +90,7 @@ static struct request_act mark_act(struct sluice_request *req, const void *data)
 	return a;
 }
 
-/* Without a path the descriptor itself is meant, or where the task is. */
+/* Without a path the descriptor itself is meant. AT_FDCWD is none, whatever fanotify_mark(2) says. */
 static int mark_target(struct sluice_request *req, const struct tree *tree, uint32_t flags,
 		       struct walk_end *ret)
 {
@@ -99,9 +99,7 @@ static int mark_target(struct sluice_request *req, const struct tree *tree, uint
 	if (sluice_request_arg(req, 4))
 		return files_walk(req, tree, 0, flags & FAN_MARK_DONT_FOLLOW ? WALK_NOFOLLOW : 0, 0,
 				  ret);
-	if (dirfd != AT_FDCWD)
-		return files_descriptor(req, tree, dirfd, ret);
-	return tree_walk(tree, request_task(req), AT_FDCWD, ".", 0, 0, ret);
+	return dirfd < 0 ? -EBADF : files_descriptor(req, tree, dirfd, ret);
 }
 
 /* A mount or a whole file system is more than the tree (and takes privilege anyway). */
