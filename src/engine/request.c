@@ -47,6 +47,8 @@ void request_begin(struct sluice_request *req, struct engine *e, struct chain *c
 	req->drop = NULL;
 	req->decoded[0].done = false;
 	req->decoded[1].done = false;
+	req->decoded_how.done = false;
+	req->decoded_address.done = false;
 	atomic_fetch_add_explicit(&chain->count, 1, memory_order_relaxed);
 }
 
@@ -116,7 +118,7 @@ ssize_t sluice_request_read_string(struct sluice_request *req, uint64_t addr, ch
 ssize_t sluice_request_path(struct sluice_request *req, unsigned which, const char **ret_path)
 {
 	const struct family_call *f = req->chain->family;
-	struct decoded_path *d;
+	struct decoded *d;
 	int arg;
 
 	arg = !f || which > 1 ? -1 : which ? f->path2 : f->path;
@@ -147,11 +149,10 @@ int sluice_request_dirfd(struct sluice_request *req, unsigned which)
 	return arg >= 0 || arg == AT_FDCWD ? arg : -EBADF;
 }
 
-static int open_how_args(struct sluice_request *req, struct sluice_open_args *ret)
+static int read_how(struct sluice_request *req)
 {
 	unsigned char how[PAGE_BYTES];
 	uint64_t size = req->notif.data.args[3];
-	uint64_t head[3];
 	int r;
 
 	if (size < OPEN_HOW_SIZE_VER0)
@@ -165,10 +166,23 @@ static int open_how_args(struct sluice_request *req, struct sluice_open_args *re
 		if (how[i])
 			return -E2BIG; /* what a kernel says that doesn't know the field */
 	}
-	memcpy(head, how, sizeof(head));
-	ret->flags = head[0];
-	ret->mode = head[1];
-	ret->resolve = head[2];
+	memcpy(&req->how, how, sizeof(req->how));
+	return 0;
+}
+
+static int open_how_args(struct sluice_request *req, struct sluice_open_args *ret)
+{
+	struct decoded *d = &req->decoded_how;
+
+	if (!d->done) {
+		d->result = read_how(req);
+		d->done = true;
+	}
+	if (d->result < 0)
+		return (int)d->result;
+	ret->flags = req->how.flags;
+	ret->mode = req->how.mode;
+	ret->resolve = req->how.resolve;
 	ret->openat2 = 1;
 	return 0;
 }
@@ -200,11 +214,26 @@ int sluice_request_open_args(struct sluice_request *req, struct sluice_open_args
 	}
 }
 
-ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_storage *ret)
+/* @at: the argument that points to it; the next is its length. */
+static ssize_t read_address(struct sluice_request *req, unsigned at)
 {
 	const __u64 *args = req->notif.data.args;
+	int len = (int)args[at + 1]; /* the kernel takes 32 bits, signed */
+	int r;
+
+	memset(&req->address, 0, sizeof(req->address));
+	if (len < 0 || (size_t)len > sizeof(req->address))
+		return -EINVAL;
+	if (!len || !args[at])
+		return 0;
+	r = task_read(&req->task, args[at], &req->address, (size_t)len);
+	return r < 0 ? r : len;
+}
+
+ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_storage *ret)
+{
+	struct decoded *d = &req->decoded_address;
 	unsigned at;
-	int len, r;
 
 	switch (req->notif.data.nr) {
 	case SYS_connect:
@@ -217,14 +246,12 @@ ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_stor
 	default:
 		return -EINVAL;
 	}
-	memset(ret, 0, sizeof(*ret));
-	len = (int)args[at + 1]; /* the kernel takes 32 bits, signed */
-	if (len < 0 || (size_t)len > sizeof(*ret))
-		return -EINVAL;
-	if (!len || !args[at])
-		return 0;
-	r = task_read(&req->task, args[at], ret, (size_t)len);
-	return r < 0 ? r : len;
+	if (!d->done) {
+		d->result = read_address(req, at);
+		d->done = true;
+	}
+	*ret = req->address;
+	return d->result;
 }
 
 /* Where the file behind @fd lies, or NULL. */

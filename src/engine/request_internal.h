@@ -12,6 +12,7 @@
 #define SLUICE_ENGINE_REQUEST_INTERNAL_H
 
 #include <limits.h>
+#include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -63,7 +64,8 @@ struct reply {
 	int64_t value;
 };
 
-struct decoded_path {
+/* What lies behind a pointer is read once: handlers and the act on behalf see the same. */
+struct decoded {
 	bool done;
 	ssize_t result; /* length or -errno */
 };
@@ -103,7 +105,9 @@ struct sluice_request {
 	int plan_fds[2], plan_dirs[2]; /* owned; -1 */
 	const char *plan_names[2];     /* in plan_dirs; in plan_bytes, or NULL */
 	struct sluice_outcome outcome;
-	struct decoded_path decoded[2];
+	struct decoded decoded[2], decoded_how, decoded_address;
+	struct open_how how;		 /* once decoded_how is done */
+	struct sockaddr_storage address; /* once decoded_address is done */
 	struct request_buffers {
 		char path[2][PATH_MAX];
 		char host_path[2][PATH_MAX]; /* of the plan's descriptors, once somebody asks */
