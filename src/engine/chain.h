@@ -35,9 +35,17 @@ struct chain_handler {
 	_Atomic bool demoted;	  /* proved slow: runs in the pool */
 };
 
+/* Who plans call nr when an extra says AS_SEEN. */
+struct planner {
+	int nr;
+	sluice_handler_fn fn;
+	void *userdata;
+};
+
 struct chain {
 	int nr;
 	const struct family_call *family; /* NULL: no paths */
+	struct planner planner;		  /* for AS_SEEN; fn NULL: none */
 	uint32_t n_handlers;
 	uint32_t n_observers;
 	uint32_t deadline_ms;		 /* longest of its handlers' */
@@ -49,23 +57,14 @@ struct chain {
 	struct histogram *latency; /* NULL unless asked for */
 };
 
-struct planner {
-	int nr;
-	sluice_handler_fn fn;
-	void *userdata;
-};
-
 struct dispatch {
 	struct chain *chains[DISPATCH_MAX_NR]; /* NULL: not trapped */
 	bool extras_begun;
 	unsigned n_extras;
-	struct planner *planners;
+	struct planner *planners; /* of calls that have a chain and of those that may get one */
 	size_t n_planners;
 	struct dispatch_owned *owned; /* list */
 };
-
-/* Who plans call @nr for AS_SEEN, or NULL. */
-const struct planner *dispatch_planner(const struct dispatch *d, int nr);
 
 static inline struct chain *dispatch_chain(const struct dispatch *d, int nr)
 {

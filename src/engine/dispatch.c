@@ -78,16 +78,18 @@ int dispatch_add_planner(struct dispatch *d, int nr, sluice_handler_fn fn, void 
 		return -ENOMEM;
 	d->planners = grown;
 	grown[d->n_planners++] = (struct planner){ nr, fn, userdata };
+	if (d->chains[nr])
+		d->chains[nr]->planner = grown[d->n_planners - 1];
 	return 0;
 }
 
-const struct planner *dispatch_planner(const struct dispatch *d, int nr)
+static struct planner planner_of(const struct dispatch *d, int nr)
 {
 	for (size_t i = 0; i < d->n_planners; i++) {
 		if (d->planners[i].nr == nr)
-			return &d->planners[i];
+			return d->planners[i];
 	}
-	return NULL;
+	return (struct planner){ .nr = nr };
 }
 
 static struct chain *dispatch_get_chain(struct dispatch *d, int nr)
@@ -101,6 +103,7 @@ static struct chain *dispatch_get_chain(struct dispatch *d, int nr)
 		return NULL;
 	c->nr = nr;
 	c->family = family_of(nr);
+	c->planner = planner_of(d, nr);
 	d->chains[nr] = c;
 	return c;
 }

@@ -30,8 +30,8 @@ struct dispatch *dispatch_free(struct dispatch *d);
 int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builtin);
 
 /*
- * Call @fn when an extra answers AS_SEEN to call @nr and no built-in has made a plan: it makes one and returns CONTINUE, or an errno. Traps
- * nothing. -ENOMEM.
+ * Call @fn when an extra answers AS_SEEN to call @nr and no built-in has made a plan: it makes one and returns CONTINUE, or an errno. CONTINUE without a
+ * plan: the kernel runs the call, which reads nothing that could change. Traps nothing; one a call. -ENOMEM.
  */
 int dispatch_add_planner(struct dispatch *d, int nr, sluice_handler_fn fn, void *userdata);
 /* Free @data with @fn when the table is freed: what built-ins keep for their handlers. On failure (-ENOMEM) it is freed at once. */

@@ -111,19 +111,20 @@ static int bytes_fd(const void *data, size_t size)
 
 static struct act act_as_seen(struct sluice_request *req)
 {
-	const struct planner *planner;
+	const struct planner *planner = &req->chain->planner;
 	struct sluice_verdict v;
 
 	if (req->plan.kind != SLUICE_PLAN_KERNEL)
 		return act_plan(req);
 	if (req->chain->family && req->chain->family->family == FAMILY_OPEN)
 		return act_done(as_seen_open(req));
-	planner = dispatch_planner(req->engine->dispatch, req->chain->nr);
-	if (!planner)
+	if (!planner->fn)
 		return act_errno(EOPNOTSUPP);
 	v = planner->fn(req, planner->userdata);
-	if (v.kind == SLUICE_CONTINUE && req->plan.kind != SLUICE_PLAN_KERNEL)
+	if (v.kind == SLUICE_CONTINUE)
 		return act_plan(req);
+	if (v.kind == SLUICE_VALUE)
+		return act_value(v.value);
 	return act_errno(v.kind == SLUICE_ERRNO ? v.error : EPERM);
 }
 
