@@ -129,10 +129,12 @@ static struct request_act getattr_act(struct sluice_request *req, const void *da
 {
 	const struct files_plan *p = data;
 	unsigned char attr[FILE_ATTR_MAX] = { 0 };
+	char link[FD_LINK_BYTES];
 	int r;
 
-	if (syscall(NR_FILE_GETATTR, request_plan_fd(req, 0), "", attr, p->args[1], AT_EMPTY_PATH) <
-	    0)
+	/* not by an empty path: the kernel refuses an O_PATH descriptor there */
+	if (syscall(NR_FILE_GETATTR, AT_FDCWD, fd_link(request_plan_fd(req, 0), link), attr,
+		    p->args[1], 0) < 0)
 		return files_done(-1);
 	r = sluice_request_write(req, p->args[0], attr, p->args[1]);
 	return files_value(r);
