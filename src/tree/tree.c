@@ -9,6 +9,11 @@
 
 #include "tree/walk_internal.h"
 
+int tree_cwd(const struct tree *tr, const struct task *t)
+{
+	return tr->cwds ? cwd_get(tr->cwds, t->tid) : task_open_dirfd(t, AT_FDCWD);
+}
+
 int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,
 	      uint32_t flags, uint64_t resolve, struct walk_end *ret)
 {
@@ -26,7 +31,7 @@ int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char
 
 	ret->fd = ret->dir = -1;
 	if (dirfd == AT_FDCWD && path[0] != '/') {
-		from.cwd = cwd_get(tr->cwds, t->tid);
+		from.cwd = tree_cwd(tr, t);
 		if (from.cwd < 0)
 			return from.cwd;
 	}
@@ -53,6 +58,8 @@ bool tree_is_read_only(const struct tree *tr, const struct walk_end *end)
 {
 	int m = end->mount;
 
+	if (!tr->view)
+		return false;
 	if (m < 0)
 		m = view_mount_of(tr->view, end->dir >= 0 ? end->dir : end->fd);
 	return m < 0 || view_mount(tr->view, m)->read_only;
@@ -60,7 +67,7 @@ bool tree_is_read_only(const struct tree *tr, const struct walk_end *end)
 
 static struct branch *branch_at(const struct tree *tr, int mount, int fd)
 {
-	if (!view_has_branches(tr->view))
+	if (!tr->view || !view_has_branches(tr->view))
 		return NULL;
 	if (mount < 0)
 		mount = view_mount_of(tr->view, fd);
@@ -69,7 +76,7 @@ static struct branch *branch_at(const struct tree *tr, int mount, int fd)
 
 void tree_show(const struct tree *tr, int mount, int fd, struct stat *st)
 {
-	struct branch *b = view_is_changed(tr->view) ? branch_at(tr, mount, fd) : NULL;
+	struct branch *b = tr->view && view_is_changed(tr->view) ? branch_at(tr, mount, fd) : NULL;
 
 	if (b)
 		branch_show(b, st);
@@ -127,6 +134,8 @@ enum sluice_layer tree_layer(const struct tree *tr, int mount, int dir, int fd)
 	char path[PATH_MAX];
 	bool lower = false;
 
+	if (!tr->view)
+		return SLUICE_LAYER_HOST;
 	if (mount < 0)
 		mount = view_mount_of(tr->view, fd >= 0 ? fd : dir);
 	if (mount < 0)

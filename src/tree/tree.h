@@ -2,6 +2,8 @@
 /*
  * What a sandbox with a tree of its own keeps: its view and the working directories in it. Shared by the built-ins that work on files.
  * The pointers are constant while the sandbox runs; any engine thread.
+ *
+ * Without a view it is the host's tree, of which the kernel knows everything: what is asked here is then what the kernel would say.
  */
 #ifndef SLUICE_TREE_TREE_H
 #define SLUICE_TREE_TREE_H
@@ -14,9 +16,9 @@
 #include "tree/walk.h"
 
 struct tree {
-	struct view *view;
+	struct view *view; /* NULL: the host's own tree */
 	struct dirents *dirents;
-	struct cwd_table *cwds;
+	struct cwd_table *cwds; /* NULL: the kernel knows where processes are */
 	int here; /* O_PATH descriptor of the directory that relative paths of the policy start from */
 	walk_exe_fn exe_of;
 	bool own_root; /* the policy has a root: nothing of it is granted to the command itself, not even where that is the host's */
@@ -28,6 +30,8 @@ struct tree {
 /* @path from the task's @dirfd (AT_FDCWD: its virtual working directory); @flags as for walk. */
 int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,
 	      uint32_t flags, uint64_t resolve, struct walk_end *ret);
+/* O_PATH descriptor (the caller's) of the task's working directory. */
+int tree_cwd(const struct tree *tr, const struct task *t);
 /* The policy's @path, looked up in the tree before anything runs there. */
 int tree_walk_grant(const struct tree *tr, const char *path, struct walk_end *ret);
 /*
@@ -42,7 +46,7 @@ int tree_branch_of(const struct tree *tr, int mount, int dir, const char *name, 
 enum sluice_layer tree_layer(const struct tree *tr, int mount, int dir, int fd);
 /* What fstat said of @fd, as the tree shows it. @mount: that it lies in, -1: not known. */
 void tree_show(const struct tree *tr, int mount, int fd, struct stat *st);
-/* Is what is at the end (or would be) on a mount that may not be changed, or in no mount at all? */
+/* Is what is at the end (or would be) on a mount of the view that may not be changed, or in none at all? */
 bool tree_is_read_only(const struct tree *tr, const struct walk_end *end);
 
 #endif

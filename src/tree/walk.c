@@ -646,7 +646,7 @@ int walk(const struct task *t, const struct walk_from *from, struct walk_end *re
 	if (!from->path[0]) {
 		r = from->flags & WALK_EMPTY ? walk_empty(t, from, ret) : -ENOENT;
 	} else {
-		r = walk_quickly(t, from, ret);
+		r = from->view ? walk_quickly(t, from, ret) : walk_on_host(t, from, ret);
 		if (r >= 0)
 			r = r ? 0 : walk_slowly(t, from, ret);
 	}

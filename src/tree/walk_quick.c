@@ -198,7 +198,7 @@ int walk_quickly(const struct task *t, const struct walk_from *from, struct walk
 	struct stat st;
 	int base, mount, r;
 
-	if (!v || from->resolve || !from->path[0] || !is_plain(from->path))
+	if (from->resolve || !from->path[0] || !is_plain(from->path))
 		return 0;
 	if (from->path[0] == '/') {
 		mount = view_split(v, from->path, &rest);
