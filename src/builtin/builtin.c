@@ -11,6 +11,7 @@
 
 int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree)
 {
+	struct bind_names *names = NULL;
 	int r = builtin_uname_register(d); /* every sandbox has a name */
 	struct writable *w = r < 0 ? NULL : writable_get(p, tree, &r);
 
@@ -22,6 +23,6 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 	if (r == 0)
 		r = builtin_metadata_register(d, w, tree);
 	if (r == 0 && tree)
-		r = builtin_bind_register(d, tree);
-	return r < 0 ? r : builtin_unix_register(d, w, tree);
+		r = builtin_bind_register(d, tree, &names);
+	return r < 0 ? r : builtin_unix_register(d, w, tree, names);
 }

@@ -13,6 +13,7 @@
 #define LL_FS_WRITE_FILE (1u << 1)
 #define LL_FS_READ_FILE (1u << 2)
 #define LL_FS_READ_DIR (1u << 3)
+#define LL_FS_MAKE_SOCK (1u << 9)
 #define LL_FS_ALL_V1 0x1fffu
 #define LL_FS_REFER (1u << 13)	   /* 2 */
 #define LL_FS_TRUNCATE (1u << 14)  /* 3 */

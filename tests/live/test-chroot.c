@@ -494,6 +494,30 @@ static int serves(const char *path, const char *to)
 	return 0;
 }
 
+/* A client that is called @own connects to a server: whom does the server see, and can that be connected to? */
+static int is_seen_as(const char *own, const char *seen)
+{
+	int server = bind_to("/tmp/server"), client = bind_to(own), got, again;
+	struct sockaddr_un sun, peer = { 0 };
+	socklen_t n = named(&sun, "/tmp/server"), size = sizeof(peer);
+
+	CHECK(server >= 0 && client >= 0 && listen(server, 1) == 0);
+	CHECK(connect(client, (const struct sockaddr *)&sun, n) == 0);
+	got = accept(server, (struct sockaddr *)&peer, &size);
+	CHECK(got >= 0 && is_named(got, own, true));
+	CHECK(!seen || !strncmp(peer.sun_path, seen, sizeof(peer.sun_path)));
+	close(client);
+	CHECK(unlink(own) == 0 && (client = bind_to(own)) >= 0 && listen(client, 1) == 0);
+	again = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	CHECK(again >= 0 && connect(again, (const struct sockaddr *)&peer, size) == 0);
+	close(again);
+	close(client);
+	close(got);
+	close(server);
+	CHECK(unlink(own) == 0 && unlink("/tmp/server") == 0);
+	return 0;
+}
+
 static int role_sockets(const char *arg)
 {
 	struct sockaddr_un sun;
@@ -527,6 +551,12 @@ static int role_sockets(const char *arg)
 	fd = bind_to(
 		"nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn");
 	CHECK(fd >= 0);
+	/* the kernel has the task's own text, where that leads there by the host's paths as well */
+	CHECK(mkdir("sub", 0755) == 0 && is_seen_as("c", "c") == 0 &&
+	      is_seen_as("./c", "./c") == 0);
+	CHECK(is_seen_as("sub/c", "sub/c") == 0 && is_seen_as("sub//../c", "sub//../c") == 0);
+	CHECK(is_seen_as("/tmp/c", NULL) == 0 && is_seen_as("/rw/c", NULL) == 0);
+	CHECK(symlink("/rw", "to-rw") == 0 && is_seen_as("to-rw/c", NULL) == 0);
 	(void)arg;
 	return 0;
 }

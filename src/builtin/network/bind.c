@@ -19,17 +19,18 @@
 
 #include "engine/dispatch.h"
 #include "engine/request.h"
+#include "sys/landlock.h"
 #include "task/task.h"
 #include "tree/tree.h"
 #include "util/cleanup.h"
 
 #define PATH_AT offsetof(struct sockaddr_un, sun_path)
-#define TEXT_BYTES sizeof(((struct sockaddr_un *)0)->sun_path)
+#define TEXT_BYTES BIND_TEXT_BYTES
 
 /*
- * Addresses that tasks gave. The kernel's text of a socket says which one is its: "./" and then one "/" for each 0 and one "./" for each 1 of a
- * number leads to the same file as the name alone. When there are more sockets than places, the oldest address is forgotten; such a socket
- * shows its name without a directory.
+ * Addresses that tasks gave, where the kernel can't be given them as they are. The kernel's text of such a socket says which one is its: "./" and then one "/"
+ * for each 0 and one "./" for each 1 of a number leads to the same file as the name alone. When there are more sockets than places, the oldest address is
+ * forgotten; such a socket shows its name without a directory.
  */
 #define NAMES 4096u
 #define NUMBER_BITS 16u
@@ -40,14 +41,14 @@ struct name {
 	char text[TEXT_BYTES + 1];
 };
 
-struct names {
+struct bind_names {
 	pthread_mutex_t lock;
 	const struct tree *tree; /* constant */
 	uint32_t next;		 /* guarded by lock, as what follows; 0: none was given yet */
-	struct name names[NAMES];
+	struct name names[];	 /* NAMES of them; none for the host's tree */
 };
 
-static uint32_t names_add(struct names *n, const char *text)
+static uint32_t names_add(struct bind_names *n, const char *text)
 {
 	struct name *name;
 	uint32_t number;
@@ -62,7 +63,7 @@ static uint32_t names_add(struct names *n, const char *text)
 }
 
 /* The task's text for @number, in @text; false: forgotten, or never given. */
-static bool names_find(struct names *n, uint32_t number, char text[TEXT_BYTES + 1])
+static bool names_find(struct bind_names *n, uint32_t number, char text[TEXT_BYTES + 1])
 {
 	const struct name *name = &n->names[number % NAMES];
 	bool found;
@@ -112,55 +113,130 @@ static bool decode(const char *text, uint32_t *ret_number, const char **ret_name
 	return *text && *text != '/';
 }
 
+bool bind_names_given(struct bind_names *n, const char *text, char given[TEXT_BYTES + 1])
+{
+	const char *name;
+	uint32_t number;
+
+	return decode(text, &number, &name) && names_find(n, number, given);
+}
+
 /* ---- bind ---- */
 
 /* What the plan carries. The directory is the plan's first one. */
 struct binding {
-	struct names *names;
+	struct bind_names *names;
 	int sock; /* owned; -1 */
 	int mount;
 	mode_t umask;
 	char name[NAME_MAX + 1];
 	char text[TEXT_BYTES + 1]; /* as the task gave it */
-	uint32_t number;
+	int cwd; /* while it is carried out: O_PATH descriptor of the task's working directory; -1 */
 };
 _Static_assert(sizeof(struct binding) <= REQUEST_PLAN_BYTES, "a plan holds an address");
 
+static int bind_text(const struct binding *b, const char *text)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	size_t n = strnlen(text, TEXT_BYTES);
+
+	memcpy(sun.sun_path, text, n);
+	return bind(b->sock, (const struct sockaddr *)&sun, (socklen_t)(PATH_AT + n)) < 0 ? -errno
+											  : 0;
+}
+
+/* Does the task's text lead us, too, to name @name in directory @dir_fd? From the thread's working directory, which is the task's. */
+static bool leads_to(const char *text, int dir_fd, const char *name)
+{
+	const char *slash = strrchr(text, '/');
+	char parent[TEXT_BYTES + 1] = "/";
+	struct stat a, b;
+
+	if (!slash || strcmp(slash + 1, name) != 0)
+		return false;
+	if (slash != text)
+		snprintf(parent, sizeof(parent), "%.*s", (int)(slash - text), text);
+	return stat(parent, &a) == 0 && fstat(dir_fd, &b) == 0 && a.st_ino == b.st_ino &&
+	       a.st_dev == b.st_dev;
+}
+
+/* From here on the calling thread makes sockets below @dir_fd and nowhere else. */
+static int make_only_below(int dir_fd)
+{
+	const struct landlock_ruleset attr = { .fs = LL_FS_MAKE_SOCK };
+	_cleanup_close_ int rules = landlock_create(&attr, 1);
+	int r = rules < 0 ? rules : landlock_allow(rules, LL_FS_MAKE_SOCK, dir_fd);
+
+	return r < 0 ? r : landlock_enter(rules);
+}
+
+/* Where a socket is to be made. */
+struct bind_place {
+	const struct binding *binding;
+	int dir_fd;
+	const char *name;
+	int result;
+};
+
 /*
- * A branch_make_fn. The kernel takes the umask and the working directory of the thread: this one has them for itself while it is here.
+ * What the kernel keeps as the address is the text that it was given. The task's own, where that is the name alone or leads to the directory by the host's paths,
+ * too: then the kernel walks it again, and may end in no other directory. Else a text that tells which one is meant.
+ */
+static int bind_in_place(const struct bind_place *p)
+{
+	const struct binding *b = p->binding;
+	char text[TEXT_BYTES + 1];
+	int r;
+
+	if (unshare(CLONE_FS) < 0)
+		return -errno;
+	umask(b->umask);
+	if (b->cwd >= 0 && fchdir(b->cwd) == 0 && leads_to(b->text, p->dir_fd, p->name)) {
+		r = make_only_below(p->dir_fd);
+		return r < 0 ? r : bind_text(b, b->text);
+	}
+	if (fchdir(p->dir_fd) < 0)
+		return -errno;
+	if (!strcmp(b->text, p->name) || !b->names->tree->view)
+		return bind_text(b, p->name);
+	encode(names_add(b->names, b->text), p->name, text);
+	return bind_text(b, text);
+}
+
+/* A thread's main. */
+static void *bind_main(void *place)
+{
+	struct bind_place *p = place;
+
+	p->result = bind_in_place(p);
+	return NULL;
+}
+
+/*
+ * A branch_make_fn. The kernel takes the umask, the working directory and the Landlock domain of the thread: so one is made for it.
  */
 static int bind_here(int dir_fd, const char *name, void *binding)
 {
-	const struct binding *b = binding;
-	_cleanup_close_ int before = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	char text[TEXT_BYTES + 1];
-	mode_t mask;
-	int r;
+	struct bind_place p = { .binding = binding, .dir_fd = dir_fd, .name = name };
+	pthread_t thread;
+	int r = pthread_create(&thread, NULL, bind_main, &p);
 
-	if (before < 0 || unshare(CLONE_FS) < 0 || fchdir(dir_fd) < 0)
-		return -errno;
-	encode(b->number, name, text);
-	memcpy(sun.sun_path, text, TEXT_BYTES);
-	mask = umask(b->umask);
-	r = bind(b->sock, (const struct sockaddr *)&sun,
-		 (socklen_t)(PATH_AT + strnlen(text, TEXT_BYTES)));
-	r = r < 0 ? -errno : 0;
-	umask(mask);
-	if (fchdir(before) < 0) /* nothing here depends on it */
-		return r;
-	return r;
+	if (r)
+		return -ENOMEM;
+	pthread_join(thread, NULL);
+	return p.result;
 }
 
 static struct request_act bind_act(struct sluice_request *req, const void *data)
 {
 	struct binding b = *(const struct binding *)data;
+	_cleanup_close_ int cwd = tree_cwd(b.names->tree, request_task(req));
 	int dir = request_plan_dir(req, 0), r;
 	char path[PATH_MAX];
 	struct branch *branch;
 
-	b.number = names_add(b.names, b.text);
 	r = tree_branch_of(b.names->tree, b.mount, dir, b.name, -1, &branch, path);
+	b.cwd = branch ? -1 : cwd;
 	if (r == 0)
 		r = branch ? branch_make(branch, path, bind_here, &b) : bind_here(dir, b.name, &b);
 	return (struct request_act){ .value = r == -EEXIST ? -EADDRINUSE : r, .fd = -1 };
@@ -214,20 +290,23 @@ static int plan(struct sluice_request *req, struct binding *b, struct walk_end *
 	return request_plan_act(req, &p);
 }
 
-static struct sluice_verdict bind_handle(struct sluice_request *req, void *names)
+/* Is it a path of the file system? */
+static bool is_named(const struct sockaddr_storage *addr, ssize_t n)
 {
-	struct binding b = { .names = names };
+	const struct sockaddr_un *sun = (const struct sockaddr_un *)addr;
+
+	return n > (ssize_t)PATH_AT && n <= (ssize_t)sizeof(*sun) && sun->sun_family == AF_UNIX &&
+	       sun->sun_path[0];
+}
+
+static struct sluice_verdict bind_named(struct sluice_request *req, struct bind_names *names,
+					const struct sockaddr_un *sun, size_t n)
+{
+	struct binding b = { .names = names, .cwd = -1 };
 	struct walk_end end = { .fd = -1, .dir = -1 };
-	struct sockaddr_storage addr;
-	const struct sockaddr_un *sun = (const struct sockaddr_un *)&addr;
-	ssize_t n = sluice_request_sockaddr(req, &addr);
 	int r;
 
-	/* every other address is the kernel's: should it become a name meanwhile, Landlock grants none */
-	if (n <= (ssize_t)PATH_AT || n > (ssize_t)sizeof(*sun) || sun->sun_family != AF_UNIX ||
-	    !sun->sun_path[0])
-		return sluice_continue();
-	memcpy(b.text, sun->sun_path, (size_t)n - PATH_AT);
+	memcpy(b.text, sun->sun_path, n - PATH_AT);
 	b.sock = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
 	if (b.sock < 0)
 		return sluice_errno(-b.sock);
@@ -238,6 +317,72 @@ static struct sluice_verdict bind_handle(struct sluice_request *req, void *names
 		walk_end_close(&end);
 		bind_drop(&b);
 	}
+	return r < 0 ? sluice_errno(-r) : sluice_continue();
+}
+
+static struct sluice_verdict bind_handle(struct sluice_request *req, void *names)
+{
+	struct sockaddr_storage addr;
+	ssize_t n = sluice_request_sockaddr(req, &addr);
+
+	/* every other address is the kernel's: should it become a name meanwhile, Landlock grants none */
+	if (!is_named(&addr, n))
+		return sluice_continue();
+	return bind_named(req, names, (const struct sockaddr_un *)&addr, (size_t)n);
+}
+
+/* ---- bind, for an extra that says AS_SEEN ---- */
+
+/* What the plan carries for an address that is no path. */
+struct plain {
+	int sock; /* owned */
+	socklen_t len;
+	struct sockaddr_storage addr;
+};
+
+static struct request_act plain_act(struct sluice_request *req, const void *data)
+{
+	const struct plain *p = data;
+	int r = bind(p->sock, (const struct sockaddr *)&p->addr, p->len);
+
+	(void)req;
+	return (struct request_act){ .value = r < 0 ? -errno : 0, .fd = -1 };
+}
+
+static void plain_drop(const void *data)
+{
+	close(((const struct plain *)data)->sock);
+}
+
+static int plan_plain(struct sluice_request *req, const struct sockaddr_storage *addr, ssize_t n)
+{
+	struct plain p = { .len = (socklen_t)n, .addr = *addr };
+	const struct request_plan plan = {
+		.builtin = "bind",
+		.act = plain_act,
+		.drop = plain_drop,
+		.layer = SLUICE_LAYER_NONE,
+		.fds = { -1, -1 },
+		.dirs = { -1, -1 },
+		.data = &p,
+		.size = sizeof(p),
+	};
+
+	if (n == 0 && (int)sluice_request_arg(req, 2)) /* of a length, but nowhere */
+		return -EFAULT;
+	p.sock = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
+	return p.sock < 0 ? p.sock : request_plan_act(req, &plan);
+}
+
+static struct sluice_verdict bind_as_seen(struct sluice_request *req, void *names)
+{
+	struct sockaddr_storage addr;
+	ssize_t n = sluice_request_sockaddr(req, &addr);
+	int r;
+
+	if (is_named(&addr, n))
+		return bind_named(req, names, (const struct sockaddr_un *)&addr, (size_t)n);
+	r = n < 0 ? (int)n : plan_plain(req, &addr, n);
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 
@@ -266,7 +411,7 @@ static struct request_act show_act(struct sluice_request *req, const void *data)
 }
 
 /* The kernel's answer; false where it is right as it is. */
-static bool translate(struct sluice_request *req, struct names *n, struct shown *s)
+static bool translate(struct sluice_request *req, struct bind_names *n, struct shown *s)
 {
 	_cleanup_close_ int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
 	char kernel[TEXT_BYTES + 1] = "", text[TEXT_BYTES + 1];
@@ -295,7 +440,7 @@ static bool translate(struct sluice_request *req, struct names *n, struct shown 
 
 static struct sluice_verdict show_handle(struct sluice_request *req, void *userdata)
 {
-	struct names *n = userdata;
+	struct bind_names *n = userdata;
 	struct shown s = { .addr = sluice_request_arg(req, 1), .len = sluice_request_arg(req, 2) };
 	const struct request_plan p = {
 		.builtin = "bind",
@@ -322,15 +467,16 @@ static struct sluice_verdict show_handle(struct sluice_request *req, void *userd
 
 static void names_free(void *names)
 {
-	struct names *n = names;
+	struct bind_names *n = names;
 
 	pthread_mutex_destroy(&n->lock);
 	free(n);
 }
 
-int builtin_bind_register(struct dispatch *d, const struct tree *tree)
+int builtin_bind_register(struct dispatch *d, const struct tree *tree, struct bind_names **ret)
 {
-	struct names *n = calloc(1, sizeof(*n));
+	struct bind_names *n =
+		calloc(1, sizeof(*n) + (tree->view ? NAMES * sizeof(n->names[0]) : 0));
 	const struct sluice_handler handlers[] = {
 		sluice_handler_make("bind", SYS_bind, bind_handle, n),
 		sluice_handler_make("bind", SYS_getsockname, show_handle, n),
@@ -342,8 +488,11 @@ int builtin_bind_register(struct dispatch *d, const struct tree *tree)
 		return -ENOMEM;
 	pthread_mutex_init(&n->lock, NULL);
 	n->tree = tree;
+	*ret = n;
 	r = dispatch_own(d, n, names_free);
-	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
+	if (r == 0)
+		r = dispatch_add_planner(d, SYS_bind, bind_as_seen, n);
+	for (size_t i = 0; r == 0 && tree->view && i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		r = dispatch_add(d, &handlers[i], true);
 	return r;
 }

@@ -14,6 +14,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "builtin/network/bind.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
 #include "sys/fd.h"
@@ -58,13 +59,20 @@ static bool is_named(const struct target *t, char path[sizeof(struct sockaddr_un
 /* What the handler is given: constant, the table's. */
 struct unix_bounds {
 	const struct writable *writable;
-	const struct tree *tree; /* of the command; NULL: the host's */
+	const struct tree *tree;  /* of the command; NULL: the host's */
+	struct bind_names *names; /* with a tree */
 };
 
-static int open_in_tree(struct sluice_request *req, const struct tree *tree, const char *path)
+/* A peer's address that a task has from the kernel may be the text that bind gave the kernel in the place of another task's. */
+static int open_in_tree(struct sluice_request *req, const struct unix_bounds *b, const char *path)
 {
+	char given[BIND_TEXT_BYTES + 1];
 	struct walk_end end;
-	int r = tree_walk(tree, request_task(req), AT_FDCWD, path, 0, 0, &end);
+	int r;
+
+	if (bind_names_given(b->names, path, given))
+		path = given;
+	r = tree_walk(b->tree, request_task(req), AT_FDCWD, path, 0, 0, &end);
 
 	return r < 0 ? r : end.fd;
 }
@@ -85,7 +93,7 @@ static int open_on_host(struct sluice_request *req, const char *path)
 /* The file at @path if it may be connected to, as a descriptor. */
 static int open_named(struct sluice_request *req, const struct unix_bounds *b, const char *path)
 {
-	int fd = b->tree ? open_in_tree(req, b->tree, path) : open_on_host(req, path);
+	int fd = b->tree ? open_in_tree(req, b, path) : open_on_host(req, path);
 
 	if (fd < 0)
 		return fd == -EMFILE ? -ENFILE : fd; /* our limit, not the task's */
@@ -167,7 +175,8 @@ static struct sluice_verdict unix_handle(struct sluice_request *req, void *userd
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 
-int builtin_unix_register(struct dispatch *d, struct writable *w, const struct tree *tree)
+int builtin_unix_register(struct dispatch *d, struct writable *w, const struct tree *tree,
+			  struct bind_names *names)
 {
 	struct unix_bounds *b = malloc(sizeof(*b));
 	struct sluice_handler h = sluice_handler_make("unix", SYS_connect, unix_handle, b);
@@ -175,7 +184,7 @@ int builtin_unix_register(struct dispatch *d, struct writable *w, const struct t
 
 	if (!b)
 		return -ENOMEM;
-	*b = (struct unix_bounds){ w, tree };
+	*b = (struct unix_bounds){ w, tree, names };
 	r = dispatch_own(d, b, free);
 	if (r == 0)
 		r = dispatch_add_planner(d, SYS_connect, unix_handle, b);

@@ -9,11 +9,16 @@
 #ifndef SLUICE_BUILTIN_NETWORK_UNIX_H
 #define SLUICE_BUILTIN_NETWORK_UNIX_H
 
+struct bind_names;
 struct dispatch;
 struct tree;
 struct writable;
 
-/* @w is the table's, or lives as long. @tree: the command's own, borrowed until @d is freed; NULL: the host's. -ENOMEM. */
-int builtin_unix_register(struct dispatch *d, struct writable *w, const struct tree *tree);
+/*
+ * @w is the table's, or lives as long. @tree: the command's own, borrowed until @d is freed, and @names what is known of addresses there; NULL: the
+ * host's. -ENOMEM.
+ */
+int builtin_unix_register(struct dispatch *d, struct writable *w, const struct tree *tree,
+			  struct bind_names *names);
 
 #endif
