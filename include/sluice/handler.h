@@ -56,6 +56,10 @@ enum sluice_verdict_kind {
 
 /*
  * kind:  one of the above; any other number is a denial.
+ *        AS_SEEN is for the calls that take a path or an address: what sluice_request_path, _open_args and _sockaddr give is what is acted on, whatever the
+ *        caller's memory says by then; other memory (names and values of attributes, times, buffers) is read when it is done. EOPNOTSUPP for other calls, for
+ *        sendto, for those that change what paths are resolved in (chroot, mount ...), and, in the host's own tree, for chdir, execve and execveat, which
+ *        nobody can do for another process.
  * error: ERRNO: 1-4095. KILL: signal 1-64. Out of range is a denial.
  * value: VALUE: what the call returns; -4095..-1 would read as an errno and is a denial.
  * fd:    INJECT_FD: consumed by the engine in every case (closed after use).
@@ -238,7 +242,7 @@ SLUICE_API ssize_t sluice_request_path(struct sluice_request *req, unsigned whic
 /* The directory descriptor that goes with it (AT_FDCWD where the call has none), or a negative errno other than AT_FDCWD (-100). */
 SLUICE_API int sluice_request_dirfd(struct sluice_request *req, unsigned which);
 
-/* open, openat, openat2 and creat as one shape. Returns 0, -EINVAL (another call), -EFAULT, -E2BIG, -ESRCH. */
+/* open, openat, openat2 and creat as one shape; what lies in memory is read once, as paths are. Returns 0, -EINVAL (another call), -EFAULT, -E2BIG, -ESRCH. */
 struct sluice_open_args {
 	uint64_t flags; /* O_* */
 	uint64_t mode;
@@ -247,7 +251,7 @@ struct sluice_open_args {
 };
 SLUICE_API int sluice_request_open_args(struct sluice_request *req, struct sluice_open_args *ret);
 
-/* The socket address of connect, bind, sendto. Returns its length (0-128), -EINVAL, -EFAULT, ... */
+/* The socket address of connect, bind, sendto, read once, as paths are. Returns its length (0-128), -EINVAL, -EFAULT, ... */
 SLUICE_API ssize_t sluice_request_sockaddr(struct sluice_request *req,
 					   struct sockaddr_storage *ret);
 

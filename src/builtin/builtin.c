@@ -1,15 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "builtin/builtin.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
 #include "builtin/files/files.h"
 #include "builtin/metadata/metadata.h"
 #include "builtin/network/bind.h"
 #include "builtin/network/unix.h"
 #include "builtin/uname/uname.h"
 #include "engine/dispatch.h"
+#include "tree/tree.h"
 #include "tree/writable.h"
 
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree)
+/* What can be done for a task in the host's own tree, where an extra asks for it. */
+static int plan_on_host(struct dispatch *d)
+{
+	struct tree *host = calloc(1, sizeof(*host));
+	struct bind_names *names;
+	int r;
+
+	if (!host)
+		return -ENOMEM;
+	/* Landlock bounds what is opened, and none of these opens anything: looking at procfs takes no grant */
+	host->proc_granted = true;
+	r = dispatch_own(d, host, free);
+	if (r == 0)
+		r = builtin_files_plan_on_host(d, host);
+	return r < 0 ? r : builtin_bind_register(d, host, &names);
+}
+
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
+			 bool extras)
 {
 	struct bind_names *names = NULL;
 	int r = builtin_uname_register(d); /* every sandbox has a name */
@@ -20,6 +42,8 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 	r = dispatch_own(d, w, writable_unref);
 	if (r == 0 && tree)
 		r = builtin_files_register(d, tree);
+	if (r == 0 && !tree && extras)
+		r = plan_on_host(d);
 	if (r == 0)
 		r = builtin_metadata_register(d, w, tree);
 	if (r == 0 && tree)

@@ -6,11 +6,17 @@
 #ifndef SLUICE_BUILTIN_BUILTIN_H
 #define SLUICE_BUILTIN_BUILTIN_H
 
+#include <stdbool.h>
+
 struct dispatch;
 struct sluice_policy;
 struct tree;
 
-/* Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL. Returns 0 or -errno. */
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree);
+/*
+ * Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL. @extras: there will be some, who may
+ * want calls carried out that no built-in handles. Returns 0 or -errno.
+ */
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
+			 bool extras);
 
 #endif

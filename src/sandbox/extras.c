@@ -83,7 +83,7 @@ int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
 	d = dispatch_new();
 	if (!d)
 		return fail_errno(err, -ENOMEM, "dispatch table");
-	r = builtin_register_all(d, p, tree ? &tree->tree : NULL);
+	r = builtin_register_all(d, p, tree ? &tree->tree : NULL, n_extras > 0);
 	if (r < 0)
 		fail_errno(err, r, "built-in handlers");
 	for (size_t i = 0; r == 0 && i < n_extras; i++)

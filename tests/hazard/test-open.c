@@ -12,7 +12,6 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -258,47 +257,6 @@ static const struct guest_role roles[] = {
 
 /* ---- the test ---- */
 
-/* What the role says; NULL policy: bare. The caller frees it. */
-static char *text_of(struct sluice_policy *p, const struct sluice_handler *extras, size_t n,
-		     const char *arg)
-{
-	int fd = memfd_create("text", MFD_CLOEXEC), saved, r;
-	off_t size;
-	char *text;
-
-	assert_true(fd >= 0);
-	fflush(stdout);
-	saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 10);
-	dup2(fd, STDOUT_FILENO);
-	r = p ? guest_run(p, extras, n, "matrix", arg).exit_code : guest_bare("matrix", arg);
-	dup2(saved, STDOUT_FILENO);
-	close(saved);
-	assert_int_equal(r, 0);
-	size = lseek(fd, 0, SEEK_END);
-	text = calloc(1, (size_t)size + 1);
-	assert_int_equal(pread(fd, text, (size_t)size, 0), size);
-	close(fd);
-	return text;
-}
-
-/* Prints each pair of lines that differ, up to a screen; the number of all that do. */
-static int differences(const char *name, const char *a, const char *b)
-{
-	int n = 0;
-
-	while (*a && *b) {
-		size_t la = strcspn(a, "\n"), lb = strcspn(b, "\n");
-
-		if (la != lb || memcmp(a, b, la)) {
-			if (n++ < 40)
-				print_error("%s: %.*s | %.*s\n", name, (int)la, a, (int)lb, b);
-		}
-		a += la + 1;
-		b += lb + 1;
-	}
-	return n + (*a || *b);
-}
-
 static void unlock(const char *dir)
 {
 	char path[PATH_MAX];
@@ -325,21 +283,21 @@ static void hazard_B5_opens_on_behalf_are_the_kernels(void **state)
 	(void)state;
 	assert_int_equal(sluice_policy_allow_write(p, one, NULL), 0);
 	assert_int_equal(sluice_policy_allow_write(p, two, NULL), 0);
-	kernel = text_of(p, NULL, 0, arg_of('w', one));
-	behalf = text_of(p, as_seen_opens, N_AS_SEEN_OPENS, arg_of('w', two));
+	kernel = guest_text(p, NULL, 0, "matrix", arg_of('w', one));
+	behalf = guest_text(p, as_seen_opens, N_AS_SEEN_OPENS, "matrix", arg_of('w', two));
 	assert_true(strlen(kernel) > 100000);
-	assert_int_equal(differences("granted", kernel, behalf), 0);
+	assert_int_equal(guest_text_differences("granted", kernel, behalf), 0);
 	free(behalf);
 	free(kernel);
 	sluice_policy_unref(p);
 
 	/* the same files, all of them now only to be read */
-	kernel = text_of(NULL, NULL, 0, arg_of('r', one));
+	kernel = guest_text(NULL, NULL, 0, "matrix", arg_of('r', one));
 	free(kernel);
 	p = guest_policy();
-	kernel = text_of(p, NULL, 0, arg_of('r', one));
-	behalf = text_of(p, as_seen_opens, N_AS_SEEN_OPENS, arg_of('r', one));
-	assert_int_equal(differences("read-only", kernel, behalf), 0);
+	kernel = guest_text(p, NULL, 0, "matrix", arg_of('r', one));
+	behalf = guest_text(p, as_seen_opens, N_AS_SEEN_OPENS, "matrix", arg_of('r', one));
+	assert_int_equal(guest_text_differences("read-only", kernel, behalf), 0);
 	free(behalf);
 	free(kernel);
 	sluice_policy_unref(p);

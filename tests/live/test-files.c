@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A tree of one's own against the kernel's: the same long random sequence of file operations, by several processes, in a directory bare and in the same
- * directory seen through a mount; all results, errors, listings and what is left behind must be the same. SLUICE_SEED replays a run,
+ * directory seen through a mount, or where an extra has each call carried out as seen; all results, errors, listings and what is left behind must be the same. SLUICE_SEED replays a run,
  * SLUICE_OPERATIONS sets its length.
  */
 #define _GNU_SOURCE
@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,8 +27,10 @@
 #include "../support/guest.h"
 #include "../support/root.h"
 #include "policy/policy.h"
+#include "task/family.h"
 
 #define NR_FCHMODAT2 452
+#define FAMILY_CALLS_MAX 128
 
 /* ---- inside: operations ---- */
 
@@ -549,6 +552,29 @@ static void operate_inside(const struct pair *w, struct sluice_policy *p)
 	close(9);
 }
 
+static struct sluice_verdict as_seen(struct sluice_request *req, void *calls)
+{
+	(void)req;
+	atomic_fetch_add((_Atomic unsigned *)calls, 1);
+	return sluice_as_seen();
+}
+
+/* Every call with a path that can be carried out for another process, but those of the deny list. */
+static size_t handlers_as_seen(struct sluice_handler extras[FAMILY_CALLS_MAX], void *calls)
+{
+	size_t n = 0;
+
+	for (int nr = 0; nr < 512 && n < FAMILY_CALLS_MAX; nr++) {
+		const struct family_call *f = family_of(nr);
+
+		if (!f || f->path < 0 || f->family == FAMILY_EXEC || f->family == FAMILY_CHDIR ||
+		    f->family == FAMILY_OTHER)
+			continue;
+		extras[n++] = sluice_handler_make("as-seen", nr, as_seen, calls);
+	}
+	return n;
+}
+
 static void pair_compare(const struct pair *w)
 {
 	same_logs(w->log_a, w->log_b);
@@ -567,6 +593,29 @@ static void under_a_mount(uint64_t seed, unsigned operations)
 		sluice_policy_add_mount(p, "/x/y", w.inside, SLUICE_MOUNT_READ_WRITE, NULL), 0);
 	assert_int_equal(sluice_policy_set_cwd(p, "/x/y", NULL), 0);
 	operate_inside(&w, p);
+	pair_compare(&w);
+	guest_remove(w.dir);
+}
+
+/* On the host's own tree, where nothing is trapped but for the handlers. */
+static void as_seen_on_the_host(uint64_t seed, unsigned operations)
+{
+	struct sluice_handler extras[FAMILY_CALLS_MAX];
+	struct sluice_policy *p = guest_policy();
+	_Atomic unsigned calls = 0;
+	size_t n = handlers_as_seen(extras, &calls);
+	struct pair w;
+
+	pair_make(&w, NULL);
+	operations_are(&w, seed, operations, false, false);
+	operate_bare(&w, w.bare, w.log_a);
+	log_to(w.log_b);
+	assert_int_equal(sluice_policy_allow_write(p, w.inside, NULL), 0);
+	assert_int_equal(sluice_policy_set_cwd(p, w.inside, NULL), 0);
+	assert_int_equal(guest_run(p, extras, n, "operate", w.arg).exit_code, 0);
+	sluice_policy_unref(p);
+	close(9);
+	assert_true(n > 40 && calls > operations / 2);
 	pair_compare(&w);
 	guest_remove(w.dir);
 }
@@ -676,6 +725,11 @@ static void test_the_same_as_bare(void **state)
 	many(under_a_mount);
 }
 
+static void test_as_seen_as_bare(void **state)
+{
+	many(as_seen_on_the_host);
+}
+
 static void test_copy_on_write_as_bare(void **state)
 {
 	many(under_a_branch);
@@ -707,6 +761,7 @@ int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_same_as_bare),
+		cmocka_unit_test(test_as_seen_as_bare),
 		cmocka_unit_test(test_a_root_as_bare),
 		cmocka_unit_test(test_copy_on_write_as_bare),
 		cmocka_unit_test(test_copy_on_write_in_a_root_as_bare),

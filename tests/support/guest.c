@@ -3,11 +3,13 @@
 #include "guest.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -115,6 +117,45 @@ int guest_inside(struct sluice_policy *p, const char *role, const char *arg)
 	struct sluice_result r = guest_run(p, NULL, 0, role, arg);
 
 	return r.exit_code;
+}
+
+char *guest_text(struct sluice_policy *p, const struct sluice_handler *extras, size_t n,
+		 const char *role, const char *arg)
+{
+	int fd = memfd_create("text", MFD_CLOEXEC), saved, r;
+	off_t size;
+	char *text;
+
+	assert_true(fd >= 0);
+	fflush(stdout);
+	saved = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 10);
+	dup2(fd, STDOUT_FILENO);
+	r = p ? guest_run(p, extras, n, role, arg).exit_code : guest_bare(role, arg);
+	dup2(saved, STDOUT_FILENO);
+	close(saved);
+	assert_int_equal(r, 0);
+	size = lseek(fd, 0, SEEK_END);
+	text = calloc(1, (size_t)size + 1);
+	assert_int_equal(pread(fd, text, (size_t)size, 0), size);
+	close(fd);
+	return text;
+}
+
+int guest_text_differences(const char *name, const char *a, const char *b)
+{
+	int n = 0;
+
+	while (*a && *b) {
+		size_t la = strcspn(a, "\n"), lb = strcspn(b, "\n");
+
+		if (la != lb || memcmp(a, b, la)) {
+			if (n++ < 40)
+				print_error("%s: %.*s | %.*s\n", name, (int)la, a, (int)lb, b);
+		}
+		a += la + 1;
+		b += lb + 1;
+	}
+	return n + (*a || *b);
 }
 
 struct sluice_sandbox *guest_spawn(struct sluice_policy *p, const struct sluice_spawn_options *o,

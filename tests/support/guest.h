@@ -38,6 +38,11 @@ int guest_bare(const char *role, const char *arg);
 int guest_inside(struct sluice_policy *p, const char *role, const char *arg);
 struct sluice_result guest_run(struct sluice_policy *p, const struct sluice_handler *extras,
 			       size_t n, const char *role, const char *arg);
+/* What the role says on standard output, where it must end with 0; NULL policy: bare. The caller frees it. */
+char *guest_text(struct sluice_policy *p, const struct sluice_handler *extras, size_t n,
+		 const char *role, const char *arg);
+/* Prints each pair of lines that differ, up to a screen; the number of all that do. */
+int guest_text_differences(const char *name, const char *a, const char *b);
 /* Start the role and go on. */
 struct sluice_sandbox *guest_spawn(struct sluice_policy *p, const struct sluice_spawn_options *o,
 				   const char *role, const char *arg);

@@ -146,7 +146,9 @@ static int read_path(struct sluice_request *req, struct exec *x, uint64_t addres
 	return n < 0 ? (int)n : n ? 0 : -ENOENT;
 }
 
-static int plan(struct sluice_request *req, struct exec *x, const struct exec_args *args)
+/* @native: what the kernel would execute just so may be left to it. 1: it was only asked whether it could be done. */
+static int plan(struct sluice_request *req, struct exec *x, const struct exec_args *args,
+		bool native)
 {
 	struct exec_plan keep = { .x = x, .address = args->path };
 	struct request_plan p = {
@@ -168,7 +170,7 @@ static int plan(struct sluice_request *req, struct exec *x, const struct exec_ar
 		       &keep.flight);
 	if (r < 0)
 		return r;
-	if (keep.flight->native && !(args->flags & AT_EXECVE_CHECK)) {
+	if (native && keep.flight->native && !(args->flags & AT_EXECVE_CHECK)) {
 		flight_unref(keep.flight);
 		return 0;
 	}
@@ -181,22 +183,31 @@ static int plan(struct sluice_request *req, struct exec *x, const struct exec_ar
 	return request_plan_act(req, &p);
 }
 
+static struct sluice_verdict decide(struct sluice_request *req, struct exec *x, bool native)
+{
+	struct exec_args args;
+	int r = decode(req, &args);
+
+	if (r == 0)
+		r = plan(req, x, &args, native);
+	if (r > 0)
+		return sluice_value(0);
+	return r < 0 ? sluice_errno(-r) : sluice_continue();
+}
+
 struct sluice_verdict exec_handle(struct sluice_request *req, void *exec)
 {
-	struct exec *x = exec;
-	struct exec_args args;
-	int r;
-
 	if (sluice_request_nr(req) == SYS_execveat &&
 	    (int)sluice_request_arg(req, 0) == LAUNCHER_ASK_FD &&
 	    (int)sluice_request_arg(req, 4) == LAUNCHER_ASK_FLAGS)
-		return answer_launcher(req, x);
-	r = decode(req, &args);
-	if (r == 0)
-		r = plan(req, x, &args);
-	if (r > 0) /* only asked whether it could */
-		return sluice_value(0);
-	return r < 0 ? sluice_errno(-r) : sluice_continue();
+		return answer_launcher(req, exec);
+	return decide(req, exec, true);
+}
+
+/* An extra wants the program that it saw, and no other that is there when the kernel looks. */
+static struct sluice_verdict exec_as_seen(struct sluice_request *req, void *exec)
+{
+	return decide(req, exec, false);
 }
 
 int exec_register(struct dispatch *d, struct exec *x)
@@ -209,6 +220,8 @@ int exec_register(struct dispatch *d, struct exec *x)
 			sluice_handler_make("exec", calls[i], exec_handle, x);
 
 		r = dispatch_add(d, &h, true);
+		if (r == 0)
+			r = dispatch_add_planner(d, calls[i], exec_as_seen, x);
 	}
 	return r;
 }

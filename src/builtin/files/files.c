@@ -137,6 +137,16 @@ static int register_calls(struct dispatch *d, const struct files_call *calls,
 	return r;
 }
 
+static int register_planners(struct dispatch *d, const struct files_call *calls,
+			     const struct tree *tree)
+{
+	int r = 0;
+
+	for (; r == 0 && calls->nr >= 0; calls++)
+		r = dispatch_add_planner(d, calls->nr, calls->fn, (void *)(uintptr_t)tree);
+	return r;
+}
+
 static void free_exec(void *exec)
 {
 	exec_free(exec);
@@ -154,11 +164,20 @@ static int register_exec(struct dispatch *d, const struct tree *tree)
 	return r < 0 ? r : exec_register(d, x);
 }
 
+int builtin_files_plan_on_host(struct dispatch *d, const struct tree *host)
+{
+	int r = register_planners(d, files_look_calls, host);
+
+	if (r == 0)
+		r = register_planners(d, files_name_calls, host);
+	return r < 0 ? r : register_planners(d, files_rest_calls, host);
+}
+
 int builtin_files_register(struct dispatch *d, const struct tree *tree)
 {
 	static const struct files_call *const lists[] = {
 		files_open_calls,  files_look_calls, files_name_calls,
-		files_where_calls, files_rest_calls,
+		files_where_calls, files_rest_calls, files_refused_calls,
 	};
 	int r = register_exec(d, tree);
 

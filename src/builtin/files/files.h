@@ -2,7 +2,7 @@
 /*
  * A file tree of one's own: every call that takes a path is resolved in the sandbox's view and carried out on the descriptors that were found.
  *
- * The command's own Landlock domain grants none of these files, so a call that got past us finds nothing. Registered only when the
+ * The command's own Landlock domain grants none of these files, so a call that got past us finds nothing. Trapped only when the
  * policy has a root or mounts.
  */
 #ifndef SLUICE_BUILTIN_FILES_FILES_H
@@ -20,5 +20,10 @@ struct tree;
 int files_missing_interpreter(const struct tree *tree, const char *path, char ret[PATH_MAX]);
 /* @tree: borrowed until the dispatch table is freed. Returns 0 or -errno. */
 int builtin_files_register(struct dispatch *d, const struct tree *tree);
+/*
+ * For a command in the host's own tree: nothing is trapped, but what an extra answers with AS_SEEN is carried out. Not open, which is the engine's own; nor
+ * chdir and exec, which nobody can do for another process. @host: a tree without a view, borrowed as above. -ENOMEM.
+ */
+int builtin_files_plan_on_host(struct dispatch *d, const struct tree *host);
 
 #endif

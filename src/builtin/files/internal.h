@@ -18,13 +18,14 @@ struct files_call {
 	sluice_handler_fn fn;
 };
 
-/* One list a file. */
+/* One list a file, but that the refused ones have one of their own. */
 extern const struct files_call files_open_calls[];
 extern const struct files_call files_list_calls[];
 extern const struct files_call files_look_calls[];
 extern const struct files_call files_name_calls[];
 extern const struct files_call files_where_calls[];
 extern const struct files_call files_rest_calls[];
+extern const struct files_call files_refused_calls[];
 
 /* One name that an act needs: what walk found, without its descriptors, which the plan holds. */
 struct files_place {

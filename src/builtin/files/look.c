@@ -205,7 +205,7 @@ static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, in
 	if (place == PROCFS_ROOT && !strcmp(name, "thread-self"))
 		return snprintf(buf, size, "%d/task/%d", (int)sluice_request_tgid(req),
 				(int)t->tid);
-	if (place != PROCFS_PROCESS)
+	if (place != PROCFS_PROCESS || !tree->view)
 		return -ENODATA;
 	if (!strcmp(name, "root") || !strcmp(name, "cwd")) {
 		int fd = open_path_at(dir, name);

@@ -220,16 +220,32 @@ static struct sluice_verdict unlinkat_handle(struct sluice_request *req, void *t
 
 /* ---- two paths ---- */
 
+/* Where a name is, or else the file. */
+static int place_fd(const struct walk_end *end)
+{
+	return end->dir >= 0 ? end->dir : end->fd;
+}
+
 static int mount_of(const struct tree *tree, const struct walk_end *end)
 {
-	if (end->mount >= 0)
-		return end->mount;
-	return view_mount_of(tree->view, end->dir >= 0 ? end->dir : end->fd);
+	return end->mount >= 0 ? end->mount : view_mount_of(tree->view, place_fd(end));
+}
+
+/* The kernel's number of the mount that @fd lies in; 0: it tells none (before 5.8). */
+static uint64_t host_mount_of(int fd)
+{
+	struct statx stx;
+
+	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) == 0 && stx.stx_mask & STATX_MNT_ID
+		       ? stx.stx_mnt_id
+		       : 0;
 }
 
 /* 0, or -EXDEV, as between two mounts of the kernel. */
 static int on_one_mount(const struct tree *tree, struct walk_end *a, struct walk_end *b)
 {
+	if (!tree->view)
+		return host_mount_of(place_fd(a)) == host_mount_of(place_fd(b)) ? 0 : -EXDEV;
 	a->mount = mount_of(tree, a);
 	b->mount = mount_of(tree, b);
 	return a->mount == b->mount ? 0 : -EXDEV;
@@ -358,10 +374,10 @@ static struct sluice_verdict link_plan(struct sluice_request *req, const struct 
 		r = files_walk(req, tree, 0, files_walk_flags(f, true), 0, &a);
 	if (r == 0)
 		r = find_new_name(req, tree, 1, false, &b);
-	if (r == 0 && S_ISDIR(a.st.st_mode))
-		r = -EPERM;
 	if (r == 0)
 		r = on_one_mount(tree, &a, &b);
+	if (r == 0 && S_ISDIR(a.st.st_mode))
+		r = -EPERM;
 	return plan_two(req, tree, &p, &a, &b, r, link_act);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rest of the calls that take a path: handles, fanotify, attributes of a file system's own, and those that are refused in a tree of one's own whatever the
+ * The rest of the calls that take a path: handles, inotify, fanotify, attributes of a file system's own, and those that are refused in a tree of one's own whatever the
  * policy says of them, because they would change what the kernel resolves paths in.
  */
 #define _GNU_SOURCE
@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/fanotify.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -67,6 +68,35 @@ static struct sluice_verdict handle_handle(struct sluice_request *req, void *tre
 	int r = files_walk(req, tree, 0, files_walk_flags(flags, true), 0, &end);
 
 	return files_plan_one(req, tree, &p, &end, r, handle_act);
+}
+
+/* ---- inotify ---- */
+
+static struct request_act watch_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	char link[FD_LINK_BYTES];
+	int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
+	struct request_act a;
+
+	if (fd < 0)
+		return files_value(fd);
+	a = files_done(inotify_add_watch(fd, fd_link(request_plan_fd(req, 0), link),
+					 (uint32_t)p->args[0] & ~(uint32_t)IN_DONT_FOLLOW));
+	close(fd);
+	return a;
+}
+
+static struct sluice_verdict watch_handle(struct sluice_request *req, void *tree)
+{
+	const uint64_t mask = sluice_request_arg(req, 2);
+	struct files_plan p = { .args = { mask } };
+	struct walk_end end;
+	int r = files_walk(req, tree, 0, mask & IN_DONT_FOLLOW ? WALK_NOFOLLOW : 0, 0, &end);
+
+	if (r == 0 && mask & IN_ONLYDIR && !S_ISDIR(end.st.st_mode))
+		r = -ENOTDIR;
+	return files_plan_one(req, tree, &p, &end, r, watch_act);
 }
 
 /* ---- fanotify_mark ---- */
@@ -167,8 +197,13 @@ static struct sluice_verdict refuse(struct sluice_request *req, void *tree)
 
 const struct files_call files_rest_calls[] = {
 	{ SYS_name_to_handle_at, handle_handle },
+	{ SYS_inotify_add_watch, watch_handle },
 	{ SYS_fanotify_mark, mark_handle },
 	{ NR_FILE_GETATTR, getattr_handle },
+	{ -1, NULL },
+};
+
+const struct files_call files_refused_calls[] = {
 	{ SYS_chroot, refuse },
 	{ SYS_pivot_root, refuse },
 	{ SYS_mount, refuse },

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a process is: chdir, fchdir, getcwd. And watches on a path.
+ * Where a process is: chdir, fchdir, getcwd.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "builtin/files/internal.h"
-#include "sys/fd.h"
 
 /* ---- chdir ---- */
 
@@ -74,39 +72,9 @@ static struct sluice_verdict getcwd_handle(struct sluice_request *req, void *use
 	return r < 0 ? files_errno(r) : sluice_continue();
 }
 
-/* ---- inotify ---- */
-
-static struct request_act watch_act(struct sluice_request *req, const void *data)
-{
-	const struct files_plan *p = data;
-	char link[FD_LINK_BYTES];
-	int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
-	struct request_act a;
-
-	if (fd < 0)
-		return files_value(fd);
-	a = files_done(inotify_add_watch(fd, fd_link(request_plan_fd(req, 0), link),
-					 (uint32_t)p->args[0] & ~(uint32_t)IN_DONT_FOLLOW));
-	close(fd);
-	return a;
-}
-
-static struct sluice_verdict watch_handle(struct sluice_request *req, void *tree)
-{
-	const uint64_t mask = sluice_request_arg(req, 2);
-	struct files_plan p = { .args = { mask } };
-	struct walk_end end;
-	int r = files_walk(req, tree, 0, mask & IN_DONT_FOLLOW ? WALK_NOFOLLOW : 0, 0, &end);
-
-	if (r == 0 && mask & IN_ONLYDIR && !S_ISDIR(end.st.st_mode))
-		r = -ENOTDIR;
-	return files_plan_one(req, tree, &p, &end, r, watch_act);
-}
-
 const struct files_call files_where_calls[] = {
 	{ SYS_chdir, chdir_handle },
 	{ SYS_fchdir, fchdir_handle },
 	{ SYS_getcwd, getcwd_handle },
-	{ SYS_inotify_add_watch, watch_handle },
 	{ -1, NULL },
 };
