@@ -368,8 +368,8 @@ static const struct guest_role roles[] = {
 
 /* ---- the embedder ---- */
 
-static int resolve_host(void *ctx, struct sluice_request *req, const char *path, int flags,
-			char ret_virtual[PATH_MAX], bool *ret_native)
+static int resolve_host(void *ctx, struct sluice_request *req, int dirfd, const char *path,
+			int flags, char ret_virtual[PATH_MAX], bool *ret_native)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	char link[32], proc[64];
@@ -378,9 +378,13 @@ static int resolve_host(void *ctx, struct sluice_request *req, const char *path,
 
 	*ret_native = false; /* it is the launcher that is tested */
 	/* what the task's own descriptor names */
-	if (!strncmp(path, "/proc/self/", 11)) {
-		snprintf(proc, sizeof(proc), "/proc/%d/%s", (int)sluice_request_tid(req),
-			 path + 11);
+	if (!*path || !strncmp(path, "/proc/self/", 11)) {
+		if (*path)
+			snprintf(proc, sizeof(proc), "/proc/%d/%s", (int)sluice_request_tid(req),
+				 path + 11);
+		else
+			snprintf(proc, sizeof(proc), "/proc/%d/fd/%d", (int)sluice_request_tid(req),
+				 dirfd);
 		if (fd >= 0)
 			close(fd);
 		fd = open(proc, O_RDONLY | O_CLOEXEC);

@@ -106,16 +106,11 @@ static void exec_drop(const void *data)
 	flight_unref(((const struct exec_plan *)data)->flight);
 }
 
-/* The call's arguments, execve's and execveat's alike. */
-struct exec_args {
-	uint64_t path, argv;
-	int flags;
-};
-
 static int decode(struct sluice_request *req, struct exec_args *ret)
 {
 	uint64_t flags = sluice_request_arg(req, 4) & UINT32_MAX;
 
+	ret->dirfd = AT_FDCWD;
 	if (sluice_request_nr(req) == SYS_execve) {
 		ret->path = sluice_request_arg(req, 0);
 		ret->argv = sluice_request_arg(req, 1);
@@ -124,8 +119,7 @@ static int decode(struct sluice_request *req, struct exec_args *ret)
 	}
 	if (flags & ~(uint64_t)(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_EXECVE_CHECK))
 		return -EINVAL;
-	if ((int)sluice_request_arg(req, 0) != AT_FDCWD)
-		return -ENOSYS;
+	ret->dirfd = (int)sluice_request_arg(req, 0);
 	ret->path = sluice_request_arg(req, 1);
 	ret->argv = sluice_request_arg(req, 2);
 	ret->flags = (int)flags;
@@ -133,17 +127,17 @@ static int decode(struct sluice_request *req, struct exec_args *ret)
 }
 
 /* A name of one byte may be a slot's, put there for another exec of the same memory: then it is read again. */
-static int read_path(struct sluice_request *req, struct exec *x, uint64_t address,
+static int read_path(struct sluice_request *req, struct exec *x, const struct exec_args *args,
 		     char path[PATH_MAX])
 {
 	const char *seen;
 	ssize_t n = sluice_request_path(req, 0, &seen);
 
 	if (n == 1)
-		n = slots_read_path(&x->slots, request_task(req), address, path, PATH_MAX);
-	else if (n > 0)
+		n = slots_read_path(&x->slots, request_task(req), args->path, path, PATH_MAX);
+	else if (n >= 0)
 		memcpy(path, seen, (size_t)n + 1);
-	return n < 0 ? (int)n : n ? 0 : -ENOENT;
+	return n < 0 ? (int)n : n || args->flags & AT_EMPTY_PATH ? 0 : -ENOENT;
 }
 
 /* @native: what the kernel would execute just so may be left to it. 1: it was only asked whether it could be done. */
@@ -162,17 +156,20 @@ static int plan(struct sluice_request *req, struct exec *x, const struct exec_ar
 		.size = sizeof(keep),
 	};
 	char path[PATH_MAX];
-	int r = read_path(req, x, args->path, path);
+	int r = read_path(req, x, args, path);
 
 	if (r < 0)
 		return r;
-	r = flight_new(req, x->resolve, x->ctx, path, args->flags & AT_SYMLINK_NOFOLLOW, args->argv,
-		       &keep.flight);
+	r = flight_new(req, x->resolve, x->ctx, path, args, &keep.flight);
 	if (r < 0)
 		return r;
 	if (native && keep.flight->native && !(args->flags & AT_EXECVE_CHECK)) {
 		flight_unref(keep.flight);
 		return 0;
+	}
+	if (args->dirfd != AT_FDCWD && !(args->flags & AT_EXECVE_CHECK)) {
+		flight_unref(keep.flight);
+		return -ENOSYS;
 	}
 	r = images_get(&x->images, keep.flight->exe, keep.flight->path, &keep.flight->image);
 	if (r < 0 || args->flags & AT_EXECVE_CHECK) {

@@ -15,13 +15,14 @@
  * microseconds) sees the slot's name. Two execs by one address are done one after the other.
  *
  * Where the kernel would find program, interpreters and loader just so (the root is the host's, and nothing that is mounted or changed there is on the way), it
- * executes the program itself: what it reads a second time is bounded by the domain below.
+ * executes the program itself: what it reads a second time is bounded by the domain below. That is the only way for execveat with a descriptor, or with a path
+ * from one: the slot's name would be looked up from there, in registers that nobody can change.
  *
  * What the kernel lets a task execute is bounded by its Landlock domain, which grants execution in the private directory alone. The
  * engine's own domain must grant reading and writing there, and writing to /proc/PID/mem.
  *
- * Refused: a path in memory that cannot be written (EACCES); execveat by any descriptor (ENOSYS: C libraries then execute
- * /proc/self/fd/N); programs that may be executed but not read (EACCES).
+ * Refused: a path in memory that cannot be written (EACCES); execveat by a descriptor of what the kernel would not execute just so (ENOSYS: C libraries then
+ * execute /proc/self/fd/N); programs that may be executed but not read (EACCES).
  */
 #ifndef SLUICE_BUILTIN_FILES_EXEC_H
 #define SLUICE_BUILTIN_FILES_EXEC_H
@@ -38,12 +39,12 @@ struct dispatch;
 struct exec;
 
 /*
- * Opens @path (private copy, from the task's working directory) as a program: a regular file that may be executed, for reading. @flags: 0 or
- * AT_SYMLINK_NOFOLLOW. Returns a descriptor (CLOEXEC, the caller's) and in @ret_virtual the path that /proc/self/exe is to show; or the errno that
- * exec would give. *ret_native: the kernel finds the same file by @path on its own. Thread: a runner.
+ * Opens @path (private copy, from the task's @dirfd, AT_FDCWD: its working directory) as a program: a regular file that may be executed, for reading. @flags:
+ * AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH. Returns a descriptor (CLOEXEC, the caller's) and in @ret_virtual the path that /proc/self/exe is to show; or the errno that
+ * exec would give. *ret_native: the kernel finds the same file on its own. Thread: a runner.
  */
-typedef int (*exec_resolve_fn)(void *ctx, struct sluice_request *req, const char *path, int flags,
-			       char ret_virtual[PATH_MAX], bool *ret_native);
+typedef int (*exec_resolve_fn)(void *ctx, struct sluice_request *req, int dirfd, const char *path,
+			       int flags, char ret_virtual[PATH_MAX], bool *ret_native);
 
 /*
  * Fill directory @private_path (empty, absolute) and make what the handlers share. Thread: any, outside of every domain. Negative errno.

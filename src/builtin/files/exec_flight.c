@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,7 +20,7 @@ struct looking {
 	struct sluice_request *req;
 	exec_resolve_fn resolve;
 	void *ctx;
-	int flags;
+	int dirfd, flags; /* of the call */
 };
 
 /* Put @script (as it was named) and its interpreter before what there is. */
@@ -40,7 +41,7 @@ static void prefix_script(struct exec_flight *f, const struct image *im, const c
 static int find_program(const struct looking *l, struct exec_flight *f, const char **ret_loader)
 {
 	const char *path = f->execfn;
-	int flags = l->flags;
+	int dirfd = l->dirfd, flags = l->flags;
 
 	for (unsigned depth = 0; depth <= IMAGE_SCRIPTS_MAX; depth++) {
 		struct image *im = &f->images[depth];
@@ -48,7 +49,7 @@ static int find_program(const struct looking *l, struct exec_flight *f, const ch
 		struct image_source s;
 		int r;
 
-		f->exe = l->resolve(l->ctx, l->req, path, flags, f->path, &native);
+		f->exe = l->resolve(l->ctx, l->req, dirfd, path, flags, f->path, &native);
 		if (f->exe < 0)
 			return f->exe;
 		f->native &= native;
@@ -64,6 +65,7 @@ static int find_program(const struct looking *l, struct exec_flight *f, const ch
 		f->exe = -1;
 		prefix_script(f, im, path);
 		path = im->interp;
+		dirfd = AT_FDCWD;
 		flags = 0;
 	}
 	return -ELOOP;
@@ -77,7 +79,7 @@ static int find_loader(const struct looking *l, struct exec_flight *f, const cha
 
 	if (!*path)
 		return 0;
-	f->loader = l->resolve(l->ctx, l->req, path, 0, unused, &native);
+	f->loader = l->resolve(l->ctx, l->req, AT_FDCWD, path, 0, unused, &native);
 	if (f->loader < 0)
 		return f->loader;
 	f->native &= native;
@@ -132,9 +134,10 @@ static int look(const struct looking *l, struct exec_flight *f, uint64_t argv)
 }
 
 int flight_new(struct sluice_request *req, exec_resolve_fn resolve, void *ctx, const char *path,
-	       int flags, uint64_t argv, struct exec_flight **ret)
+	       const struct exec_args *args, struct exec_flight **ret)
 {
-	const struct looking l = { req, resolve, ctx, flags };
+	const struct looking l = { req, resolve, ctx, args->dirfd,
+				   args->flags & (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) };
 	struct exec_flight *f = calloc(1, sizeof(*f));
 	int r;
 
@@ -144,7 +147,7 @@ int flight_new(struct sluice_request *req, exec_resolve_fn resolve, void *ctx, c
 	f->exe = f->loader = -1;
 	f->native = true;
 	memcpy(f->execfn, path, strlen(path) + 1);
-	r = look(&l, f, argv);
+	r = look(&l, f, args->argv);
 	if (r < 0)
 		flight_unref(f);
 	else

@@ -39,11 +39,18 @@ struct exec_flight {
 	struct image images[IMAGE_SCRIPTS_MAX + 1];
 };
 
+/* The call's arguments, execve's and execveat's alike. */
+struct exec_args {
+	int dirfd; /* AT_FDCWD: none, or none that counts */
+	uint64_t path, argv;
+	int flags;
+};
+
 /*
- * Look at everything that the call of @req names: path @path, arguments at @argv. Returns 0 or the errno that exec gives.
+ * Look at everything that the call of @req names: path @path (a copy) and what is in @args. Returns 0 or the errno that exec gives.
  */
 int flight_new(struct sluice_request *req, exec_resolve_fn resolve, void *ctx, const char *path,
-	       int flags, uint64_t argv, struct exec_flight **ret);
+	       const struct exec_args *args, struct exec_flight **ret);
 void flight_unref(struct exec_flight *f);
 
 /* ---- exec_image.c ---- */

@@ -61,8 +61,8 @@ struct sluice_verdict files_plan_one(struct sluice_request *req, const struct tr
 				     struct files_plan *plan, struct walk_end *end, int r,
 				     request_act_fn act);
 /* program.c: an exec_resolve_fn; @tree is a struct tree. */
-int files_resolve_program(void *tree, struct sluice_request *req, const char *path, int flags,
-			  char ret_virtual[PATH_MAX], bool *ret_native);
+int files_resolve_program(void *tree, struct sluice_request *req, int dirfd, const char *path,
+			  int flags, char ret_virtual[PATH_MAX], bool *ret_native);
 /* Where the plan's file @which lies in a branch, as tree_branch_of. */
 struct files_spot {
 	struct branch *branch; /* NULL: in none */

@@ -16,6 +16,7 @@
 #include "launcher/image.h"
 #include "sys/fd.h"
 #include "sys/openat2.h"
+#include "util/cleanup.h"
 
 /* As fs/exec.c has it: a regular file, on a file system that lets programs run, that the caller may execute. */
 static int may_execute(const struct walk_end *end)
@@ -33,21 +34,32 @@ static int may_execute(const struct walk_end *end)
 	return faccessat(end->fd, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) < 0 ? -errno : 0;
 }
 
-/* Is @end what the kernel finds by @path, in the host's root? Then nothing of the tree's own was on the way, or it makes no difference. */
-static bool is_native(const struct tree *tree, const char *path, const struct walk_end *end)
+/* What the kernel finds by @path, in the host's root. From its working directory of the task, which is not the task's, it finds nothing. */
+static int kernel_stat(const struct task *t, int dirfd, const char *path, struct stat *st)
 {
-	const struct view_mount *root = view_mount(tree->view, 0);
-	struct stat st;
+	_cleanup_close_ int base =
+		path[0] == '/' || dirfd == AT_FDCWD ? -1 : task_open_dirfd(t, dirfd);
 
-	return !tree->own_root && end->mount == 0 && !root->branch && path[0] == '/' &&
-	       stat(path, &st) == 0 && st.st_ino == end->st.st_ino && st.st_dev == end->st.st_dev;
+	return fstatat(base, path, st, path[0] ? 0 : AT_EMPTY_PATH);
 }
 
-int files_resolve_program(void *userdata, struct sluice_request *req, const char *path, int flags,
-			  char ret_virtual[PATH_MAX], bool *ret_native)
+/* Is @end what the kernel finds? Then nothing of the tree's own was on the way, or it makes no difference. */
+static bool is_native(const struct tree *tree, const struct task *t, int dirfd, const char *path,
+		      const struct walk_end *end)
+{
+	const int mount = end->mount < 0 ? view_mount_of(tree->view, end->fd) : end->mount;
+	struct stat st;
+
+	return !tree->own_root && mount == 0 && !view_mount(tree->view, 0)->branch &&
+	       kernel_stat(t, dirfd, path, &st) == 0 && st.st_ino == end->st.st_ino &&
+	       st.st_dev == end->st.st_dev;
+}
+
+int files_resolve_program(void *userdata, struct sluice_request *req, int dirfd, const char *path,
+			  int flags, char ret_virtual[PATH_MAX], bool *ret_native)
 {
 	const struct tree *tree = userdata;
-	const uint32_t walk_flags = flags & AT_SYMLINK_NOFOLLOW ? WALK_NOFOLLOW : 0;
+	const struct task *t = request_task(req);
 	char link[FD_LINK_BYTES];
 	struct walk_end end;
 	ssize_t n;
@@ -55,11 +67,11 @@ int files_resolve_program(void *userdata, struct sluice_request *req, const char
 
 	if (r < 0)
 		return r;
-	r = tree_walk(tree, request_task(req), AT_FDCWD, path, walk_flags, 0, &end);
+	r = tree_walk(tree, t, dirfd, path, files_walk_flags((uint64_t)flags, false), 0, &end);
 	if (r < 0)
 		return r;
 	r = may_execute(&end);
-	*ret_native = is_native(tree, path, &end);
+	*ret_native = is_native(tree, t, dirfd, path, &end);
 	if (r == 0) {
 		n = view_path(tree->view, end.fd, ret_virtual, PATH_MAX);
 		if (n < 0) /* removed meanwhile, or from outside: shown as it was asked for */
