@@ -139,6 +139,7 @@ struct engine *engine_unref(struct engine *e)
 	if (!e || atomic_fetch_sub_explicit(&e->refs, 1, memory_order_acq_rel) != 1)
 		return NULL;
 	engine_drain(e, NULL);
+	pidfd_cache_clear(&e->pidfds);
 	n = atomic_load(&e->n_runners);
 	for (uint32_t i = 0; i < n; i++)
 		free(e->runners[i]);
@@ -380,6 +381,7 @@ static int64_t engine_sleep_us(struct engine *e, struct activity a)
 		return e->suspect.seq ? TICK_SUSPECT_US : TICK_BUSY_US;
 	if (a.others)
 		return TICK_POOL_US;
+	pidfd_cache_clear(&e->pidfds); /* of threads that may be gone by the next call */
 	atomic_store(&e->control_parked, true);
 	if (!engine_busy(e))
 		return -1;

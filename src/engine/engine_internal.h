@@ -16,6 +16,7 @@
 #include "engine/poller.h"
 #include "engine/request_internal.h"
 #include "task/identity.h"
+#include "task/pidfds.h"
 #include "util/clock.h"
 
 /* Runners beyond workers_max: receivers stuck in handlers, and acts that wait as long as their task does. */
@@ -116,6 +117,7 @@ struct engine {
 	_Atomic uint32_t want_worker; /* set by a thread that may not make one itself */
 	_Atomic uint64_t takeovers;
 	struct identity_cache identity;
+	struct pidfd_cache pidfds; /* emptied when nothing is on its way */
 
 	pthread_mutex_t runners_lock; /* guards making, joining and freeing of runners */
 	struct runner *runners

@@ -19,6 +19,7 @@
 #include "sys/notif.h"
 #include "task/credentials.h"
 #include "task/family.h"
+#include "util/cleanup.h"
 
 #define READ_MAX (1u << 20)
 #define OPEN_HOW_SIZE_VER0 24u
@@ -33,6 +34,7 @@ void request_begin(struct sluice_request *req, struct engine *e, struct chain *c
 	req->task.tid = (pid_t)req->notif.pid;
 	req->task.id = req->notif.id;
 	req->task.by_proc = e->config.proc_memory;
+	req->task.pidfds = &e->pidfds;
 	req->received_ns = now_ns;
 	req->next = 0;
 	req->took_deferral = false;
@@ -45,8 +47,7 @@ void request_begin(struct sluice_request *req, struct engine *e, struct chain *c
 	memset(&req->plan, 0, sizeof(req->plan));
 	req->plan_fds[0] = req->plan_fds[1] = req->plan_dirs[0] = req->plan_dirs[1] = -1;
 	req->drop = NULL;
-	req->decoded[0].done = false;
-	req->decoded[1].done = false;
+	memset(req->decoded, 0, sizeof(req->decoded));
 	req->decoded_how.done = false;
 	req->decoded_address.done = false;
 	atomic_fetch_add_explicit(&chain->count, 1, memory_order_relaxed);
@@ -115,7 +116,7 @@ ssize_t sluice_request_read_string(struct sluice_request *req, uint64_t addr, ch
 	return size > READ_MAX ? -E2BIG : task_read_string(&req->task, addr, buf, size);
 }
 
-ssize_t sluice_request_path(struct sluice_request *req, unsigned which, const char **ret_path)
+ssize_t request_peek_path(struct sluice_request *req, unsigned which, const char **ret_path)
 {
 	const struct family_call *f = req->chain->family;
 	struct decoded *d;
@@ -126,13 +127,35 @@ ssize_t sluice_request_path(struct sluice_request *req, unsigned which, const ch
 		return -EINVAL;
 	d = &req->decoded[which];
 	if (!d->done) {
-		d->result = task_read_string(&req->task, req->notif.data.args[arg],
+		d->result = task_peek_string(&req->task, req->notif.data.args[arg],
 					     req->buffers.path[which], PATH_MAX);
 		d->done = true;
+		d->checked = false;
 	}
 	if (d->result >= 0)
 		*ret_path = req->buffers.path[which];
 	return d->result;
+}
+
+int request_check_path(struct sluice_request *req, unsigned which)
+{
+	struct decoded_path *d = &req->decoded[which];
+
+	if (task_check(&req->task) < 0)
+		d->result = -ESRCH;
+	d->checked = true;
+	if (d->result < 0)
+		req->buffers.path[which][0] = '\0';
+	return d->result == -ESRCH ? -ESRCH : 0;
+}
+
+ssize_t sluice_request_path(struct sluice_request *req, unsigned which, const char **ret_path)
+{
+	ssize_t n = request_peek_path(req, which, ret_path);
+
+	if (n == -EINVAL || req->decoded[which].checked)
+		return n;
+	return request_check_path(req, which) < 0 ? -ESRCH : n;
 }
 
 int sluice_request_dirfd(struct sluice_request *req, unsigned which)
@@ -368,6 +391,11 @@ int request_inject(struct sluice_request *req, int fd, uint32_t flags)
 int request_plan_fd(const struct sluice_request *req, unsigned which)
 {
 	return req->plan_fds[which];
+}
+
+int request_plan_take_fd(struct sluice_request *req, unsigned which)
+{
+	return TAKE_FD(req->plan_fds[which]);
 }
 
 int request_plan_dir(const struct sluice_request *req, unsigned which)

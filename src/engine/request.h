@@ -68,6 +68,8 @@ int request_plan_act(struct sluice_request *req, const struct request_plan *plan
 /* Descriptor @which of the plan, borrowed. */
 int request_plan_fd(const struct sluice_request *req, unsigned which);
 int request_plan_dir(const struct sluice_request *req, unsigned which);
+/* The descriptor itself: the caller's from now on, and the plan has none any more. */
+int request_plan_take_fd(struct sluice_request *req, unsigned which);
 /* The copy of the plan's data. */
 const void *request_plan_data(const struct sluice_request *req);
 
@@ -88,6 +90,12 @@ int request_inject(struct sluice_request *req, int fd, uint32_t flags);
 
 /* Will anybody but built-ins look at the plan? */
 bool request_has_extras(const struct sluice_request *req);
+/*
+ * As sluice_request_path, for who looks at more of the task and asks once whether all of it is this task's: request_check_path, after the last look and before anything is
+ * used. 0 or -ESRCH.
+ */
+ssize_t request_peek_path(struct sluice_request *req, unsigned which, const char **ret_path);
+int request_check_path(struct sluice_request *req, unsigned which);
 /* The stopped task, for what the public accessors do not offer. */
 const struct task *request_task(const struct sluice_request *req);
 /* May the command read procfs? */

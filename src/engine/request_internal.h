@@ -67,6 +67,7 @@ struct reply {
 /* What lies behind a pointer is read once: handlers and the act on behalf see the same. */
 struct decoded {
 	bool done;
+	bool checked;	/* it is this task's */
 	ssize_t result; /* length or -errno */
 };
 

@@ -298,6 +298,9 @@ static void answer(struct runner *r, struct sluice_request *req, uint64_t ticket
 	}
 	if (e->config.trace_fd >= 0)
 		trace_request(e, req);
+	if (!plan_sends(
+		    req)) /* what it keeps open is closed before the task runs, and not while it waits for this CPU */
+		request_plan_drop(req);
 	serve_send(e, req);
 }
 

@@ -24,13 +24,23 @@ struct pidfd_info_v0 {
 #define PIDFD_GET_INFO_V0 _IOWR(0xFF, 11, struct pidfd_info_v0)
 #define PIDFD_INFO_PID_BIT (1ULL << 0)
 
+static int pidfd_open(pid_t tid, int flags)
+{
+	int fd = (int)syscall(SYS_pidfd_open, tid, flags);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int pidfd_open_thread_only(pid_t tid)
+{
+	return pidfd_open(tid, PIDFD_THREAD_FLAG);
+}
+
 int pidfd_open_thread(pid_t tid)
 {
-	int fd = (int)syscall(SYS_pidfd_open, tid, PIDFD_THREAD_FLAG);
+	int fd = pidfd_open_thread_only(tid);
 
-	if (fd < 0 && errno == EINVAL)
-		fd = (int)syscall(SYS_pidfd_open, tid, 0);
-	return fd < 0 ? -errno : fd;
+	return fd == -EINVAL ? pidfd_open(tid, 0) : fd;
 }
 
 int pidfd_get_fd(int pidfd, int fd)

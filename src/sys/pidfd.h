@@ -10,6 +10,8 @@
 
 /* A descriptor for the thread @tid itself (6.9), or -EINVAL on older kernels when @tid is not a process's first thread. CLOEXEC. */
 int pidfd_open_thread(pid_t tid);
+/* The same, but -EINVAL on all older kernels. */
+int pidfd_open_thread_only(pid_t tid);
 /* Send @sig (0: just look). -ESRCH when it has ended and was reaped. */
 int pidfd_kill(int pidfd, int sig);
 /* Process id of the thread or process behind @pidfd (6.13), or -ENOTTY on older kernels, -ESRCH. */

@@ -13,6 +13,7 @@
 #include "sys/memory.h"
 #include "sys/notif.h"
 #include "sys/pidfd.h"
+#include "task/pidfds.h"
 #include "util/cleanup.h"
 
 #define PAGE_BYTES \
@@ -85,7 +86,7 @@ int task_write(const struct task *t, uint64_t addr, const void *buf, size_t size
  */
 #define FIRST_READ 256u
 
-static ssize_t task_scan_string(const struct task *t, uint64_t addr, char *buf, size_t size)
+ssize_t task_peek_string(const struct task *t, uint64_t addr, char *buf, size_t size)
 {
 	size_t done = 0, want = FIRST_READ;
 
@@ -112,7 +113,7 @@ static ssize_t task_scan_string(const struct task *t, uint64_t addr, char *buf, 
 
 ssize_t task_read_string(const struct task *t, uint64_t addr, char *buf, size_t size)
 {
-	ssize_t n = task_scan_string(t, addr, buf, size);
+	ssize_t n = task_peek_string(t, addr, buf, size);
 
 	if (task_check(t) < 0)
 		n = -ESRCH;
@@ -252,7 +253,8 @@ ssize_t task_cmdline(const struct task *t, char *buf, size_t size)
 	return task_proc_read(t, "cmdline", buf, size);
 }
 
-int task_open_dirfd(const struct task *t, int dirfd)
+/* Unchecked. */
+static int dirfd_by_proc(const struct task *t, int dirfd)
 {
 	char name[24];
 	int fd;
@@ -264,12 +266,22 @@ int task_open_dirfd(const struct task *t, int dirfd)
 	else
 		return -EBADF;
 	fd = task_proc_open(t, name, O_PATH);
-	if (task_check(t) < 0) {
-		if (fd >= 0)
-			close(fd);
-		return -ESRCH;
-	}
 	return fd == -ESRCH ? (dirfd == AT_FDCWD ? -ENOENT : -EBADF) : fd;
+}
+
+int task_open_dirfd(const struct task *t, int dirfd)
+{
+	_cleanup_close_ int fd = dirfd_by_proc(t, dirfd);
+
+	return task_check(t) < 0 ? -ESRCH : TAKE_FD(fd);
+}
+
+int task_peek_dirfd(const struct task *t, int dirfd, bool *ret_own)
+{
+	int fd = dirfd < 0 ? -EINVAL : pidfd_cache_get_fd(t->pidfds, t->tid, dirfd);
+
+	*ret_own = fd >= 0;
+	return fd >= 0 || fd == -EBADF ? fd : dirfd_by_proc(t, dirfd);
 }
 
 /*
@@ -286,7 +298,7 @@ static bool is_the_threads(const struct task *t, int fd, int got)
 	       mine.st_ino == its.st_ino;
 }
 
-static int get_fd(const struct task *t, int fd)
+static int get_fd_of_process(const struct task *t, int fd)
 {
 	_cleanup_close_ int pidfd = pidfd_open_thread(t->tid);
 	_cleanup_close_ int got = -1;
@@ -300,6 +312,15 @@ static int get_fd(const struct task *t, int fd)
 	if (got < 0)
 		return task_proc_error(-got);
 	return by_process && !is_the_threads(t, fd, got) ? -EACCES : TAKE_FD(got);
+}
+
+static int get_fd(const struct task *t, int fd)
+{
+	int got = pidfd_cache_get_fd(t->pidfds, t->tid, fd);
+
+	if (got == -EINVAL)
+		return get_fd_of_process(t, fd);
+	return got < 0 ? task_proc_error(-got) : got;
 }
 
 int task_get_fd(const struct task *t, int fd)

@@ -13,12 +13,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct pidfd_cache;
+
 /* Who is stopped, in which notification of which listener. Plain value. */
 struct task {
 	int listener; /* borrowed */
 	pid_t tid;
 	uint64_t id;
-	bool by_proc; /* read memory through /proc/TID/mem */
+	bool by_proc;		    /* read memory through /proc/TID/mem */
+	struct pidfd_cache *pidfds; /* borrowed; NULL: none is kept */
 };
 
 /* Exactly @size bytes or an error: -EFAULT, -ESRCH, -EACCES, -ENFILE (we have no descriptor left to look with). @buf is zeroed on failure. */
@@ -26,6 +29,16 @@ int task_read(const struct task *t, uint64_t addr, void *buf, size_t size);
 int task_write(const struct task *t, uint64_t addr, const void *buf, size_t size);
 /* A NUL-terminated string of less than @size bytes. Returns its length; -EFAULT, -ENAMETOOLONG, -ESRCH, -EACCES. */
 ssize_t task_read_string(const struct task *t, uint64_t addr, char *buf, size_t size);
+/*
+ * For who looks at several things and asks once, after the last of them: what these give may be another task's until task_check has said 0, and must decide on
+ * nothing until then but what else to look at.
+ */
+ssize_t task_peek_string(const struct task *t, uint64_t addr, char *buf, size_t size);
+/*
+ * What the task's descriptor @dirfd names, to begin a walk from: the task's own open file where that can be had at once, so it is to be closed before the task goes
+ * on; else as task_open_dirfd. @ret_own: which of the two.
+ */
+int task_peek_dirfd(const struct task *t, int dirfd, bool *ret_own);
 
 /* The one check that no look at the task can do without: is it still stopped in this very call? 0 or -ESRCH. */
 int task_check(const struct task *t);
