@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -30,6 +31,8 @@ struct directory {
 	dev_t dev;
 	ino_t ino;
 	bool live; /* while a sweep runs */
+	_Atomic unsigned
+		borrowed; /* raised under the lock, lowered by release; a sweep's acquire comes before the close */
 };
 
 struct cwd_table {
@@ -82,7 +85,7 @@ static int index_of(const struct cwd_table *t, pid_t pid)
 	return (int)(limit.rlim_cur & INDEX_MASK);
 }
 
-int cwd_get(struct cwd_table *t, pid_t pid)
+int cwd_borrow(struct cwd_table *t, pid_t pid, int *ret_place)
 {
 	int fd, i = index_of(t, pid);
 
@@ -92,10 +95,29 @@ int cwd_get(struct cwd_table *t, pid_t pid)
 		return -EACCES;
 	pthread_mutex_lock(&t->lock);
 	fd = t->directories[i].fd;
-	fd = fd < 0 ? -EACCES : fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	if (fd == -1)
-		fd = -errno;
+	if (fd >= 0) {
+		atomic_fetch_add_explicit(&t->directories[i].borrowed, 1, memory_order_relaxed);
+		*ret_place = i;
+	}
 	pthread_mutex_unlock(&t->lock);
+	return fd < 0 ? -EACCES : fd;
+}
+
+void cwd_return(struct cwd_table *t, int place)
+{
+	atomic_fetch_sub_explicit(&t->directories[place].borrowed, 1, memory_order_release);
+}
+
+int cwd_get(struct cwd_table *t, pid_t pid)
+{
+	int place, fd = cwd_borrow(t, pid, &place);
+
+	if (fd < 0)
+		return fd;
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (fd < 0)
+		fd = -errno;
+	cwd_return(t, place);
 	return fd;
 }
 
@@ -124,7 +146,8 @@ static void sweep_locked(struct cwd_table *t)
 	for (unsigned i = 0; i < DIRECTORIES_MAX; i++) {
 		struct directory *d = &t->directories[i];
 
-		if (!d->live && d->fd >= 0) {
+		if (!d->live && d->fd >= 0 &&
+		    !atomic_load_explicit(&d->borrowed, memory_order_acquire)) {
 			close(d->fd);
 			d->fd = -1;
 		}
@@ -164,7 +187,8 @@ static int enter_locked(struct cwd_table *t, int fd, const struct stat *st)
 	if (i < 0 || known)
 		close(fd);
 	else
-		t->directories[i] = (struct directory){ fd, st->st_dev, st->st_ino, false };
+		t->directories[i] =
+			(struct directory){ .fd = fd, .dev = st->st_dev, .ino = st->st_ino };
 	return i < 0 ? -ENFILE : i;
 }
 

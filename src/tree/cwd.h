@@ -24,6 +24,9 @@ struct cwd_table *cwd_table_free(struct cwd_table *t);
 
 /* Descriptor (O_PATH, the caller's) of the working directory of process @pid. -ESRCH, -EMFILE ... */
 int cwd_get(struct cwd_table *t, pid_t pid);
+/* The same, borrowed until cwd_return(*ret_place): without a descriptor more. */
+int cwd_borrow(struct cwd_table *t, pid_t pid, int *ret_place);
+void cwd_return(struct cwd_table *t, int place);
 /* Move @pid to @fd (O_PATH, consumed). -ENFILE: too many directories are in use at a time. */
 int cwd_set(struct cwd_table *t, pid_t pid, int fd);
 

@@ -14,30 +14,59 @@ int tree_cwd(const struct tree *tr, const struct task *t)
 	return tr->cwds ? cwd_get(tr->cwds, t->tid) : task_open_dirfd(t, AT_FDCWD);
 }
 
-int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,
-	      uint32_t flags, uint64_t resolve, struct walk_end *ret)
+void tree_base_peek(const struct tree *tr, const struct task *t, int dirfd, const char *path,
+		    struct tree_base *ret)
 {
-	struct walk_from from = {
+	*ret = (struct tree_base){ .dirfd = dirfd, .fd = -1, .place = -1 };
+	if (path[0] == '/')
+		return;
+	if (dirfd == AT_FDCWD)
+		ret->fd = tr->cwds ? cwd_borrow(tr->cwds, t->tid, &ret->place)
+				   : task_open_dirfd(t, AT_FDCWD);
+	else
+		ret->fd = task_peek_dirfd(t, dirfd, &ret->is_open);
+	ret->error = ret->fd < 0 ? ret->fd : 0;
+}
+
+void tree_base_drop(const struct tree *tr, struct tree_base *b)
+{
+	if (b->place >= 0)
+		cwd_return(tr->cwds, b->place);
+	else if (b->fd >= 0)
+		close(b->fd);
+}
+
+int tree_walk_from(const struct tree *tr, const struct task *t, const struct tree_base *base,
+		   const char *path, uint32_t flags, uint64_t resolve, struct walk_end *ret)
+{
+	const struct walk_from from = {
 		.view = tr->view,
-		.dirfd = dirfd,
-		.cwd = -1,
+		.dirfd = base->dirfd,
+		.base = base->fd,
+		.base_is_open = base->is_open,
 		.path = path,
 		.flags = flags | (tr->proc_granted ? WALK_PROC : 0),
 		.resolve = resolve,
 		.cwds = tr->cwds,
 		.exe_of = tr->exe_of,
 	};
+
+	ret->fd = ret->dir = -1;
+	return base->error ? base->error : walk(t, &from, ret);
+}
+
+int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,
+	      uint32_t flags, uint64_t resolve, struct walk_end *ret)
+{
+	struct tree_base base;
 	int r;
 
 	ret->fd = ret->dir = -1;
-	if (dirfd == AT_FDCWD && path[0] != '/') {
-		from.cwd = tree_cwd(tr, t);
-		if (from.cwd < 0)
-			return from.cwd;
-	}
-	r = walk(t, &from, ret);
-	if (from.cwd >= 0)
-		close(from.cwd);
+	tree_base_peek(tr, t, dirfd, path, &base);
+	r = path[0] != '/' && task_check(t) < 0
+		    ? -ESRCH
+		    : tree_walk_from(tr, t, &base, path, flags, resolve, ret);
+	tree_base_drop(tr, &base);
 	return r;
 }
 
@@ -46,7 +75,7 @@ int tree_walk_grant(const struct tree *tr, const char *path, struct walk_end *re
 	const struct walk_from from = {
 		.view = tr->view,
 		.dirfd = AT_FDCWD,
-		.cwd = tr->here,
+		.base = tr->here,
 		.path = path,
 		.flags = WALK_PROC,
 	};

@@ -27,7 +27,24 @@ struct tree {
 		proc_writable; /* the policy lets the command read procfs, and write there */
 };
 
-/* @path from the task's @dirfd (AT_FDCWD: its virtual working directory); @flags as for walk. */
+/*
+ * What @path starts from, where it is relative: the task's @dirfd (AT_FDCWD: its virtual working directory). Nothing is checked: task_check must have said 0 before
+ * the first walk from there. tree_base_drop in every case, before the task goes on.
+ */
+struct tree_base {
+	int dirfd;
+	int fd;	      /* -1: none */
+	int place;    /* in tree->cwds, which fd is borrowed from; -1: fd is ours */
+	bool is_open; /* the task's own open file */
+	int error;    /* why there is none, for the walk to say */
+};
+void tree_base_peek(const struct tree *tr, const struct task *t, int dirfd, const char *path,
+		    struct tree_base *ret);
+void tree_base_drop(const struct tree *tr, struct tree_base *b);
+/* @flags as for walk. */
+int tree_walk_from(const struct tree *tr, const struct task *t, const struct tree_base *base,
+		   const char *path, uint32_t flags, uint64_t resolve, struct walk_end *ret);
+/* All of that. */
 int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,
 	      uint32_t flags, uint64_t resolve, struct walk_end *ret);
 /* O_PATH descriptor (the caller's) of the task's working directory. */

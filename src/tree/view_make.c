@@ -82,7 +82,7 @@ static int look(const struct view *v, const char *path, struct walk_end *end)
 	const struct walk_from from = {
 		.view = v,
 		.dirfd = AT_FDCWD,
-		.cwd = v->mounts[0].fd,
+		.base = v->mounts[0].fd,
 		.path = path,
 		.flags = WALK_PROC,
 	};

@@ -238,6 +238,8 @@ static int end_without_name(struct walker *w, int fd, int mount)
 		return -errno;
 	if (e->mount >= 0 && view_mount(w->from->view, e->mount)->branch)
 		end_as_shown(w, view_mount(w->from->view, e->mount)->branch);
+	else
+		e->plain = true;
 	return 0;
 }
 
@@ -634,6 +636,8 @@ static int walk_empty(const struct task *t, const struct walk_from *from, struct
 		.task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1
 	};
 
+	if (from->flags & WALK_BRIEF && from->base_is_open)
+		return end_without_name(&w, walk_dup(from->base), -1);
 	return end_without_name(&w, walk_base(t, from), -1);
 }
 

@@ -32,6 +32,7 @@ enum walk_flags {
 		1u
 		<< 5, /* with WALK_NAME: a link with slashes behind it is not followed either: nothing can be created so */
 	WALK_PROC = 1u << 3, /* the policy lets the task read procfs; else all there is EACCES */
+	WALK_BRIEF = 1u << 6, /* what is at the end is closed before the task goes on: with WALK_EMPTY it may be the task's own open file */
 };
 
 /*
@@ -42,7 +43,8 @@ typedef ssize_t (*walk_exe_fn)(pid_t pid, char *buf, size_t size);
 struct walk_from {
 	const struct view *view; /* NULL: the host's own tree */
 	int dirfd;		 /* the task's descriptor, or AT_FDCWD */
-	int cwd; /* O_PATH descriptor of its virtual working directory, borrowed; -1: the one that the kernel knows */
+	int base; /* what a relative path starts from, borrowed; -1: what the kernel knows @dirfd to be */
+	bool base_is_open; /* it is the task's own open file, which nothing at the end may keep; else O_PATH */
 	const char *path;	/* private copy */
 	uint32_t flags;		/* enum walk_flags */
 	uint64_t resolve;	/* RESOLVE_* of openat2 */
@@ -58,6 +60,7 @@ struct walk_end {
 	bool slash; /* a slash follows the name, which then may yet be no directory: each call has its own errno for that */
 	int mount; /* of the view, of what is at the end (or would be); -1: outside of it, no view, or nobody had to know */
 	struct stat st; /* of fd */
+	bool plain; /* the kernel walked there by itself: st is what fstat said, and not what a branch shows */
 };
 
 /* Returns 0 or the errno that the task's own call would have given. */

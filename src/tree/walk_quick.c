@@ -50,8 +50,8 @@ bool walk_may_be_on_procfs(int fd, const struct stat *st)
 
 int walk_base(const struct task *t, const struct walk_from *from)
 {
-	if (from->dirfd == AT_FDCWD && from->cwd >= 0)
-		return walk_dup(from->cwd);
+	if (from->base >= 0 && !from->base_is_open)
+		return walk_dup(from->base);
 	return t ? task_open_dirfd(t, from->dirfd) : -EBADF;
 }
 
@@ -98,15 +98,19 @@ static int kernel_walk(int base, const char *path, int mount, const struct walk_
 	}
 	end->fd = fd;
 	end->mount = mount;
+	end->plain = true;
 	return 1;
 }
 
 /* The directory that @path's last name is in, without a link on the way. */
-static int open_parent(int base, const char *path, const char *name)
+static int open_parent(int base, const char *path, const char *name, const struct walk_from *from)
 {
 	char parent[PATH_MAX];
 	size_t n = (size_t)(name - path);
 
+	if (!n && base == from->base && from->base_is_open)
+		/* what is looked up in it needs the same right to search as "." does */
+		return walk_open_path(base, ".", O_DIRECTORY, 0);
 	if (!n)
 		return walk_dup(base);
 	if (n >= sizeof(parent))
@@ -141,7 +145,7 @@ static int kernel_walk_named(int base, const char *path, int mount, const struct
 
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
-	dir = open_parent(base, path, name);
+	dir = open_parent(base, path, name, from);
 	if (dir < 0)
 		return is_final(dir) ? dir : 0;
 	end->dir = dir;
@@ -206,12 +210,13 @@ int walk_quickly(const struct task *t, const struct walk_from *from, struct walk
 			return 0;
 		return kernel_walk_any(view_mount(v, mount)->fd, rest, mount, from, end);
 	}
-	base = walk_base(t, from);
+	base = from->base < 0 ? walk_base(t, from) : from->base;
 	if (base < 0)
 		return base;
 	r = fstat(base, &st) < 0 ? -errno : 0;
 	if (r == 0 && !view_leads_to_mounts(v, st.st_dev, st.st_ino))
 		r = walk_quickly_from(base, from, end);
-	close(base);
+	if (base != from->base)
+		close(base);
 	return r;
 }

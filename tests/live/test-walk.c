@@ -224,7 +224,7 @@ static struct answer ask_view(const struct view *v, const struct question *q, ui
 	const struct walk_from from = {
 		.view = v,
 		.dirfd = AT_FDCWD,
-		.cwd = view_mount(v, 1)->fd,
+		.base = view_mount(v, 1)->fd,
 		.path = q->path,
 		.resolve = q->resolve,
 		.flags = flags | (q->nofollow ? WALK_NOFOLLOW : 0),

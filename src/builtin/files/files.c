@@ -25,15 +25,23 @@ uint32_t files_walk_flags(uint64_t at_flags, bool follow)
 int files_walk(struct sluice_request *req, const struct tree *tree, unsigned which, uint32_t flags,
 	       uint64_t resolve, struct walk_end *ret)
 {
+	struct tree_base base;
 	const char *path;
-	ssize_t n = sluice_request_path(req, which, &path);
-	int dirfd = sluice_request_dirfd(req, which);
-	int r = n < 0 ? (int)n : request_compare_credentials(req);
+	ssize_t n = request_peek_path(req, which, &path);
+	int r;
 
 	ret->fd = ret->dir = -1;
-	if (r < 0)
-		return r;
-	return tree_walk(tree, request_task(req), dirfd, path, flags, resolve, ret);
+	if (n < 0)
+		return request_check_path(req, which) < 0 ? -ESRCH : (int)n;
+	/* of a deferred call the path may have been looked at long ago: one check after both */
+	tree_base_peek(tree, request_task(req), sluice_request_dirfd(req, which), path, &base);
+	r = request_check_path(req, which);
+	if (r == 0)
+		r = request_compare_credentials(req);
+	if (r == 0)
+		r = tree_walk_from(tree, request_task(req), &base, path, flags, resolve, ret);
+	tree_base_drop(tree, &base);
+	return r;
 }
 
 int files_descriptor(struct sluice_request *req, const struct tree *tree, int fd,
@@ -73,6 +81,8 @@ struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *
 		place_of(&plan->places[1], end2);
 	p.names[0] = plan->places[0].has_name ? plan->places[0].name : NULL;
 	p.names[1] = end2 && plan->places[1].has_name ? plan->places[1].name : NULL;
+	plan->fresh = end->plain && !request_has_extras(req);
+	plan->st = end->st;
 	if (request_has_extras(req))
 		p.layer = tree_layer(plan->tree, end->mount, end->dir, end->fd);
 	r = request_plan_act(req, &p);

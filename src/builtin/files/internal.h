@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "engine/dispatch.h"
 #include "engine/request.h"
@@ -40,6 +41,8 @@ struct files_plan {
 	const struct tree *tree;
 	struct files_place places[2];
 	uint64_t args[4]; /* the call's own, as the act needs them */
+	bool fresh; /* nobody looks between plan and act, so st is what fstat would say of the first file */
+	struct stat st;
 };
 
 /* What AT_* flags ask of a walk. @follow: links are followed with AT_SYMLINK_FOLLOW, else without AT_SYMLINK_NOFOLLOW. */

@@ -33,8 +33,9 @@
 static struct sluice_verdict look(struct sluice_request *req, const struct tree *tree,
 				  uint32_t walk_flags, struct files_plan *plan, request_act_fn act)
 {
+	const uint32_t brief = request_has_extras(req) ? 0 : WALK_BRIEF;
 	struct walk_end end;
-	int r = files_walk(req, tree, 0, walk_flags, 0, &end);
+	int r = files_walk(req, tree, 0, walk_flags | brief, 0, &end);
 
 	return files_plan_one(req, tree, plan, &end, r, act);
 }
@@ -55,7 +56,9 @@ static struct request_act stat_act(struct sluice_request *req, const void *data)
 	const struct files_plan *p = data;
 	struct stat st;
 
-	if (fstat(request_plan_fd(req, 0), &st) < 0)
+	if (p->fresh)
+		st = p->st;
+	else if (fstat(request_plan_fd(req, 0), &st) < 0)
 		return files_done(-1);
 	tree_show(p->tree, p->places[0].mount, request_plan_fd(req, 0), &st);
 	return give(req, p->args[0], &st, sizeof(st), 0);
