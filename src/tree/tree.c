@@ -37,7 +37,8 @@ void tree_base_drop(const struct tree *tr, struct tree_base *b)
 }
 
 int tree_walk_from(const struct tree *tr, const struct task *t, const struct tree_base *base,
-		   const char *path, uint32_t flags, uint64_t resolve, struct walk_end *ret)
+		   const char *path, uint32_t flags, const struct tree_how *how,
+		   struct walk_end *ret)
 {
 	const struct walk_from from = {
 		.view = tr->view,
@@ -46,7 +47,8 @@ int tree_walk_from(const struct tree *tr, const struct task *t, const struct tre
 		.base_is_open = base->is_open,
 		.path = path,
 		.flags = flags | (tr->proc_granted ? WALK_PROC : 0),
-		.resolve = resolve,
+		.resolve = how->resolve,
+		.open = how->open,
 		.cwds = tr->cwds,
 		.exe_of = tr->exe_of,
 	};
@@ -58,6 +60,7 @@ int tree_walk_from(const struct tree *tr, const struct task *t, const struct tre
 int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,
 	      uint32_t flags, uint64_t resolve, struct walk_end *ret)
 {
+	const struct tree_how how = { .resolve = resolve };
 	struct tree_base base;
 	int r;
 
@@ -65,7 +68,7 @@ int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char
 	tree_base_peek(tr, t, dirfd, path, &base);
 	r = path[0] != '/' && task_check(t) < 0
 		    ? -ESRCH
-		    : tree_walk_from(tr, t, &base, path, flags, resolve, ret);
+		    : tree_walk_from(tr, t, &base, path, flags, &how, ret);
 	tree_base_drop(tr, &base);
 	return r;
 }

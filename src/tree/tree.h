@@ -41,9 +41,14 @@ struct tree_base {
 void tree_base_peek(const struct tree *tr, const struct task *t, int dirfd, const char *path,
 		    struct tree_base *ret);
 void tree_base_drop(const struct tree *tr, struct tree_base *b);
+/* As in walk_from. */
+struct tree_how {
+	uint64_t resolve, open;
+};
 /* @flags as for walk. */
 int tree_walk_from(const struct tree *tr, const struct task *t, const struct tree_base *base,
-		   const char *path, uint32_t flags, uint64_t resolve, struct walk_end *ret);
+		   const char *path, uint32_t flags, const struct tree_how *how,
+		   struct walk_end *ret);
 /* All of that. */
 int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,
 	      uint32_t flags, uint64_t resolve, struct walk_end *ret);

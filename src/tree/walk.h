@@ -48,6 +48,8 @@ struct walk_from {
 	const char *path;	/* private copy */
 	uint32_t flags;		/* enum walk_flags */
 	uint64_t resolve;	/* RESOLVE_* of openat2 */
+	/* O_* to open the end with, at once, where the kernel walks there by itself; it then has no name. For reading only: nothing else may be done to what turns out to be procfs. 0: O_PATH */
+	uint64_t open;
 	struct cwd_table *cwds; /* of all processes; NULL: the kernel knows them */
 	walk_exe_fn exe_of;	/* NULL: the kernel names all programs */
 };
@@ -61,6 +63,7 @@ struct walk_end {
 	int mount; /* of the view, of what is at the end (or would be); -1: outside of it, no view, or nobody had to know */
 	struct stat st; /* of fd */
 	bool plain; /* the kernel walked there by itself: st is what fstat said, and not what a branch shows */
+	bool opened; /* as walk_from.open asks */
 };
 
 /* Returns 0 or the errno that the task's own call would have given. */

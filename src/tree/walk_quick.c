@@ -87,8 +87,9 @@ static bool is_final(int fd)
 static int kernel_walk(int base, const char *path, int mount, const struct walk_from *from,
 		       struct walk_end *end)
 {
-	int fd = walk_open_path(base, path, from->flags & WALK_NOFOLLOW ? O_NOFOLLOW : 0,
-				RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	const uint64_t nofollow = from->flags & WALK_NOFOLLOW ? O_NOFOLLOW : 0;
+	int fd = open_at_how(base, path, from->open ? from->open | nofollow : O_PATH | nofollow, 0,
+			     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 
 	if (fd < 0)
 		return is_final(fd) ? fd : 0;
@@ -99,6 +100,7 @@ static int kernel_walk(int base, const char *path, int mount, const struct walk_
 	end->fd = fd;
 	end->mount = mount;
 	end->plain = true;
+	end->opened = from->open;
 	return 1;
 }
 
@@ -162,8 +164,9 @@ static int kernel_walk_named(int base, const char *path, int mount, const struct
 static int kernel_walk_any(int base, const char *path, int mount, const struct walk_from *from,
 			   struct walk_end *end)
 {
-	return (from->flags & WALK_NAME ? kernel_walk_named : kernel_walk)(base, path, mount, from,
-									   end);
+	if (from->flags & WALK_NAME && !from->open)
+		return kernel_walk_named(base, path, mount, from, end);
+	return kernel_walk(base, path, mount, from, end);
 }
 
 /* May the kernel walk @rest from the top of @mount by itself? */

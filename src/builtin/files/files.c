@@ -22,8 +22,8 @@ uint32_t files_walk_flags(uint64_t at_flags, bool follow)
 	return (nofollow ? WALK_NOFOLLOW : 0u) | (at_flags & AT_EMPTY_PATH ? WALK_EMPTY : 0u);
 }
 
-int files_walk(struct sluice_request *req, const struct tree *tree, unsigned which, uint32_t flags,
-	       uint64_t resolve, struct walk_end *ret)
+int files_walk_how(struct sluice_request *req, const struct tree *tree, unsigned which,
+		   uint32_t flags, const struct tree_how *how, struct walk_end *ret)
 {
 	struct tree_base base;
 	const char *path;
@@ -39,9 +39,17 @@ int files_walk(struct sluice_request *req, const struct tree *tree, unsigned whi
 	if (r == 0)
 		r = request_compare_credentials(req);
 	if (r == 0)
-		r = tree_walk_from(tree, request_task(req), &base, path, flags, resolve, ret);
+		r = tree_walk_from(tree, request_task(req), &base, path, flags, how, ret);
 	tree_base_drop(tree, &base);
 	return r;
+}
+
+int files_walk(struct sluice_request *req, const struct tree *tree, unsigned which, uint32_t flags,
+	       uint64_t resolve, struct walk_end *ret)
+{
+	const struct tree_how how = { .resolve = resolve };
+
+	return files_walk_how(req, tree, which, flags, &how, ret);
 }
 
 int files_descriptor(struct sluice_request *req, const struct tree *tree, int fd,
@@ -83,6 +91,7 @@ struct sluice_verdict files_plan(struct sluice_request *req, struct files_plan *
 	p.names[1] = end2 && plan->places[1].has_name ? plan->places[1].name : NULL;
 	plan->fresh = end->plain && !request_has_extras(req);
 	plan->st = end->st;
+	plan->opened = end->opened;
 	if (request_has_extras(req))
 		p.layer = tree_layer(plan->tree, end->mount, end->dir, end->fd);
 	r = request_plan_act(req, &p);

@@ -43,6 +43,7 @@ struct files_plan {
 	uint64_t args[4]; /* the call's own, as the act needs them */
 	bool fresh; /* nobody looks between plan and act, so st is what fstat would say of the first file */
 	struct stat st;
+	bool opened; /* the first file is open already, as the call asks for it */
 };
 
 /* What AT_* flags ask of a walk. @follow: links are followed with AT_SYMLINK_FOLLOW, else without AT_SYMLINK_NOFOLLOW. */
@@ -50,6 +51,8 @@ uint32_t files_walk_flags(uint64_t at_flags, bool follow);
 /* Resolve the call's path @which (with its dirfd). */
 int files_walk(struct sluice_request *req, const struct tree *tree, unsigned which, uint32_t flags,
 	       uint64_t resolve, struct walk_end *ret);
+int files_walk_how(struct sluice_request *req, const struct tree *tree, unsigned which,
+		   uint32_t flags, const struct tree_how *how, struct walk_end *ret);
 /* The file behind the task's descriptor @fd. */
 int files_descriptor(struct sluice_request *req, const struct tree *tree, int fd,
 		     struct walk_end *ret);

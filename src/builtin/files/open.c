@@ -19,6 +19,8 @@
 #include "task/procfs.h"
 #include "task/resolve.h"
 
+#define O_LARGEFILE_BIT 0100000 /* C libraries of 64 bits spell it 0 */
+
 static bool writes(uint64_t flags)
 {
 	return (flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC) ||
@@ -137,6 +139,10 @@ static int open_planned(struct sluice_request *req, const struct resolve_open *h
 	const struct files_plan *p = request_plan_data(req);
 	int fd = request_plan_fd(req, 0);
 
+	if (p->opened) {
+		*ret_st = p->st;
+		return request_plan_take_fd(req, 0);
+	}
 	if (fd >= 0)
 		fd = open_existing(req, p, fd, request_plan_dir(req, 0), how->flags, how->mode);
 	else
@@ -166,11 +172,26 @@ static int check_flags(const struct sluice_open_args *a)
 	return open_at(-1, "x", a->flags, mode, a->resolve) == -EINVAL ? -EINVAL : 0;
 }
 
+/*
+ * Flags of an open that may be made before its plan is (walk_from.open), because nobody looks in between and it changes nothing: for reading,
+ * with flags that are registers. Without blocking, as request_open_as_task wants it. 0: it is not such an open.
+ */
+static uint64_t early_flags(const struct sluice_request *req, const struct sluice_open_args *a)
+{
+	const uint64_t shown = O_DIRECTORY | O_NOFOLLOW | O_LARGEFILE_BIT;
+	const uint64_t harmless = shown | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+
+	if (a->openat2 || a->flags & ~harmless || request_has_extras(req))
+		return 0;
+	return (a->flags & shown) | O_RDONLY | O_NOCTTY | O_NONBLOCK;
+}
+
 static struct sluice_verdict open_handle(struct sluice_request *req, void *userdata)
 {
 	const struct tree *tree = userdata;
 	struct files_plan p = { 0 };
 	struct sluice_open_args args;
+	struct tree_how how;
 	struct walk_end end;
 	uint32_t flags = 0;
 	int r = sluice_request_open_args(req, &args);
@@ -185,7 +206,8 @@ static struct sluice_verdict open_handle(struct sluice_request *req, void *userd
 		flags |= WALK_NAME;
 	if (args.flags & O_CREAT)
 		flags |= WALK_CREATE;
-	r = files_walk(req, tree, 0, flags, args.resolve, &end);
+	how = (struct tree_how){ .resolve = args.resolve, .open = early_flags(req, &args) };
+	r = files_walk_how(req, tree, 0, flags, &how, &end);
 	if (r == 0 && end.fd < 0 && !(args.flags & O_CREAT))
 		r = -ENOENT;
 	return files_plan_one(req, tree, &p, &end, r, open_act);
