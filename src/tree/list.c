@@ -40,6 +40,8 @@ static int differs_in_branch(const struct tree *tr, int fd, int64_t pos, struct 
 	b = view_mount(tr->view, m)->branch;
 	if (!b)
 		return 0;
+	if (lower && branch_is_unchanged(b, p->path))
+		return 0;
 	branch_show(b, &p->st);
 	r = branch_stat(b, p->path, &e);
 	if (r < 0)

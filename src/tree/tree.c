@@ -36,7 +36,7 @@ void tree_base_drop(const struct tree *tr, struct tree_base *b)
 		close(b->fd);
 }
 
-int tree_walk_from(const struct tree *tr, const struct task *t, const struct tree_base *base,
+int tree_walk_from(const struct tree *tr, const struct task *t, struct tree_base *base,
 		   const char *path, uint32_t flags, const struct tree_how *how,
 		   struct walk_end *ret)
 {
@@ -54,7 +54,11 @@ int tree_walk_from(const struct tree *tr, const struct task *t, const struct tre
 	};
 
 	ret->fd = ret->dir = -1;
-	return base->error ? base->error : walk(t, &from, ret);
+	if (base->error)
+		return base->error;
+	if (!*path && base->is_open && flags & WALK_BRIEF && flags & WALK_EMPTY)
+		base->fd = -1; /* it is what is at the end */
+	return walk(t, &from, ret);
 }
 
 int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char *path,

@@ -46,7 +46,7 @@ struct tree_how {
 	uint64_t resolve, open;
 };
 /* @flags as for walk. */
-int tree_walk_from(const struct tree *tr, const struct task *t, const struct tree_base *base,
+int tree_walk_from(const struct tree *tr, const struct task *t, struct tree_base *base,
 		   const char *path, uint32_t flags, const struct tree_how *how,
 		   struct walk_end *ret);
 /* All of that. */

@@ -201,18 +201,15 @@ static int walk_push(struct walker *w, const char *target)
 
 /* ---- the end ---- */
 
-/* A file of the lower tree that was copied up meanwhile is what the branch has of it now. */
-static void end_as_shown(struct walker *w, struct branch *b)
+/* A file of the lower tree that was copied up meanwhile is what the branch has of it now. @lower: its path there; NULL: it does not lie there. */
+static void end_as_shown(struct walker *w, struct branch *b, const char *lower)
 {
 	struct walk_end *e = w->end;
 	struct branch_entry now;
-	char path[PATH_MAX];
-	bool lower;
 
 	branch_show(b, &e->st);
-	if (!branch_generation(b) ||
-	    view_locate(w->from->view, e->fd, path, sizeof(path), &lower) < 0 || !lower ||
-	    branch_lookup(b, path, &now) < 0 || now.kind == BRANCH_NONE)
+	if (!branch_generation(b) || !lower || branch_is_unchanged(b, lower) ||
+	    branch_lookup(b, lower, &now) < 0 || now.kind == BRANCH_NONE)
 		return;
 	if (!same_file(&now.st, &e->st)) {
 		close(now.fd);
@@ -226,18 +223,26 @@ static void end_as_shown(struct walker *w, struct branch *b)
 /* The walk ends at @fd (consumed), which has no name. */
 static int end_without_name(struct walker *w, int fd, int mount)
 {
+	const struct view *v = w->from->view;
 	struct walk_end *e = w->end;
+	char path[PATH_MAX];
+	bool lower = false;
+	int located = -1;
 
 	if (fd < 0)
 		return fd;
 	e->fd = fd;
 	e->mount = mount;
-	if (mount < 0 && w->from->view && view_is_changed(w->from->view))
-		e->mount = view_mount_of(w->from->view, fd);
+	if (v && view_is_changed(v)) {
+		located = view_locate(v, fd, path, sizeof(path), &lower);
+		if (mount < 0)
+			e->mount = located >= 0 ? located : view_mount_of(v, fd);
+	}
 	if (fstat(fd, &e->st) < 0)
 		return -errno;
-	if (e->mount >= 0 && view_mount(w->from->view, e->mount)->branch)
-		end_as_shown(w, view_mount(w->from->view, e->mount)->branch);
+	if (e->mount >= 0 && view_mount(v, e->mount)->branch)
+		end_as_shown(w, view_mount(v, e->mount)->branch,
+			     located >= 0 && lower ? path : NULL);
 	else
 		e->plain = true;
 	return 0;
@@ -637,7 +642,7 @@ static int walk_empty(const struct task *t, const struct walk_from *from, struct
 	};
 
 	if (from->flags & WALK_BRIEF && from->base_is_open)
-		return end_without_name(&w, walk_dup(from->base), -1);
+		return end_without_name(&w, from->base, -1);
 	return end_without_name(&w, walk_base(t, from), -1);
 }
 

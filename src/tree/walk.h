@@ -32,7 +32,9 @@ enum walk_flags {
 		1u
 		<< 5, /* with WALK_NAME: a link with slashes behind it is not followed either: nothing can be created so */
 	WALK_PROC = 1u << 3, /* the policy lets the task read procfs; else all there is EACCES */
-	WALK_BRIEF = 1u << 6, /* what is at the end is closed before the task goes on: with WALK_EMPTY it may be the task's own open file */
+	WALK_BRIEF =
+		1u
+		<< 6, /* what is at the end is closed before the task goes on: with an empty path it may be walk_from.base itself, where base_is_open, and is then the caller's no more */
 };
 
 /*
@@ -45,9 +47,9 @@ struct walk_from {
 	int dirfd;		 /* the task's descriptor, or AT_FDCWD */
 	int base; /* what a relative path starts from, borrowed; -1: what the kernel knows @dirfd to be */
 	bool base_is_open; /* it is the task's own open file, which nothing at the end may keep; else O_PATH */
-	const char *path;	/* private copy */
-	uint32_t flags;		/* enum walk_flags */
-	uint64_t resolve;	/* RESOLVE_* of openat2 */
+	const char *path; /* private copy */
+	uint32_t flags;	  /* enum walk_flags */
+	uint64_t resolve; /* RESOLVE_* of openat2 */
 	/* O_* to open the end with, at once, where the kernel walks there by itself; it then has no name. For reading only: nothing else may be done to what turns out to be procfs. 0: O_PATH */
 	uint64_t open;
 	struct cwd_table *cwds; /* of all processes; NULL: the kernel knows them */

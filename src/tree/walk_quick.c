@@ -57,22 +57,30 @@ int walk_base(const struct task *t, const struct walk_from *from)
 
 /* ---- the way ---- */
 
-/* Is @path free of what the kernel would take differently: "..", "." and doubled slashes count too, so that its text can be compared? */
-static bool is_plain(const char *path)
+/* Links of one walk that are followed by their text at once. */
+#define LINKS_MAX 4u
+
+/* What stands for nothing, or for the way back. */
+static bool is_dots(const char *name, size_t n)
 {
-	for (const char *c = path; *c;) {
+	return (n == 1 && name[0] == '.') || (n == 2 && name[0] == '.' && name[1] == '.');
+}
+
+/* Does @path lead above where it starts, by its text? */
+static bool climbs(const char *path)
+{
+	unsigned depth = 0;
+
+	for (const char *c = path + strspn(path, "/"); *c; c += strspn(c, "/")) {
 		size_t n = strcspn(c, "/");
 
-		if (!n && c != path)
-			return false; /* a doubled or a final slash */
-		if ((n == 1 && c[0] == '.') || (n == 2 && c[0] == '.' && c[1] == '.'))
-			return false;
+		if (!is_dots(c, n))
+			depth++;
+		else if (n == 2 && !depth--)
+			return true;
 		c += n;
-		c += *c == '/';
-		if (!*c && c[-1] == '/' && c != path + 1)
-			return false;
 	}
-	return true;
+	return false;
 }
 
 /* Errors of a walk that meets plain files only, and so are the task's. */
@@ -81,8 +89,17 @@ static bool is_final(int fd)
 	return fd == -ENOENT || fd == -ENOTDIR || fd == -EACCES || fd == -ENAMETOOLONG;
 }
 
+/* Returned by the ways below: a symbolic link is met, of whose text the path can be made anew. */
+#define MEETS_LINK (-ELOOP)
+
+/* What an error of the kernel's walk means. */
+static int refusal(int fd)
+{
+	return is_final(fd) || fd == -ELOOP ? fd : 0;
+}
+
 /*
- * Let the kernel walk from @base when it can't meet anything but plain files there. Returns 1 when it could, 0 when not.
+ * Let the kernel walk from @base when it can't meet anything but plain files there. Returns 1 when it could, 0 when not, MEETS_LINK, or the errno for the task.
  */
 static int kernel_walk(int base, const char *path, int mount, const struct walk_from *from,
 		       struct walk_end *end)
@@ -92,7 +109,7 @@ static int kernel_walk(int base, const char *path, int mount, const struct walk_
 			     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 
 	if (fd < 0)
-		return is_final(fd) ? fd : 0;
+		return refusal(fd);
 	if (fstat(fd, &end->st) < 0 || walk_may_be_on_procfs(fd, &end->st)) {
 		close(fd);
 		return 0;
@@ -130,12 +147,14 @@ static int kernel_name(const struct walk_from *from, struct walk_end *end)
 	if (fd == -ENOENT)
 		return 1;
 	if (fd < 0)
-		return is_final(fd) ? fd : 0;
+		return refusal(fd);
 	end->fd = fd;
 	if (fstat(fd, &end->st) < 0 || walk_may_be_on_procfs(fd, &end->st))
 		return 0;
 	return !S_ISLNK(end->st.st_mode) || from->flags & WALK_NOFOLLOW ||
-	       (from->flags & WALK_LAST) == WALK_LAST;
+			       (from->flags & WALK_LAST) == WALK_LAST
+		       ? 1
+		       : MEETS_LINK;
 }
 
 /* As kernel_walk, with the directory and the name at the end. */
@@ -145,16 +164,18 @@ static int kernel_walk_named(int base, const char *path, int mount, const struct
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 	int dir, r;
 
+	if (!*name || is_dots(name, strlen(name)))
+		return 0;
 	if (strlen(name) > NAME_MAX)
 		return -ENAMETOOLONG;
 	dir = open_parent(base, path, name, from);
 	if (dir < 0)
-		return is_final(dir) ? dir : 0;
+		return refusal(dir);
 	end->dir = dir;
 	end->mount = mount;
 	memcpy(end->name, name, strlen(name) + 1);
 	r = kernel_name(from, end);
-	if (r == 0) { /* forget it all */
+	if (r == 0 || r == MEETS_LINK) { /* forget it all */
 		walk_end_close(end);
 		memset(end->name, 0, sizeof(end->name));
 	}
@@ -175,50 +196,200 @@ static bool is_plain_there(const struct view_mount *m, const char *rest)
 	return !m->branch || branch_is_unchanged(m->branch, rest);
 }
 
-/* The same for what is below directory @base, which meets no mount point. */
-static int walk_quickly_from(int base, const struct walk_from *from, struct walk_end *end)
+/*
+ * Does @rest, from the top of @mount on, stay in that mount and in what no branch has changed, if it meets no symbolic link? Then the text alone says which
+ * directories are passed: asked at each turn back, and at the end.
+ */
+static bool stays_in(const struct view *v, int mount, const char *rest)
 {
-	const struct view *v = from->view;
-	const struct view_mount *m;
-	char rest[PATH_MAX];
+	const struct view_mount *m = view_mount(v, mount);
+	const size_t top = m->at[1] ? strlen(m->at) : 0;
+	char at[PATH_MAX];
+	const char *below;
+	size_t n = top;
+
+	memcpy(at, m->at, top + 1);
+	for (const char *c = rest + strspn(rest, "/");; c += strspn(c, "/")) {
+		size_t len = strcspn(c, "/");
+		bool back = len == 2 && is_dots(c, len);
+
+		at[n] = '\0';
+		if (!len || back) {
+			if (n > top && (view_split(v, at, &below) != mount ||
+					!is_plain_there(m, at + top + 1)))
+				return false;
+			if (!len)
+				return true;
+			if (n == top)
+				return false;
+			n = (size_t)(strrchr(at, '/') - at);
+		} else if (!is_dots(c, len)) {
+			if (n + len + 2 > sizeof(at))
+				return false;
+			at[n++] = '/';
+			memcpy(at + n, c, len);
+			n += len;
+		}
+		c += len;
+	}
+}
+
+/* A walk that the kernel may be asked for again, with a link's text in its place. */
+struct quick {
+	const struct walk_from *from;
+	struct walk_end *end;
+	unsigned links; /* that may yet be followed so; the slow way takes what has more */
+};
+
+/* Where a path starts. */
+struct start {
+	int dir;
+	int mount;	   /* whose text says what is met; -1: nothing can be met below dir */
+	const char *above; /* of dir, from the top of mount */
+};
+
+static int go(struct quick *q, const struct start *s, const char *path);
+
+static int go_from_root(struct quick *q, const char *path)
+{
+	const struct view *v = q->from->view;
+	const char *rest;
+	int mount = view_split(v, path, &rest);
+	const struct start top = { view_mount(v, mount)->fd, mount, "" };
+
+	return *rest ? go(q, &top, rest) : 0;
+}
+
+/* A link in s->dir says @target, which @tail follows. */
+static int go_by_text(struct quick *q, const struct start *s, const char *target, const char *tail)
+{
+	char path[PATH_MAX];
+
+	if (strlen(target) + strlen(tail) >= sizeof(path))
+		return 0;
+	stpcpy(stpcpy(path, target), tail);
+	if (path[0] == '/')
+		return go_from_root(q, path);
+	return climbs(path) ? 0 : go(q, s, path);
+}
+
+/* The text of link @name in @dir. False: it is none, or one of procfs, which is more than its text. */
+static bool read_link(int dir, const char *name, char target[PATH_MAX])
+{
+	ssize_t n = readlinkat(dir, name, target, PATH_MAX - 1);
+	struct stat st;
+
+	if (n <= 0 || fstat(dir, &st) < 0 || walk_may_be_on_procfs(dir, &st))
+		return false;
+	target[n] = '\0';
+	return true;
+}
+
+/* "/lib" and its kind: the first name of @path is a link, in a directory that is at hand. */
+static int go_by_first(struct quick *q, const struct start *s, const char *path)
+{
+	char name[NAME_MAX + 1], target[PATH_MAX];
+	size_t n = strcspn(path, "/");
+
+	if (!path[n] || n > NAME_MAX || is_dots(path, n))
+		return 0;
+	memcpy(name, path, n);
+	name[n] = '\0';
+	return read_link(s->dir, name, target) ? go_by_text(q, s, target, path + n) : 0;
+}
+
+/* Its last name is: it and what it leads to are looked up in one and the same directory, whatever is renamed meanwhile. */
+static int go_by_last(struct quick *q, const struct start *s, const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	char above[PATH_MAX], target[PATH_MAX];
+	struct start here = *s;
+	int dir, r = 0;
+
+	if (q->from->flags & WALK_NOFOLLOW || (q->from->flags & WALK_LAST) == WALK_LAST || !*name)
+		return 0;
+	if (strlen(s->above) + (size_t)(name - path) + 2 > sizeof(above))
+		return 0;
+	strcpy(above, s->above);
+	if (slash)
+		strncat(strcat(above, *above ? "/" : ""), path, (size_t)(slash - path));
+	dir = slash ? open_parent(s->dir, path, name, q->from) : s->dir;
+	if (dir < 0)
+		return 0;
+	here.dir = dir;
+	here.above = above;
+	if (read_link(dir, name, target))
+		r = go_by_text(q, &here, target, "");
+	if (dir != s->dir)
+		close(dir);
+	return r;
+}
+
+static int go(struct quick *q, const struct start *s, const char *path)
+{
+	char text[PATH_MAX];
+	int r;
+
+	if (s->mount >= 0) {
+		strcpy(text, s->above);
+		if (walk_append(text, path) < 0 || !stays_in(q->from->view, s->mount, text))
+			return 0;
+	}
+	r = kernel_walk_any(s->dir, path, s->mount, q->from, q->end);
+	if (r != MEETS_LINK)
+		return r;
+	if (!q->links)
+		return 0;
+	q->links--;
+	r = go_by_first(q, s, path);
+	return r ? r : go_by_last(q, s, path);
+}
+
+/* From directory @base, which meets no mount point. */
+static int go_from_base(struct quick *q, int base)
+{
+	const struct view *v = q->from->view;
+	const char *path = q->from->path;
+	char above[PATH_MAX];
+	struct start s = { base, -1, "" };
 	int mount;
 
+	if (climbs(path))
+		return 0;
 	/* without a change nothing that a branch shows is elsewhere than in its lower tree */
 	if (!view_is_changed(v))
-		return kernel_walk_any(base, from->path, -1, from, end);
-	mount = view_locate(v, base, rest, sizeof(rest), NULL);
+		return go(q, &s, path);
+	mount = view_locate(v, base, above, sizeof(above), NULL);
 	if (mount < 0)
-		return mount == -EXDEV ? kernel_walk_any(base, from->path, -1, from, end) : 0;
-	m = view_mount(v, mount);
-	if (!m->branch)
-		return kernel_walk_any(base, from->path, mount, from, end);
+		return mount == -EXDEV ? go(q, &s, path) : 0;
+	if (!view_mount(v, mount)->branch) {
+		int r = kernel_walk_any(base, path, mount, q->from, q->end);
+
+		return r == MEETS_LINK ? 0 : r;
+	}
 	/* what @base itself names may be the upper part alone */
-	if (walk_append(rest, from->path) < 0 || !branch_is_unchanged(m->branch, rest))
+	if (walk_append(above, path) < 0)
 		return 0;
-	return kernel_walk_any(m->fd, rest, mount, from, end);
+	s = (struct start){ view_mount(v, mount)->fd, mount, "" };
+	return go(q, &s, above);
 }
 
 int walk_quickly(const struct task *t, const struct walk_from *from, struct walk_end *end)
 {
-	const struct view *v = from->view;
-	const char *rest;
+	struct quick q = { from, end, LINKS_MAX };
 	struct stat st;
-	int base, mount, r;
+	int base, r;
 
-	if (from->resolve || !from->path[0] || !is_plain(from->path))
+	if (from->resolve)
 		return 0;
-	if (from->path[0] == '/') {
-		mount = view_split(v, from->path, &rest);
-		if (!*rest || !is_plain_there(view_mount(v, mount), rest))
-			return 0;
-		return kernel_walk_any(view_mount(v, mount)->fd, rest, mount, from, end);
-	}
+	if (from->path[0] == '/')
+		return go_from_root(&q, from->path);
 	base = from->base < 0 ? walk_base(t, from) : from->base;
 	if (base < 0)
 		return base;
 	r = fstat(base, &st) < 0 ? -errno : 0;
-	if (r == 0 && !view_leads_to_mounts(v, st.st_dev, st.st_ino))
-		r = walk_quickly_from(base, from, end);
+	if (r == 0 && !view_leads_to_mounts(from->view, st.st_dev, st.st_ino))
+		r = go_from_base(&q, base);
 	if (base != from->base)
 		close(base);
 	return r;

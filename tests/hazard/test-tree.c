@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -710,12 +711,172 @@ static void hazard_C2_links_that_flip_lead_nowhere_else(void **state)
 	sluice_policy_unref(p);
 }
 
+/* Two directories trade places, each with a file and a link to it by a name of its own; and a link leads to the one or the other. */
+static void *exchange(void *stop)
+{
+	while (!atomic_load((atomic_bool *)stop)) {
+		if (syscall(SYS_renameat2, AT_FDCWD, "/tmp/x/now", AT_FDCWD, "/tmp/x/then",
+			    RENAME_EXCHANGE) < 0)
+			return (void *)1;
+		if (symlink("now/../then", "/tmp/x/new") < 0 ||
+		    rename("/tmp/x/new", "/tmp/x/to") < 0 ||
+		    symlink("then/../now", "/tmp/x/new") < 0 ||
+		    rename("/tmp/x/new", "/tmp/x/to") < 0)
+			return (void *)2;
+	}
+	return NULL;
+}
+
+static int write_at(const char *path, const char *text)
+{
+	int fd = open(path, O_CREAT | O_WRONLY, 0644);
+	bool written = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	close(fd);
+	return written ? 0 : -1;
+}
+
+/* What is there is found at any moment, as bare: by the kernel alone, and by what is put together of several looks. */
+static int role_exchange(const char *arg)
+{
+	static const char *const paths[] = {
+		"/tmp/x/now/link", "/tmp/x/to/link", "/tmp/x/../x/then/./link", "now/link", "link",
+	};
+	atomic_bool stop = false;
+	pthread_t thread;
+	struct stat st;
+	int bad = 0, at;
+	void *r;
+
+	CHECK(mkdir("/tmp/x", 0755) == 0 && mkdir("/tmp/x/now", 0755) == 0 &&
+	      mkdir("/tmp/x/then", 0755) == 0);
+	CHECK(write_at("/tmp/x/now/one", "1") == 0 && symlink("one", "/tmp/x/now/link") == 0);
+	CHECK(write_at("/tmp/x/then/two", "2") == 0 && symlink("two", "/tmp/x/then/link") == 0);
+	CHECK(symlink("now", "/tmp/x/to") == 0 && chdir("/tmp/x") == 0);
+	at = open("/tmp/x/now", O_RDONLY | O_DIRECTORY);
+	CHECK(at >= 0 && pthread_create(&thread, NULL, exchange, &stop) == 0);
+	for (int i = 0; i < 2000 && !bad; i++) {
+		for (unsigned p = 0; p < N_OF(paths); p++) {
+			int from = p == N_OF(paths) - 1 ? at : AT_FDCWD;
+			int fd = openat(from, paths[p], O_RDONLY);
+
+			if (fd < 0 || fstatat(from, paths[p], &st, 0) < 0) {
+				fprintf(stderr, "%s: errno %d\n", paths[p], errno);
+				bad++;
+			}
+			close(fd);
+		}
+	}
+	atomic_store(&stop, true);
+	CHECK(pthread_join(thread, &r) == 0 && !r && !bad);
+	(void)arg;
+	return 0;
+}
+
+static void hazard_C2_what_is_exchanged_is_found(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+
+	(void)state;
+	assert_int_equal(root_inside(p, "exchange", ""), 0);
+	sluice_policy_unref(p);
+}
+
+/* Threads whose tables of descriptors differ: each call means the caller's own. */
+static int look_in(int fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(fd, name, &st, 0);
+}
+
+static void *look_in_hello(void *arg)
+{
+	const int fd = *(int *)arg;
+	int other;
+
+	if (unshare(CLONE_FILES) < 0)
+		return (void *)1;
+	other = open("/etc", O_RDONLY | O_DIRECTORY);
+	if (other < 0 || dup2(other, fd) < 0)
+		return (void *)2;
+	for (int i = 0; i < 300; i++) {
+		if (look_in(fd, "hello") < 0 || !FAILS(look_in(fd, "mine"), ENOENT))
+			return (void *)3;
+	}
+	return NULL;
+}
+
+static int role_tables(const char *arg)
+{
+	pthread_t thread;
+	int fd, bad = 0;
+	void *r;
+
+	CHECK(mkdir("/tmp/t", 0755) == 0 && write_at("/tmp/t/mine", "x") == 0);
+	fd = open("/tmp/t", O_RDONLY | O_DIRECTORY);
+	CHECK(fd >= 0 && look_in(fd, "mine") == 0);
+	CHECK(pthread_create(&thread, NULL, look_in_hello, &fd) == 0);
+	for (int i = 0; i < 300; i++)
+		bad += look_in(fd, "mine") < 0 || !FAILS(look_in(fd, "hello"), ENOENT);
+	CHECK(pthread_join(thread, &r) == 0 && !r && !bad);
+	(void)arg;
+	return 0;
+}
+
+static void hazard_A6_descriptors_are_the_callers_own_in_a_tree(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+
+	(void)state;
+	assert_int_equal(root_inside(p, "tables", ""), 0);
+	sluice_policy_unref(p);
+}
+
+/* A descriptor that was looked at for the task is nobody's but the task's afterwards: the last writer of a pipe is gone when it says so. */
+static int role_let_go(const char *arg)
+{
+	struct stat st;
+	int ends[2];
+	char c;
+
+	for (int i = 0; i < 2000; i++) {
+		CHECK(pipe2(ends, O_NONBLOCK) == 0);
+		CHECK(FAILS(read(ends[0], &c, 1), EAGAIN));
+		CHECK(syscall(SYS_newfstatat, ends[1], "", &st, AT_EMPTY_PATH) == 0 &&
+		      S_ISFIFO(st.st_mode));
+		CHECK(FAILS(syscall(SYS_newfstatat, ends[1], "x", &st, 0), ENOTDIR));
+		close(ends[1]);
+		CHECK(read(ends[0], &c, 1) == 0);
+		close(ends[0]);
+	}
+	(void)arg;
+	return 0;
+}
+
+static void hazard_C12_a_descriptor_that_was_looked_at_is_let_go(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+
+	(void)state;
+	assert_int_equal(root_inside(p, "let_go", ""), 0);
+	sluice_policy_unref(p);
+}
+
 static const struct guest_role roles[] = {
-	{ "control", role_control },   { "escape", role_escape },
-	{ "links", role_links },       { "odd", role_odd },
-	{ "magic", role_magic },       { "moved", role_moved },
-	{ "datagram", role_datagram }, { "overlap", role_overlap },
-	{ "flip", role_flip },	       { NULL, NULL },
+	{ "control", role_control },
+	{ "escape", role_escape },
+	{ "links", role_links },
+	{ "odd", role_odd },
+	{ "magic", role_magic },
+	{ "moved", role_moved },
+	{ "datagram", role_datagram },
+	{ "overlap", role_overlap },
+	{ "flip", role_flip },
+	{ "exchange", role_exchange },
+	{ "tables", role_tables },
+	{ "let_go", role_let_go },
+	{ NULL, NULL },
 };
 
 static int make_root(void **state)
@@ -735,14 +896,17 @@ static int remove_root(void **state)
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(hazard_A6_descriptors_are_the_callers_own_in_a_tree),
 		cmocka_unit_test(hazard_B1_no_family_leads_out_of_the_tree),
 		cmocka_unit_test(hazard_B5_odd_paths_in_a_tree),
 		cmocka_unit_test(hazard_B6_links_are_meant_themselves_in_a_tree),
 		cmocka_unit_test(hazard_B7_no_datagrams_past_a_tree),
 		cmocka_unit_test(hazard_B8_magic_links_stay_in_the_tree),
 		cmocka_unit_test(hazard_C2_links_that_flip_lead_nowhere_else),
+		cmocka_unit_test(hazard_C2_what_is_exchanged_is_found),
 		cmocka_unit_test(hazard_C3_a_directory_that_is_moved_out_has_no_way_up),
 		cmocka_unit_test(hazard_C3_mounts_that_overlap),
+		cmocka_unit_test(hazard_C12_a_descriptor_that_was_looked_at_is_let_go),
 	};
 
 	guest_begin(argc, argv, roles);

@@ -4,10 +4,14 @@
  * paths, the same files and errors. SLUICE_SEED replays a run, SLUICE_PATHS sets their number.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +25,7 @@
 #include "../support/cmocka.h"
 #include "../support/guest.h"
 #include "sys/openat2.h"
+#include "task/pidfds.h"
 #include "tree/cwd.h"
 #include "tree/view.h"
 #include "tree/walk.h"
@@ -50,7 +55,7 @@ static void random_path(char *buf, size_t size, bool absolute)
 		at += (size_t)snprintf(buf, size, "%s", pick(20) ? "/" : "//");
 	for (unsigned i = 0; i < n; i++) {
 		unsigned kind = pick(12);
-		const char *c = kind == 0 ? ".." : kind == 1 ? "." : names[pick(N_OF(names))];
+		const char *c = kind < 2 ? ".." : kind == 2 ? "." : names[pick(N_OF(names))];
 
 		at += (size_t)snprintf(buf + at, size - at, "%s%s",
 				       i ? (pick(15) ? "/" : "//") : "", c);
@@ -219,19 +224,24 @@ static struct view *make_view(const struct place *p, int skeleton)
 	return v;
 }
 
-static struct answer ask_view(const struct view *v, const struct question *q, uint32_t flags)
+/* @open: as walk_from.open. */
+static struct answer ask_view(const struct view *v, const struct question *q, uint32_t flags,
+			      uint64_t open)
 {
-	const struct walk_from from = {
+	struct walk_from from = {
 		.view = v,
 		.dirfd = AT_FDCWD,
 		.base = view_mount(v, 1)->fd,
 		.path = q->path,
 		.resolve = q->resolve,
 		.flags = flags | (q->nofollow ? WALK_NOFOLLOW : 0),
+		.open = open,
 	};
 	struct walk_end end;
+	struct answer a = { 0, 0, 0 };
 	int r = walk(NULL, &from, &end);
-	struct answer a = { -r, 0, 0 };
+
+	a.error = -r;
 
 	if (r == 0 && end.fd < 0)
 		a.error = ENOENT;
@@ -294,15 +304,21 @@ static void test_as_the_kernel_walks(void **state)
 	}
 	ask_kernel(&p, q, kernel, n);
 	for (size_t i = 0; i < n; i++) {
-		struct answer quick = ask_view(v, &q[i], 0), slow = ask_view(v, &q[i], WALK_NAME);
+		struct answer quick = ask_view(v, &q[i], 0, 0);
+		struct answer named = ask_view(v, &q[i], WALK_NAME, 0);
+		struct answer opened = ask_view(
+			v, &q[i], 0, O_RDONLY | O_NONBLOCK | (q[i].nofollow ? O_NOFOLLOW : 0u));
 
 		found += !quick.error;
-		if (!same(&quick, &kernel[i]) || !same(&slow, &kernel[i]))
-			fail_msg("%s%s resolve %x: kernel %d %lu, quick %d %lu, slow %d %lu",
-				 q[i].path, q[i].nofollow ? " (nofollow)" : "",
-				 (unsigned)q[i].resolve, kernel[i].error,
-				 (unsigned long)kernel[i].ino, quick.error,
-				 (unsigned long)quick.ino, slow.error, (unsigned long)slow.ino);
+		if (!same(&quick, &kernel[i]) || !same(&named, &kernel[i]) ||
+		    !same(&opened, &kernel[i]))
+			fail_msg(
+				"%s%s resolve %x: kernel %d %lu, quick %d %lu, named %d %lu, opened %d %lu",
+				q[i].path, q[i].nofollow ? " (nofollow)" : "",
+				(unsigned)q[i].resolve, kernel[i].error,
+				(unsigned long)kernel[i].ino, quick.error, (unsigned long)quick.ino,
+				named.error, (unsigned long)named.ino, opened.error,
+				(unsigned long)opened.ino);
 	}
 	assert_true(found > n / 50);
 	view_free(v);
@@ -336,11 +352,11 @@ static void test_missing_mount_points(void **state)
 	assert_int_equal(fstat(fd, &st), 0);
 	skeleton = open(empty, O_PATH | O_DIRECTORY);
 	assert_int_equal(view_new(&r, mounts, 1, skeleton, &v, &err), 0);
-	assert_int_equal(ask_view(v, &there, 0).ino, st.st_ino);
+	assert_int_equal(ask_view(v, &there, 0, 0).ino, st.st_ino);
 	assert_int_equal(view_path(v, fd, buf, sizeof(buf)), strlen("/x/y/z/f"));
 	assert_string_equal(buf, "/x/y/z/f");
 	assert_int_equal(stat(root, &st), 0);
-	assert_int_equal(ask_view(v, &up, 0).ino, st.st_ino);
+	assert_int_equal(ask_view(v, &up, 0, 0).ino, st.st_ino);
 	view_free(v);
 	close(fd);
 	close(skeleton);
@@ -449,6 +465,143 @@ static void test_hazard_C12_directories_that_nobody_is_in_are_dropped(void **sta
 	guest_remove(top);
 }
 
+/* ---- pidfds that are kept ---- */
+
+#define CHILDREN 40
+
+static unsigned count_descriptors(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	unsigned n = 0;
+
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* A child with a descriptor of its own at number @fd. */
+static pid_t child_with(int fd, const char *path)
+{
+	int ends[2];
+	pid_t pid;
+	char c;
+
+	assert_int_equal(pipe(ends), 0);
+	pid = guest_fork_one();
+	if (pid == 0) {
+		dup2(open(path, O_RDONLY), fd);
+		close(ends[0]);
+		if (write(ends[1], "x", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	close(ends[1]);
+	assert_int_equal(read(ends[0], &c, 1), 1);
+	close(ends[0]);
+	return pid;
+}
+
+static ino_t inode_got(struct pidfd_cache *c, pid_t pid, int fd)
+{
+	struct stat st = { 0 };
+	int got = pidfd_cache_get_fd(c, pid, fd);
+
+	if (got < 0)
+		fail_msg("descriptor of %d: %d", (int)pid, got);
+	assert_int_equal(fstat(got, &st), 0);
+	close(got);
+	return st.st_ino;
+}
+
+static ino_t inode_at(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	return st.st_ino;
+}
+
+static void test_hazard_C12_pidfds_are_few_and_dropped(void **state)
+{
+	const unsigned before = count_descriptors();
+	static struct pidfd_cache c;
+	pid_t children[CHILDREN];
+
+	(void)state;
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		children[i] = child_with(77, i % 2 ? "/" : "/usr");
+		for (unsigned twice = 0; twice < 2; twice++)
+			assert_int_equal(inode_got(&c, children[i], 77),
+					 inode_at(i % 2 ? "/" : "/usr"));
+		assert_int_equal(pidfd_cache_get_fd(&c, children[i], 78), -EBADF);
+	}
+	assert_in_range(count_descriptors(), before + 1, before + PIDFD_SLOTS);
+	/* all of those that are kept, and others */
+	for (unsigned i = 0; i < CHILDREN; i++)
+		assert_int_equal(inode_got(&c, children[i], 77), inode_at(i % 2 ? "/" : "/usr"));
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		kill(children[i], SIGKILL);
+		assert_int_equal(waitpid(children[i], NULL, 0), children[i]);
+		assert_int_equal(pidfd_cache_get_fd(&c, children[i], 77), -ESRCH);
+	}
+	pidfd_cache_clear(&c);
+	assert_int_equal(count_descriptors(), before);
+}
+
+struct other_table {
+	pid_t tid;
+	_Atomic int at; /* 1: it has its table, 2: it may go */
+};
+
+static void *own_table(void *arg)
+{
+	struct other_table *o = arg;
+
+	o->tid = gettid();
+	if (unshare(CLONE_FILES) == 0)
+		dup2(open("/usr", O_RDONLY), 77);
+	atomic_store(&o->at, 1);
+	while (atomic_load(&o->at) != 2)
+		usleep(1000);
+	return NULL;
+}
+
+/* Threads of one process whose tables differ. */
+static void test_hazard_A6_descriptors_are_the_threads_own(void **state)
+{
+	static struct pidfd_cache c;
+	struct other_table o = { 0 };
+	int ends[2], status;
+	pthread_t thread;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	pid = guest_fork_one();
+	if (pid == 0) {
+		dup2(open("/", O_RDONLY), 77);
+		pthread_create(&thread, NULL, own_table, &o);
+		while (!atomic_load(&o.at))
+			usleep(1000);
+		if (write(ends[1], &o.tid, sizeof(o.tid)) != sizeof(o.tid))
+			_exit(1);
+		pause();
+	}
+	assert_int_equal(read(ends[0], &o.tid, sizeof(o.tid)), sizeof(o.tid));
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(inode_got(&c, pid, 77), inode_at("/"));
+		assert_int_equal(inode_got(&c, o.tid, 77), inode_at("/usr"));
+	}
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	close(ends[0]);
+	close(ends[1]);
+	pidfd_cache_clear(&c);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -457,6 +610,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_bad_mounts),
 		cmocka_unit_test(test_cwd_follows_forks),
 		cmocka_unit_test(test_hazard_C12_directories_that_nobody_is_in_are_dropped),
+		cmocka_unit_test(test_hazard_C12_pidfds_are_few_and_dropped),
+		cmocka_unit_test(test_hazard_A6_descriptors_are_the_threads_own),
 	};
 	static const struct guest_role none[] = { { NULL, NULL } };
 
