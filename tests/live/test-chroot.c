@@ -364,6 +364,10 @@ static int role_open(const char *arg)
 	CHECK(says("/tmp/named", "unnamed") && mode_of("/tmp/named") == 0644);
 	CHECK(FAILS(open("/links/hello", O_RDONLY | O_NOFOLLOW), ELOOP));
 	CHECK(open("/links/etc/hello", O_RDONLY | O_NOFOLLOW) >= 0);
+	CHECK(FAILS(open("/links/hello", O_PATH | O_NOFOLLOW), EOPNOTSUPP));
+	CHECK(FAILS(open("/links/hello", O_PATH | O_NOFOLLOW | O_DIRECTORY), ENOTDIR));
+	CHECK(open("/links/hello", O_PATH) >= 0);
+	CHECK(FAILS(fchmodat(AT_FDCWD, "/links/hello", 0600, AT_SYMLINK_NOFOLLOW), EOPNOTSUPP));
 	CHECK(FAILS(open("/etc/hello", O_RDONLY | O_DIRECTORY), ENOTDIR));
 	CHECK(FAILS(open("/links/hello", O_CREAT | O_EXCL | O_WRONLY, 0600), EEXIST));
 	fd = open("/etc", O_PATH | O_DIRECTORY);

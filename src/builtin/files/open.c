@@ -186,6 +186,16 @@ static uint64_t early_flags(const struct sluice_request *req, const struct sluic
 	return (a->flags & shown) | O_RDONLY | O_NOCTTY | O_NONBLOCK;
 }
 
+/*
+ * A descriptor of a symbolic link itself is O_PATH's alone, and can't be injected. Who asks for one wants to know whether there is a link (fchmodat
+ * of C libraries, with AT_SYMLINK_NOFOLLOW), and says EOPNOTSUPP of it; ELOOP would be news to him.
+ */
+static bool wants_link_itself(const struct sluice_open_args *a, const struct walk_end *end)
+{
+	return a->flags & O_PATH && !(a->flags & O_DIRECTORY) && end->fd >= 0 &&
+	       S_ISLNK(end->st.st_mode);
+}
+
 static struct sluice_verdict open_handle(struct sluice_request *req, void *userdata)
 {
 	const struct tree *tree = userdata;
@@ -210,6 +220,8 @@ static struct sluice_verdict open_handle(struct sluice_request *req, void *userd
 	r = files_walk_how(req, tree, 0, flags, &how, &end);
 	if (r == 0 && end.fd < 0 && !(args.flags & O_CREAT))
 		r = -ENOENT;
+	if (r == 0 && wants_link_itself(&args, &end))
+		r = -EOPNOTSUPP;
 	return files_plan_one(req, tree, &p, &end, r, open_act);
 }
 
