@@ -274,6 +274,13 @@ int confine_call_treatment(const struct sluice_policy *p, int nr, enum call_trea
 	return 0;
 }
 
+bool confine_call_has_condition(const struct sluice_policy *p, int nr)
+{
+	struct call_deny deny[CALL_MAX];
+
+	return calls_deny_list(p, deny, NULL) == 0 && deny[nr].conditional;
+}
+
 static void match_nr(int nr, void *arg)
 {
 	int *wanted = arg;

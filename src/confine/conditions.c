@@ -94,6 +94,12 @@ static const uint32_t hidden_limits[] = { RLIMIT_RTTIME };
 		CLAUSE_OWN, arg, EPERM, WHOLE, (value), 1, arg \
 	}
 
+/* The number of a process, which may be the caller's own. */
+#define OWN_NUMBER(arg, with)                                                         \
+	{                                                                             \
+		CLAUSE_OWN, arg, EPERM, WHOLE, own_process, 2, with, false, false, true \
+	}
+
 /* The limit that holds a virtual working directory: as on a kernel that does not have it. */
 #define NOT_VISIBLE(arg)                                                                      \
 	{                                                                                     \
@@ -115,14 +121,12 @@ const struct condition conditions[N_CONDITIONS] = {
 	      true } },
 	  2 },
 	{ { SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr },
-	  { OWN(0, own_process) },
+	  { OWN_NUMBER(0, 0) },
 	  1 },
-	{ { SYS_setpriority, -1 }, { OWN(0, prio_process), OWN(1, own_process) }, 2 },
-	{ { SYS_ioprio_set, -1 }, { OWN(0, ioprio_process), OWN(1, own_process) }, 2 },
+	{ { SYS_setpriority, -1 }, { OWN(0, prio_process), OWN_NUMBER(1, 1) }, 2 },
+	{ { SYS_ioprio_set, -1 }, { OWN(0, ioprio_process), OWN_NUMBER(1, 1) }, 2 },
 	/* one's own limits by number 0, or a look without new limits */
-	{ { SYS_prlimit64, -1 },
-	  { { CLAUSE_OWN, 0, EPERM, WHOLE, own_process, 2, 2 }, NOT_VISIBLE(1) },
-	  2 },
+	{ { SYS_prlimit64, -1 }, { OWN_NUMBER(0, 2), NOT_VISIBLE(1) }, 2 },
 	{ { SYS_getrlimit, SYS_setrlimit, -1 }, { NOT_VISIBLE(0) }, 1 },
 };
 

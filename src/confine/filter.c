@@ -29,6 +29,7 @@
 #include "confine/conditions.h"
 #include "confine/confinement.h"
 #include "confine/verify.h"
+#include "sys/notif.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
 
@@ -51,24 +52,37 @@ static uint32_t refusal(int error)
 struct answer {
 	const struct condition *condition; /* NULL: none */
 	bool any_type, tree;		   /* of the condition */
+	bool asked;			   /* a handler stands in for it where it may */
 	uint32_t ret;			   /* where no condition refuses it */
 };
 
 static bool answers_equal(const struct answer *a, const struct answer *b)
 {
 	return a->condition == b->condition && a->any_type == b->any_type && a->tree == b->tree &&
-	       a->ret == b->ret;
+	       a->ret == b->ret && a->asked == b->asked;
 }
 
-/* @deny and @wanted by a handler: the denial is stronger. A condition that is not known refuses always. */
-static struct answer answer_of(int nr, const struct call_deny *deny, bool wanted)
+/* What a call gets that clause @c of its condition doesn't let pass. */
+static uint32_t clause_refusal(const struct answer *a, const struct clause *c)
 {
-	struct answer a = { .ret = wanted ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW };
+	return a->asked && c->asked ? SECCOMP_RET_USER_NOTIF : refusal(c->error);
+}
+
+/* What handlers want of a call. */
+struct wanted {
+	bool always, where_refused;
+};
+
+/* @deny and @wanted by a handler: the denial is stronger. A condition that is not known refuses always. */
+static struct answer answer_of(int nr, const struct call_deny *deny, struct wanted wanted)
+{
+	struct answer a = { .ret = wanted.always ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW };
 
 	if (deny->conditional) {
 		a.condition = condition_of(nr);
 		a.any_type = deny->any_type;
 		a.tree = deny->tree;
+		a.asked = wanted.where_refused && a.condition;
 	}
 	if (deny->error && !a.condition)
 		a.ret = refusal(deny->error);
@@ -79,10 +93,16 @@ static struct answer answer_of(int nr, const struct call_deny *deny, bool wanted
 static void answers_make(const struct call_deny *deny, const int *notify, size_t n_notify,
 			 struct answer ret[CALL_MAX])
 {
-	bool wanted[CALL_MAX] = { false };
+	struct wanted wanted[CALL_MAX] = { { false, false } };
 
-	for (size_t i = 0; i < n_notify; i++)
-		wanted[notify[i]] = true;
+	for (size_t i = 0; i < n_notify; i++) {
+		struct wanted *w = &wanted[notify[i] & ~NOTIF_WHERE_REFUSED];
+
+		if (notify[i] & NOTIF_WHERE_REFUSED)
+			w->where_refused = true;
+		else
+			w->always = true;
+	}
 	for (int nr = 0; nr < CALL_MAX; nr++)
 		ret[nr] = answer_of(nr, &deny[nr], wanted[nr]);
 }
@@ -143,9 +163,9 @@ static size_t write_listed(struct assembly *a, const struct clause *c, size_t ye
 }
 
 /* Where to go with a call of which all clauses that come later are satisfied at @pass. */
-static size_t write_clause(struct assembly *a, const struct clause *c, size_t pass)
+static size_t write_clause(struct assembly *a, const struct clause *c, uint32_t refused, size_t pass)
 {
-	size_t refuse = assemble_return(a, refusal(c->error));
+	size_t refuse = assemble_return(a, refused);
 
 	switch (c->kind) {
 	case CLAUSE_NO_BIT:
@@ -168,8 +188,11 @@ static size_t write_condition(struct assembly *a, const struct answer *answer)
 	size_t n = condition_clauses(answer->condition, answer->any_type, answer->tree);
 	size_t place = assemble_return(a, answer->ret);
 
-	while (n-- > 0)
-		place = write_clause(a, &answer->condition->clauses[n], place);
+	while (n-- > 0) {
+		const struct clause *c = &answer->condition->clauses[n];
+
+		place = write_clause(a, c, clause_refusal(answer, c), place);
+	}
 	return place;
 }
 
@@ -260,10 +283,10 @@ static bool is_listed(const struct clause *c, uint32_t value)
 
 /* With each value of a list, or (short masks) with all that there are, and one that is in no list. */
 static bool list_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-		       uint64_t args[6], uint32_t passed)
+		       uint64_t args[6], uint32_t passed, uint32_t refused)
 {
-	uint32_t listed = c->kind == CLAUSE_LISTED ? passed : refusal(c->error);
-	uint32_t others = c->kind == CLAUSE_LISTED ? refusal(c->error) : passed;
+	uint32_t listed = c->kind == CLAUSE_LISTED ? passed : refused;
+	uint32_t others = c->kind == CLAUSE_LISTED ? refused : passed;
 
 	for (size_t i = 0; i < c->n; i++) {
 		args[c->arg] = c->values[i];
@@ -280,11 +303,11 @@ static bool list_holds(const struct sock_fprog *prog, int nr, const struct claus
 
 /* With each single bit. */
 static bool bits_hold(const struct sock_fprog *prog, int nr, const struct clause *c,
-		      uint64_t args[6], uint32_t passed)
+		      uint64_t args[6], uint32_t passed, uint32_t refused)
 {
 	for (unsigned bit = 0; bit < 64; bit++) {
 		args[c->arg] = UINT64_C(1) << bit;
-		if (run(prog, nr, args) != (args[c->arg] & c->mask ? refusal(c->error) : passed))
+		if (run(prog, nr, args) != (args[c->arg] & c->mask ? refused : passed))
 			return false;
 	}
 	return true;
@@ -292,7 +315,7 @@ static bool bits_hold(const struct sock_fprog *prog, int nr, const struct clause
 
 /* With another process, in the lower and in the upper half. */
 static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-		      uint64_t args[6], uint32_t passed)
+		      uint64_t args[6], uint32_t passed, uint32_t refused)
 {
 	static const uint64_t differences[] = { 1, UINT64_C(1) << 32 };
 	bool two = c->other != c->arg;
@@ -300,7 +323,7 @@ static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause
 	for (unsigned i = 0; i < 2; i++) {
 		args[c->arg] = c->values[0] ^ differences[i];
 		args[c->other] = two ? c->values[1] ^ differences[i] : args[c->arg];
-		if (run(prog, nr, args) != refusal(c->error))
+		if (run(prog, nr, args) != refused)
 			return false;
 		if (!two)
 			continue;
@@ -312,15 +335,15 @@ static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause
 }
 
 static bool clause_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-			 uint64_t args[6], uint32_t passed)
+			 uint64_t args[6], uint32_t passed, uint32_t refused)
 {
 	switch (c->kind) {
 	case CLAUSE_NO_BIT:
-		return bits_hold(prog, nr, c, args, passed);
+		return bits_hold(prog, nr, c, args, passed, refused);
 	case CLAUSE_OWN:
-		return own_holds(prog, nr, c, args, passed);
+		return own_holds(prog, nr, c, args, passed, refused);
 	default:
-		return list_holds(prog, nr, c, args, passed);
+		return list_holds(prog, nr, c, args, passed, refused);
 	}
 }
 
@@ -338,7 +361,8 @@ static bool clauses_hold(const struct sock_fprog *prog, int nr, const struct ans
 		for (size_t k = 0; k < n; k++)
 			satisfy(&c->clauses[k], args);
 		if (run(prog, nr, args) != answer->ret ||
-		    !clause_holds(prog, nr, &c->clauses[i], args, answer->ret))
+		    !clause_holds(prog, nr, &c->clauses[i], args, answer->ret,
+				  clause_refusal(answer, &c->clauses[i])))
 			return false;
 	}
 	return true;

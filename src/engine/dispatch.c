@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/chain.h"
+#include "sys/notif.h"
 #include "task/family.h"
 
 #define HANDLER_FLAGS (SLUICE_MAY_BLOCK | SLUICE_OBSERVER | SLUICE_INSIST)
@@ -139,7 +140,8 @@ static struct chain_handler *handlers_grow(struct chain_handler **list, uint32_t
 	return &grown[n];
 }
 
-int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builtin)
+static int add(struct dispatch *d, const struct sluice_handler *h, bool builtin,
+	       bool where_refused)
 {
 	bool observer = h->flags & SLUICE_OBSERVER;
 	struct chain_handler *slot;
@@ -172,18 +174,33 @@ int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builti
 	if (slot->deadline_ms > c->deadline_ms)
 		c->deadline_ms = slot->deadline_ms;
 	d->extras_begun |= !builtin;
+	c->everywhere |= !where_refused;
+	c->where_refused |= where_refused;
 	return 0;
+}
+
+int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builtin)
+{
+	return add(d, h, builtin, false);
+}
+
+int dispatch_add_where_refused(struct dispatch *d, const struct sluice_handler *h)
+{
+	return add(d, h, true, true);
 }
 
 size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max)
 {
 	size_t n = 0;
 
-	for (int nr = 0; nr < DISPATCH_MAX_NR; nr++) {
-		if (!d->chains[nr])
+	for (int i = 0; i < 2 * DISPATCH_MAX_NR; i++) {
+		const struct chain *c = d->chains[i % DISPATCH_MAX_NR];
+		bool everywhere = i < DISPATCH_MAX_NR;
+
+		if (!c || !(everywhere ? c->everywhere : c->where_refused))
 			continue;
 		if (n < max)
-			ret[n] = nr;
+			ret[n] = everywhere ? c->nr : c->nr | NOTIF_WHERE_REFUSED;
 		n++;
 	}
 	return n;

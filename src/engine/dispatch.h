@@ -30,6 +30,12 @@ struct dispatch *dispatch_free(struct dispatch *d);
 int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builtin);
 
 /*
+ * The same for a built-in that wants no more of the call than the filter would refuse for its arguments. It refuses by itself what is not to be. Where another
+ * handler wants the call too, it is asked about all that are trapped. Errors as above.
+ */
+int dispatch_add_where_refused(struct dispatch *d, const struct sluice_handler *h);
+
+/*
  * Call @fn when an extra answers AS_SEEN to call @nr and no built-in has made a plan: it makes one and returns CONTINUE, or an errno. CONTINUE without a
  * plan: the kernel runs the call, which reads nothing that could change. Traps nothing; one a call. -ENOMEM.
  */
@@ -37,7 +43,9 @@ int dispatch_add_planner(struct dispatch *d, int nr, sluice_handler_fn fn, void 
 /* Free @data with @fn when the table is freed: what built-ins keep for their handlers. On failure (-ENOMEM) it is freed at once. */
 int dispatch_own(struct dispatch *d, void *data, void (*fn)(void *data));
 
-/* The numbers that have a chain, sorted; at most @max are written. Returns how many there are. */
+/*
+ * The numbers that have a chain, sorted, those with NOTIF_WHERE_REFUSED behind the others; at most @max are written. Returns how many there are.
+ */
 size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max);
 
 #endif

@@ -13,6 +13,12 @@
 #include <stdint.h>
 
 /*
+ * In a list of calls to trap: number | NOTIF_WHERE_REFUSED is trapped for those arguments only for which a condition of the filter would refuse it.
+ * Whoever answers then stands in for the condition.
+ */
+#define NOTIF_WHERE_REFUSED 0x10000
+
+/*
  * Take the next notification; blocks until there is one. -ENOENT: one was withdrawn, or the filter has no task left (6.11 and newer;
  * ask notif_hung_up). *ret is zeroed first, which the kernel insists on.
  */

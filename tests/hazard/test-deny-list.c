@@ -291,6 +291,94 @@ static int guest_number(const char *nr)
 	return syscall(atol(nr), 0, 0, 0, 0, 0, 0) < 0 ? errno : 0;
 }
 
+/* The acts on processes, on process or thread @number, which is set to what it has; returns how many are refused, and how many in another way than EPERM in hundreds. */
+static int acts_on(pid_t number)
+{
+	struct sched_attr_head {
+		uint32_t size, policy;
+		uint64_t rest[6];
+	} attr = { .size = 48 };
+	struct rlimit lim;
+	int refused = 0, prio = getpriority(PRIO_PROCESS, 0);
+	long r[5];
+
+	getrlimit(RLIMIT_NOFILE, &lim);
+	for (unsigned i = 0; i < N_OF(r); i++) {
+		switch (i) {
+		case 0:
+			r[i] = setpriority(PRIO_PROCESS, (id_t)number, prio);
+			break;
+		case 1:
+			r[i] = syscall(SYS_ioprio_set, 1, number, 2 << 13 | 4);
+			break;
+		case 2:
+			r[i] = syscall(SYS_sched_setscheduler, number, 0, zeros);
+			break;
+		case 3:
+			r[i] = syscall(SYS_sched_setattr, number, &attr, 0);
+			break;
+		default:
+			r[i] = prlimit(number, RLIMIT_NOFILE, &lim, NULL);
+		}
+		if (r[i] < 0)
+			refused += errno == EPERM ? 1 : 100;
+	}
+	return refused;
+}
+
+struct numbers {
+	pid_t thread;
+	int of_thread; /* what the thread itself said of its process and itself */
+	pthread_barrier_t barrier;
+};
+
+static void *thread_with_number(void *arg)
+{
+	struct numbers *n = arg;
+
+	n->thread = gettid();
+	n->of_thread = acts_on(getpid()) + acts_on(n->thread);
+	pthread_barrier_wait(&n->barrier);
+	pthread_barrier_wait(&n->barrier);
+	return NULL;
+}
+
+/* The caller and its threads by number, and a child of it: bare all is allowed (ARG "bare"). */
+static int guest_own_numbers(const char *arg)
+{
+	int of_others = !strcmp(arg, "bare") ? 0 : 5, of_limits = of_others / 5, hold[2], r = 0;
+	struct numbers n = { 0 };
+	pthread_t thread;
+	pid_t child;
+	char byte;
+
+	if (pipe(hold) < 0)
+		return 90;
+	child = fork();
+	if (child == 0) {
+		close(hold[1]);
+		_exit((int)read(hold[0], &byte, 1));
+	}
+	pthread_barrier_init(&n.barrier, NULL, 2);
+	if (child < 0 || pthread_create(&thread, NULL, thread_with_number, &n))
+		return 91;
+	pthread_barrier_wait(&n.barrier);
+	if (n.of_thread != 0)
+		r = 1;
+	else if (acts_on(getpid()) != 0)
+		r = 2;
+	else if (acts_on(n.thread) != of_limits) /* limits are the process's: see builtin/process */
+		r = 3;
+	else if (acts_on(child) != of_others)
+		r = 4;
+	else if (prlimit(child, RLIMIT_NOFILE, NULL, &(struct rlimit){ 0 }) < 0)
+		r = 5;
+	pthread_barrier_wait(&n.barrier);
+	pthread_join(thread, NULL);
+	close(hold[1]);
+	return waitpid(child, NULL, 0) == child ? r : 92;
+}
+
 /* What stays allowed beside its refused neighbours. */
 static int guest_allowed(const char *arg)
 {
@@ -360,6 +448,7 @@ static const struct guest_role roles[] = {
 	{ "allowed", guest_allowed },
 	{ "abstract", guest_abstract },
 	{ "limit", guest_limit },
+	{ "own-numbers", guest_own_numbers },
 	{ NULL, NULL },
 };
 
@@ -412,6 +501,13 @@ static void hazard_G2_limits_of_the_supervisor(void **state)
 	snprintf(pid, sizeof(pid), "%d", getpid());
 	assert_int_equal(guest_bare("limit", pid), 0);
 	assert_int_equal(guest_inside(NULL, "limit", pid), EPERM);
+}
+
+static void hazard_G2_own_process_by_number(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_bare("own-numbers", "bare"), 0);
+	assert_int_equal(guest_inside(NULL, "own-numbers", ""), 0);
 }
 
 static void hazard_B4_neighbours_stay_allowed(void **state)
@@ -507,6 +603,7 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hazard_B4_deny_list),
 		cmocka_unit_test(hazard_G2_limits_of_the_supervisor),
+		cmocka_unit_test(hazard_G2_own_process_by_number),
 		cmocka_unit_test(hazard_B4_neighbours_stay_allowed),
 		cmocka_unit_test(hazard_B4_unknown_calls_are_not_there),
 		cmocka_unit_test(hazard_B7_no_network),

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "confine/confinement.h"
+#include "sys/notif.h"
 #include "util/cleanup.h"
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -106,15 +107,16 @@ static const struct of_others {
 	const char *call;
 	unsigned n, arg[2];
 	uint64_t own[2];
+	bool asked; /* trapped instead, where a handler wants that */
 } others[] = {
-	{ "prlimit64", 2, { 0, 2 }, { 0, 0 } },
-	{ "setpriority", 1, { 0 }, { PRIO_PROCESS } },
-	{ "setpriority", 1, { 1 }, { 0 } },
-	{ "ioprio_set", 1, { 0 }, { LINUX_IOPRIO_WHO_PROCESS } },
-	{ "ioprio_set", 1, { 1 }, { 0 } },
-	{ "sched_setscheduler", 1, { 0 }, { 0 } },
-	{ "sched_setparam", 1, { 0 }, { 0 } },
-	{ "sched_setattr", 1, { 0 }, { 0 } },
+	{ "prlimit64", 2, { 0, 2 }, { 0, 0 }, true },
+	{ "setpriority", 1, { 0 }, { PRIO_PROCESS }, false },
+	{ "setpriority", 1, { 1 }, { 0 }, true },
+	{ "ioprio_set", 1, { 0 }, { LINUX_IOPRIO_WHO_PROCESS }, false },
+	{ "ioprio_set", 1, { 1 }, { 0 }, true },
+	{ "sched_setscheduler", 1, { 0 }, { 0 }, true },
+	{ "sched_setparam", 1, { 0 }, { 0 }, true },
+	{ "sched_setattr", 1, { 0 }, { 0 }, true },
 };
 
 #define SOCKET_TYPE_MASK 0xfu /* the rest is SOCK_CLOEXEC and SOCK_NONBLOCK */
@@ -219,23 +221,41 @@ static const struct allow_list *allow_list_of(int nr)
 	return NULL;
 }
 
-static int refuse_others(scmp_filter_ctx ctx, const struct call_deny *deny)
+static bool is_asked(int nr, const int *notify, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (notify[i] == (nr | NOTIF_WHERE_REFUSED))
+			return true;
+	}
+	return false;
+}
+
+static int refuse_others(scmp_filter_ctx ctx, const struct call_deny *deny, const int *notify,
+			 size_t n_notify)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < N_OF(others); i++) {
 		const struct of_others *o = &others[i];
 		int nr = syscall_number(o->call);
+		uint32_t act = o->asked && is_asked(nr, notify, n_notify) ? SCMP_ACT_NOTIFY
+									   : SCMP_ACT_ERRNO(EPERM);
 
-		if (deny[nr].conditional)
-			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), nr, o->n,
+		/* what the row above refuses is refused */
+		if (deny[nr].conditional && act == SCMP_ACT_NOTIFY && o->arg[0] == 1)
+			r = seccomp_rule_add(ctx, act, nr, 2,
+					     SCMP_CMP(0, SCMP_CMP_EQ, o[-1].own[0]),
+					     SCMP_CMP(1, SCMP_CMP_NE, o->own[0]));
+		else if (deny[nr].conditional)
+			r = seccomp_rule_add(ctx, act, nr, o->n,
 					     SCMP_CMP(o->arg[0], SCMP_CMP_NE, o->own[0]),
 					     SCMP_CMP(o->arg[1], SCMP_CMP_NE, o->own[1]));
 	}
 	return r;
 }
 
-static int deny_part(const struct call_deny *deny, struct part *part)
+static int deny_part(const struct call_deny *deny, const int *notify, size_t n_notify,
+		     struct part *part)
 {
 	scmp_filter_ctx ctx;
 	int r = part_begin(SCMP_ACT_ALLOW, &ctx);
@@ -247,7 +267,7 @@ static int deny_part(const struct call_deny *deny, struct part *part)
 			r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)deny[nr].error), nr, 0);
 	}
 	if (r == 0)
-		r = refuse_others(ctx, deny);
+		r = refuse_others(ctx, deny, notify, n_notify);
 	for (size_t i = 0; r == 0 && i < N_OF(conditions); i++) {
 		const struct condition *c = &conditions[i];
 		int nr = syscall_number(c->call);
@@ -295,8 +315,10 @@ static int notify_part(const int *notify, size_t n, struct part *part)
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; r == 0 && i < n; i++)
-		r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, notify[i], 0);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		if (!(notify[i] & NOTIF_WHERE_REFUSED))
+			r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, notify[i], 0);
+	}
 	return part_end(ctx, r, part);
 }
 
@@ -304,7 +326,7 @@ static int parts_compile(const struct call_deny *deny, const int *notify, size_t
 			 struct part *parts, size_t *n_parts)
 {
 	size_t n = PART_LISTS;
-	int r = deny_part(deny, &parts[PART_DENY]);
+	int r = deny_part(deny, notify, n_notify, &parts[PART_DENY]);
 
 	if (r == 0)
 		r = notify_part(notify, n_notify, &parts[PART_NOTIFY]);

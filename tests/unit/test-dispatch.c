@@ -10,6 +10,7 @@
 
 #include "engine/chain.h"
 #include "engine/dispatch.h"
+#include "sys/notif.h"
 
 #include "../support/cmocka.h"
 
@@ -86,6 +87,35 @@ static void test_numbers_once_each_and_sorted(void **state)
 	assert_null(dispatch_chain(d, SYS_getpid));
 	assert_null(dispatch_chain(d, -1));
 	assert_null(dispatch_chain(d, INT_MAX));
+	dispatch_free(d);
+}
+
+static void test_numbers_where_refused_come_last(void **state)
+{
+	struct sluice_handler h[] = { named("a", SYS_getpriority), named("b", SYS_uname),
+				      named("c", SYS_openat), named("extra", SYS_getpriority) };
+	const int expected[] = { SYS_uname, SYS_getpriority, SYS_openat | NOTIF_WHERE_REFUSED,
+				 SYS_getpriority | NOTIF_WHERE_REFUSED };
+	struct dispatch *d = dispatch_new();
+	int numbers[8] = { 0 };
+
+	(void)state;
+	assert_int_equal(dispatch_add_where_refused(d, &h[0]), 0);
+	assert_int_equal(dispatch_add(d, &h[1], true), 0);
+	assert_int_equal(dispatch_add_where_refused(d, &h[2]), 0);
+	assert_int_equal(dispatch_numbers(d, numbers, 8), 3);
+	assert_int_equal(dispatch_add(d, &h[3], false), 0);
+	assert_int_equal(dispatch_add_where_refused(d, &h[2]), -EINVAL);
+	assert_int_equal(dispatch_numbers(d, numbers, 8), N_OF(expected));
+	for (size_t i = 0; i < N_OF(expected); i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < N_OF(expected); k++)
+			found |= numbers[k] == expected[i];
+		assert_true(found);
+	}
+	assert_true(numbers[0] < numbers[1] && numbers[1] < numbers[2] && numbers[2] < numbers[3]);
+	assert_int_equal(dispatch_chain(d, SYS_getpriority)->n_handlers, 2);
 	dispatch_free(d);
 }
 
@@ -206,6 +236,7 @@ int main(void)
 		cmocka_unit_test(test_builtins_first_then_insertion_order),
 		cmocka_unit_test(test_observers_stand_apart),
 		cmocka_unit_test(test_numbers_once_each_and_sorted),
+		cmocka_unit_test(test_numbers_where_refused_come_last),
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_sixty_four_and_no_more),
 		cmocka_unit_test(test_names_and_defaults),

@@ -20,6 +20,7 @@
 #include "confine/confinement.h"
 #include "confine/filter.h"
 #include "policy/policy.h"
+#include "sys/notif.h"
 
 #include "../support/cmocka.h"
 #include "../support/filter-oracle.h"
@@ -538,6 +539,12 @@ static void same_for_all(const struct call_deny *deny, const int *notify, size_t
 static void test_libseccomp_answers_the_same(void **state)
 {
 	const int some[] = { SYS_openat, SYS_uname, SYS_clone, SYS_socket, SYS_prlimit64 };
+	const int asked[] = { SYS_sched_setattr,
+			      SYS_openat | NOTIF_WHERE_REFUSED,
+			      SYS_prlimit64 | NOTIF_WHERE_REFUSED,
+			      SYS_sched_setattr | NOTIF_WHERE_REFUSED,
+			      SYS_setpriority | NOTIF_WHERE_REFUSED,
+			      SYS_ioprio_set | NOTIF_WHERE_REFUSED };
 	struct sluice_policy *p = sluice_policy_new();
 	struct call_deny deny[CALL_MAX];
 
@@ -545,6 +552,7 @@ static void test_libseccomp_answers_the_same(void **state)
 	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
 	same_for_all(deny, NULL, 0, true);
 	same_for_all(deny, some, N_OF(some), true);
+	same_for_all(deny, asked, N_OF(asked), true);
 	calls_allow_any_socket_type(deny);
 	same_for_all(deny, NULL, 0, true);
 	assert_int_equal(sluice_policy_deny_syscall(p, "getcwd", NULL), 0);

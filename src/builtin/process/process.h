@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Priorities, schedulers and limits of the caller's own process, where it names itself or one of its threads by number (pthread_setschedparam does).
+ *
+ * The filter lets number 0 pass, which is the caller, and would refuse all others, since they may be outside: it can't know whose number it is. So
+ * these calls are trapped where they would be refused, and only there.
+ */
+#ifndef SLUICE_BUILTIN_PROCESS_PROCESS_H
+#define SLUICE_BUILTIN_PROCESS_PROCESS_H
+
+struct dispatch;
+struct sluice_policy;
+struct tree;
+
+/* @tree: as for builtin_register_all. A call that @p allows for all arguments, or for none, is left alone. */
+int builtin_process_register(struct dispatch *d, const struct sluice_policy *p,
+			     const struct tree *tree);
+
+#endif
