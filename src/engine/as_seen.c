@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -59,7 +60,7 @@ static int as_seen_how(struct sluice_request *req, struct resolve_open *how)
 		r = task_umask(&req->task);
 		if (r < 0)
 			return r;
-		how->mode &= ~(uint64_t)r;
+		how->umask = (mode_t)r;
 	}
 	/* a descriptor of O_PATH can't be injected: the nearest that can is one for reading, which must not wait either */
 	if (how->flags & O_PATH)
@@ -175,6 +176,25 @@ static int opened(struct sluice_request *req, int fd, const struct stat *st, uin
 	return 0;
 }
 
+/*
+ * With the task's umask for the thread's own: the kernel knows where it counts, which is not so in a directory with a default ACL. No thread may be made
+ * meanwhile, which would share it.
+ */
+static int open_with_umask(struct sluice_request *req, const struct resolve_open *how,
+			   request_open_fn open, struct stat *st)
+{
+	int fd;
+
+	if (!how->umask)
+		return open(req, how, st);
+	if (unshare(CLONE_FS) < 0)
+		return -errno;
+	umask(how->umask);
+	fd = open(req, how, st);
+	umask(0);
+	return fd;
+}
+
 /* A descriptor as the task wants it, or a negative errno. */
 static int open_as_wanted(struct sluice_request *req, const struct resolve_open *how,
 			  request_open_fn open)
@@ -184,7 +204,7 @@ static int open_as_wanted(struct sluice_request *req, const struct resolve_open 
 	int fd, error;
 
 	first.flags |= O_NONBLOCK;
-	fd = open(req, &first, &st);
+	fd = open_with_umask(req, &first, open, &st);
 	if (fd == -ENXIO && (how->flags & (O_ACCMODE | O_NONBLOCK)) == O_WRONLY)
 		fd = fifo_open_for_writing(req, how, open);
 	if (fd < 0)

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 const char *fd_link(int fd, char buf[FD_LINK_BYTES])
@@ -22,6 +23,13 @@ ssize_t fd_path(int fd, char *buf, size_t size)
 		return -ENAMETOOLONG;
 	buf[n] = '\0';
 	return n;
+}
+
+bool fd_has_default_acl(int fd)
+{
+	char link[FD_LINK_BYTES];
+
+	return getxattr(fd_link(fd, link), "system.posix_acl_default", NULL, 0) > 0;
 }
 
 int fd_write_all(int fd, const void *data, size_t size)

@@ -5,6 +5,7 @@
 #ifndef SLUICE_SYS_FD_H
 #define SLUICE_SYS_FD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -14,6 +15,8 @@
 const char *fd_link(int fd, char buf[FD_LINK_BYTES]);
 /* The path of its file as the kernel prints it, NUL-terminated. Returns its length; -ENAMETOOLONG, -errno. */
 ssize_t fd_path(int fd, char *buf, size_t size);
+/* Does directory @fd (O_PATH will do) hand down an ACL? What is made in it then has no use for an umask. */
+bool fd_has_default_acl(int fd);
 /* All of @data. 0 or -errno. */
 int fd_write_all(int fd, const void *data, size_t size);
 

@@ -19,7 +19,8 @@ struct resolve_open {
 	int dirfd;	  /* the task's */
 	const char *path; /* private copy */
 	uint64_t flags;	  /* O_*, as given */
-	uint64_t mode;	  /* umask applied already */
+	uint64_t mode;	  /* of what is created, less the calling thread's umask */
+	mode_t umask;	  /* of the task; what the thread's is made while it opens */
 	uint64_t resolve; /* RESOLVE_* */
 	bool proc_granted; /* the policy lets the task read /proc; else anything on procfs is EACCES */
 	bool proc_writable;	/* and write it */

@@ -22,6 +22,7 @@
 #define XATTR_OPAQUE "user.overlay.opaque"
 #define XATTR_ORIGIN "user.overlay.origin"
 #define XATTR_NLINK "user.overlay.nlink"
+#define XATTR_ACL "system.posix_acl_"
 #define XATTR_HIDDEN "user.overlay." /* never shown, never set by a task */
 #define WORK_NAME_BYTES 24
 

@@ -22,7 +22,7 @@
 #include "sys/fd.h"
 #include "sys/openat2.h"
 
-#define ACL_DEFAULT "system.posix_acl_default"
+#define ACL_DEFAULT XATTR_ACL "default"
 
 void branch_changed(struct branch *b)
 {

@@ -153,7 +153,7 @@ static int add_xattrs(struct export *x, int fd)
 			continue;
 		/* labels are the machine's, not the file's */
 		if (strncmp(at, "user.", 5) != 0 && strcmp(at, "security.capability") != 0 &&
-		    strncmp(at, "system.posix_acl_", 17) != 0)
+		    strncmp(at, XATTR_ACL, strlen(XATTR_ACL)) != 0)
 			continue;
 		len = getxattr(link, at, x->buf, CHUNK_BYTES);
 		if (len < 0)

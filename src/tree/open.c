@@ -263,7 +263,10 @@ static int check_change(const struct change *c, const struct branch_entry *e)
 	return may_access(e->fd, W_OK);
 }
 
-/* Setting or removing must not copy up when it fails on the attribute that is there. */
+/* What check_found returns beside errors. */
+enum { CHANGE_NOW, CHANGE_COPY_FIRST, CHANGE_NOTHING };
+
+/* Setting or removing must not copy up when it fails on the attribute that is there. ACLs know no flags, and to remove none is no failure. */
 static int check_xattr(const struct change *c, int fd)
 {
 	char link[FD_LINK_BYTES];
@@ -273,6 +276,8 @@ static int check_xattr(const struct change *c, int fd)
 	there = getxattr(link, c->name, NULL, 0) >= 0;
 	if (!there && errno != ENODATA)
 		return -errno;
+	if (!strncmp(c->name, XATTR_ACL, strlen(XATTR_ACL)))
+		return c->kind == CHANGE_REMOVE && !there ? CHANGE_NOTHING : CHANGE_NOW;
 	if (c->kind == CHANGE_REMOVE || c->flags & XATTR_REPLACE)
 		return there ? 0 : -ENODATA;
 	return there && c->flags & XATTR_CREATE ? -EEXIST : 0;
@@ -313,9 +318,7 @@ static int check_found(const struct change *c, const struct branch_entry *e)
 
 	if (r == 0 && (c->kind == CHANGE_SET || c->kind == CHANGE_REMOVE))
 		r = check_xattr(c, e->fd);
-	if (r == 0 && e->kind == BRANCH_LOWER)
-		r = 1;
-	return r;
+	return r == CHANGE_NOW && e->kind == BRANCH_LOWER ? CHANGE_COPY_FIRST : r;
 }
 
 static int change_file(struct branch *b, const char *path, const struct change *c)
@@ -327,7 +330,11 @@ static int change_file(struct branch *b, const char *path, const struct change *
 	if (r < 0)
 		return r;
 	r = check_found(c, &e);
-	if (r == 1) {
+	if (r == CHANGE_NOTHING) {
+		close(e.fd);
+		return 0;
+	}
+	if (r == CHANGE_COPY_FIRST) {
 		r = copy_up(b, path, empty ? COPY_UP_EMPTY : 0);
 		close(e.fd);
 		e.fd = -1;

@@ -252,13 +252,30 @@ static void do_two(const char *p)
 	}
 }
 
+/* What is made in the directory gets its mode from the ACL from then on, and not from the umask. */
+static int set_default_acl(const char *p)
+{
+	const struct {
+		uint32_t version;
+		struct {
+			uint16_t tag, bits;
+			uint32_t id;
+		} entries[3];
+	} acl = { 2,
+		  { { 1 /* ACL_USER_OBJ */, 7, UINT32_MAX },
+		    { 4 /* ACL_GROUP_OBJ */, (uint16_t)pick(8), UINT32_MAX },
+		    { 0x20 /* ACL_OTHER */, (uint16_t)pick(8), UINT32_MAX } } };
+
+	return setxattr(p, "system.posix_acl_default", &acl, sizeof(acl), 0);
+}
+
 static void do_metadata(const char *p)
 {
 	const struct timespec ts[2] = { { .tv_sec = 1000000 }, { .tv_sec = 2000000 } };
 	char value[16];
 	ssize_t n;
 
-	switch (pick(7)) {
+	switch (pick(9)) {
 	case 0:
 		/* a branch goes to a file from the top, also where the task starts lower */
 		say("chmod", chmod(p, (0600 + pick(0200)) | (settled ? 0100 : 0)));
@@ -278,6 +295,12 @@ static void do_metadata(const char *p)
 		break;
 	case 5:
 		say("removexattr", lremovexattr(p, "user.k"));
+		break;
+	case 6:
+		say("default-acl", set_default_acl(p));
+		break;
+	case 7:
+		say("no-default-acl", removexattr(p, "system.posix_acl_default"));
 		break;
 	default:
 		say("chown", lchown(p, getuid(), getgid()));
@@ -346,7 +369,7 @@ static void do_where(const char *p)
 	char buf[PATH_MAX];
 	int fd, w;
 
-	switch (pick(4)) {
+	switch (pick(5)) {
 	case 0:
 		say("chdir", chdir(p));
 		break;
@@ -363,6 +386,9 @@ static void do_where(const char *p)
 		fd = inotify_add_watch(w, p, IN_MODIFY | (pick(2) ? IN_ONLYDIR : 0));
 		say("watch", fd);
 		close(w);
+		break;
+	case 3:
+		fprintf(out, " umask %o", umask((mode_t)pick(0100)));
 		break;
 	default:
 		say("back", chdir(top));

@@ -44,14 +44,16 @@ static int find_new_name(struct sluice_request *req, const struct tree *tree, un
 	return r;
 }
 
-/* Mode bits for a new file, the task's umask applied. */
-static int mode_of(struct sluice_request *req, uint64_t bits, mode_t mask, mode_t *ret)
+/* Mode bits for a new file in @dir, the task's umask applied. */
+static int mode_of(struct sluice_request *req, int dir, uint64_t bits, mode_t mask, mode_t *ret)
 {
 	int umask_bits = task_umask(request_task(req));
 
 	if (umask_bits < 0)
 		return umask_bits;
-	*ret = (mode_t)bits & mask & ~(mode_t)umask_bits;
+	*ret = (mode_t)bits & mask;
+	if (*ret & (mode_t)umask_bits && !fd_has_default_acl(dir))
+		*ret &= ~(mode_t)umask_bits;
 	return 0;
 }
 
@@ -78,7 +80,7 @@ static struct sluice_verdict mkdir_plan(struct sluice_request *req, const struct
 	int r = find_new_name(req, tree, 0, true, &end);
 
 	if (r == 0)
-		r = mode_of(req, bits, 01777, &mode);
+		r = mode_of(req, end.dir, bits, 01777, &mode);
 	p.args[0] = mode;
 	return files_plan_one(req, tree, &p, &end, r, mkdir_act);
 }
@@ -112,7 +114,7 @@ static struct sluice_verdict mknod_plan(struct sluice_request *req, const struct
 	int r = find_new_name(req, tree, 0, false, &end);
 
 	if (r == 0)
-		r = mode_of(req, bits, S_IFMT | 07777, &mode);
+		r = mode_of(req, end.dir, bits, S_IFMT | 07777, &mode);
 	p.args[0] = mode;
 	return files_plan_one(req, tree, &p, &end, r, mknod_act);
 }

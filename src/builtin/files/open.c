@@ -62,10 +62,16 @@ static int check_existing(const struct files_plan *p, int fd, const struct stat 
 	return 0;
 }
 
-static int open_in_branch(const struct files_spot *s, uint64_t flags, uint64_t mode)
+/* What the branch makes for itself is none of the task's umask's business. @dir: where the new file is to be, if it is. */
+static int open_in_branch(const struct files_spot *s, int dir, uint64_t flags, uint64_t mode)
 {
-	int fd, r = branch_open_file(s->branch, s->path, (int)flags, (mode_t)mode, &fd);
+	mode_t mask = umask(0);
+	int fd, r;
 
+	if (mask && dir >= 0 && !fd_has_default_acl(dir))
+		mode &= ~(uint64_t)mask;
+	r = branch_open_file(s->branch, s->path, (int)flags, (mode_t)mode, &fd);
+	umask(mask);
 	return r < 0 ? r : fd;
 }
 
@@ -99,7 +105,7 @@ static int open_existing(const struct sluice_request *req, const struct files_pl
 	if (r < 0)
 		return r;
 	if (s.branch)
-		return open_in_branch(&s, flags, mode);
+		return open_in_branch(&s, is_tmpfile(flags) ? fd : -1, flags, mode);
 	if (lies_in_branch(p)) /* the file can be in another layer than its directory */
 		flags &= ~(uint64_t)O_NOFOLLOW;
 	if (flags & O_NOFOLLOW && dir >= 0) /* which the open file will show */
@@ -129,7 +135,7 @@ static int open_new(const struct sluice_request *req, const struct files_plan *p
 	if (r < 0)
 		return r;
 	if (s.branch)
-		return open_in_branch(&s, flags, mode);
+		return open_in_branch(&s, dir, flags, mode);
 	return open_at(dir, place->name, flags, mode, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
