@@ -344,6 +344,40 @@ static int mode_of(const char *path)
 	return lstat(path, &st) < 0 ? -1 : (int)(st.st_mode & 07777);
 }
 
+/* Is @pid asleep, and stays so for as long as it takes to look a hundred times? */
+static bool sleeps(pid_t pid)
+{
+	char path[32], text[128] = "";
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	for (int i = 0; i < 100; i++) {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = read(fd, text, sizeof(text) - 1);
+		const char *state = n > 0 ? strrchr(text, ')') : NULL;
+
+		close(fd);
+		if (!state || state[2] != 'S')
+			return false;
+	}
+	return true;
+}
+
+/* Each end of FIFO @path may come first, and waits for the other. */
+static bool fifo_ends_meet(const char *path, bool writer_first)
+{
+	int first = writer_first ? O_WRONLY | O_CREAT | O_TRUNC : O_RDONLY, fd, status;
+	pid_t parent = getpid(), child = fork();
+
+	if (child == 0) {
+		while (!sleeps(parent))
+			sched_yield();
+		fd = open(path, writer_first ? O_RDONLY : O_WRONLY);
+		_exit(fd < 0);
+	}
+	fd = open(path, first, 0666);
+	return fd >= 0 && close(fd) == 0 && waitpid(child, &status, 0) == child && status == 0;
+}
+
 static int role_open(const char *arg)
 {
 	char path[32];
@@ -355,6 +389,8 @@ static int role_open(const char *arg)
 	      mode_of("/tmp/masked") == 0640);
 	CHECK(mkdir("/tmp/dir", 0777) == 0 && mode_of("/tmp/dir") == 0750);
 	CHECK(mknod("/tmp/fifo", S_IFIFO | 0666, 0) == 0 && mode_of("/tmp/fifo") == 0640);
+	CHECK(fifo_ends_meet("/tmp/fifo", false));
+	CHECK(fifo_ends_meet("/tmp/fifo", true));
 	umask(0);
 	CHECK(mkdir("/tmp/dir0", 0777) == 0 && mode_of("/tmp/dir0") == 0777);
 	fd = open("/tmp", O_TMPFILE | O_RDWR, 0644);

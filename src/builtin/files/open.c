@@ -34,7 +34,7 @@ static bool is_tmpfile(uint64_t flags)
 
 static int open_at(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
 {
-	return open_at_how(dirfd, path, flags | O_NOCTTY, mode, resolve);
+	return open_at_how(dirfd, path, flags & O_PATH ? flags : flags | O_NOCTTY, mode, resolve);
 }
 
 /* What the kernel would have said of a file that is there. */
