@@ -139,7 +139,7 @@ ssize_t request_peek_path(struct sluice_request *req, unsigned which, const char
 
 int request_check_path(struct sluice_request *req, unsigned which)
 {
-	struct decoded_path *d = &req->decoded[which];
+	struct decoded *d = &req->decoded[which];
 
 	if (task_check(&req->task) < 0)
 		d->result = -ESRCH;
