@@ -54,6 +54,8 @@ int tree_walk_from(const struct tree *tr, const struct task *t, struct tree_base
 	};
 
 	ret->fd = ret->dir = -1;
+	if (!*path && !(flags & WALK_EMPTY)) /* which the kernel says before it looks at the descriptor */
+		return -ENOENT;
 	if (base->error)
 		return base->error;
 	if (!*path && base->is_open && flags & WALK_BRIEF && flags & WALK_EMPTY)
