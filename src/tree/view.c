@@ -13,6 +13,7 @@
 
 #include "sys/fd.h"
 #include "tree/branch.h"
+#include "util/clock.h"
 
 size_t view_count(const struct view *v)
 {
@@ -33,6 +34,7 @@ struct view *view_free(struct view *v)
 
 		free(m->at);
 		free(m->host);
+		free(m->in_host);
 		free(m->upper);
 		free(m->index);
 		if (m->fd >= 0)
@@ -41,6 +43,7 @@ struct view *view_free(struct view *v)
 			close(m->in_fd);
 	}
 	free(v->mounts);
+	free(v->moves);
 	free(v->above);
 	free(v);
 	return NULL;
@@ -66,6 +69,67 @@ bool view_leads_to_mounts(const struct view *v, dev_t dev, ino_t ino)
 			return true;
 	}
 	return false;
+}
+
+/* ---- what was renamed ---- */
+
+/* How long a rename that nobody told us of may go unnoticed. */
+#define LOOK_AFTER_NS 5000000u
+
+static bool lies_elsewhere(const struct view_mount *m)
+{
+	char host[PATH_MAX];
+
+	return fd_path(m->in_fd, host, sizeof(host)) < 0 || strcmp(host, m->in_host) != 0;
+}
+
+/* Is each directory that holds a mount point where it was? Mounts of one directory mostly follow each other. */
+static void look_for_moves(const struct view *v)
+{
+	const char *last = "";
+
+	for (size_t i = 1; i < v->n; i++) {
+		const struct view_mount *m = &v->mounts[i];
+
+		if (!m->in_host || !strcmp(m->in_host, last))
+			continue;
+		last = m->in_host;
+		if (lies_elsewhere(m))
+			atomic_store_explicit(&v->moves->elsewhere, true, memory_order_relaxed);
+	}
+}
+
+bool view_has_moved(const struct view *v)
+{
+	struct view_moves *moves = v->moves;
+	uint64_t now, looked;
+
+	if (atomic_load_explicit(&moves->renamed, memory_order_relaxed) ||
+	    atomic_load_explicit(&moves->elsewhere, memory_order_relaxed))
+		return true;
+	if (v->n < 2)
+		return false;
+	now = clock_coarse_ns();
+	looked = atomic_load_explicit(&moves->looked_ns, memory_order_relaxed);
+	if (now - looked < LOOK_AFTER_NS ||
+	    !atomic_compare_exchange_strong_explicit(&moves->looked_ns, &looked, now,
+						     memory_order_relaxed, memory_order_relaxed))
+		return false;
+	look_for_moves(v);
+	return atomic_load_explicit(&moves->elsewhere, memory_order_relaxed);
+}
+
+bool view_rename_begins(const struct view *v, dev_t dev, ino_t ino)
+{
+	if (!view_leads_to_mounts(v, dev, ino))
+		return false;
+	atomic_fetch_add_explicit(&v->moves->renamed, 1, memory_order_relaxed);
+	return true;
+}
+
+void view_rename_failed(const struct view *v)
+{
+	atomic_fetch_sub_explicit(&v->moves->renamed, 1, memory_order_relaxed);
 }
 
 size_t view_prefix(const char *path, const char *top)
@@ -188,18 +252,37 @@ int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_
 	return m;
 }
 
+/* Where mount @m is by now. */
+static ssize_t mount_path(const struct view *v, const struct view_mount *m, char *buf, size_t size)
+{
+	ssize_t n = 0;
+	int more;
+
+	if (m->in_fd < 0 || !view_has_moved(v)) {
+		n = snprintf(buf, size, "%s", m->at);
+		return (size_t)n < size ? n : -ENAMETOOLONG;
+	}
+	n = view_path(v, m->in_fd, buf, size);
+	if (n < 0)
+		return n;
+	n -= n == 1; /* "/" */
+	more = snprintf(buf + n, size - (size_t)n, "/%s", m->name);
+	return (size_t)(n + more) < size ? n + more : -ENAMETOOLONG;
+}
+
 ssize_t view_path(const struct view *v, int fd, char *buf, size_t size)
 {
-	char rest[PATH_MAX];
+	char rest[PATH_MAX], at[PATH_MAX];
 	int m = view_locate(v, fd, rest, sizeof(rest), NULL);
-	const char *at;
-	int n;
+	ssize_t n;
 
 	if (m < 0)
 		return m;
-	at = v->mounts[m].at;
-	if (!strcmp(at, "/") && *rest)
-		at = "";
+	n = mount_path(v, &v->mounts[m], at, sizeof(at));
+	if (n < 0)
+		return n;
+	if (n == 1 && *rest) /* "/" */
+		*at = '\0';
 	n = snprintf(buf, size, "%s%s%s", at, *rest ? "/" : "", rest);
 	return (size_t)n < size ? n : -ENAMETOOLONG;
 }

@@ -2,11 +2,12 @@
 /*
  * The tree that a sandbox sees: a root directory of the host and host files or directories mounted at virtual paths.
  *
- * Constant once it is made, so any thread may read it. A mount point need not exist in the tree below it: missing directories on the way to it are
+ * Constant once it is made, but for what is remembered of directories that were renamed; so any thread may read it. A mount point need not exist in the tree below it: missing directories on the way to it are
  * taken from an empty skeleton, so that the mount can be reached, and its parent can be listed.
  *
  * Which directory holds a mount point is known by the directory's identity (device, inode) and not by its text, so a mount is found by whatever path
- * leads there, and stays where it is when a directory above it is renamed.
+ * leads there, and stays where it is when a directory above it is renamed. Until one is, which is rare, the text of a path tells as much and is what is looked at
+ * (view_split).
  */
 #ifndef SLUICE_TREE_VIEW_H
 #define SLUICE_TREE_VIEW_H
@@ -39,6 +40,7 @@ struct view_mount {
 	int in_fd;
 	dev_t in_dev;
 	ino_t in_ino;
+	char *in_host;	  /* real path of it, when the view was made */
 	const char *name; /* in that directory; points into at */
 	bool missing;	  /* the directory had no entry of that name */
 	int in_mount;	  /* the mount that it belongs to; -1: this is the root */
@@ -77,8 +79,19 @@ bool view_has_missing_mounts(const struct view *v);
 
 /* The mount at entry @name of the directory with that identity, or -1. */
 int view_cross(const struct view *v, dev_t dev, ino_t ino, const char *name);
-/* Does the directory lie on the way to a mount point (so that a path below it may cross one)? */
+/* Does the directory lie on the way to a mount point (so that a path below it may cross one)? Only as long as none of these was renamed. */
 bool view_leads_to_mounts(const struct view *v, dev_t dev, ino_t ino);
+/*
+ * Has a directory above a mount point been renamed? Then the text of a path does not tell what it crosses. What the command renames is known at once by
+ * view_rename_begins; what others rename on the host, some milliseconds later. A few system calls
+ * every so many milliseconds, else none.
+ */
+bool view_has_moved(const struct view *v);
+/*
+ * A directory of that identity is about to be renamed: true if it lies above a mount point. Then view_rename_failed must be called if it was not.
+ */
+bool view_rename_begins(const struct view *v, dev_t dev, ino_t ino);
+void view_rename_failed(const struct view *v);
 /* The mount that the file behind @fd belongs to, by where it lies; -1: to none. */
 int view_mount_of(const struct view *v, int fd);
 /* Does the file behind @fd lie in mount @index by its path on the host? It may lie in one that is mounted from below it as well. */
@@ -96,7 +109,8 @@ int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_
  */
 ssize_t view_path(const struct view *v, int fd, char *buf, size_t size);
 /*
- * The mount that a path without "." and ".." and symbolic links leads into, and the rest of it (no leading slash, may be ""). @path is absolute.
+ * The mount that a path without "." and ".." and symbolic links leads into, and the rest of it (no leading slash, may be ""). @path is absolute. Only as long as
+ * view_has_moved says no.
  */
 int view_split(const struct view *v, const char *path, const char **ret_rest);
 

@@ -5,6 +5,8 @@
 #ifndef SLUICE_TREE_VIEW_INTERNAL_H
 #define SLUICE_TREE_VIEW_INTERNAL_H
 
+#include <stdatomic.h>
+
 #include "tree/view.h"
 
 /* A directory on the way to a mount point. */
@@ -13,9 +15,18 @@ struct above {
 	ino_t ino;
 };
 
+/* What becomes of directories above mount points. Any thread. */
+struct view_moves {
+	_Atomic unsigned
+		renamed; /* by the command; counted before it is done. Relaxed: who was told of a rename comes after it */
+	_Atomic bool elsewhere;	    /* one was found in another place than it was in */
+	_Atomic uint64_t looked_ns; /* when that was last looked for */
+};
+
 struct view {
 	struct view_mount *mounts; /* [0] is the root */
 	size_t n;
+	struct view_moves *moves;
 	struct above *above;
 	size_t n_above;
 	int skeleton; /* borrowed, while it is made */

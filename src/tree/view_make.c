@@ -152,6 +152,14 @@ static int real_place(const struct view *v, const struct walk_end *parent, const
 	return view_cross(v, parent->st.st_dev, parent->st.st_ino, name) >= 0 ? -EEXIST : 0;
 }
 
+/* The host's path of what @fd names; the caller's. NULL: memory is short, or it has none. */
+static char *host_path(int fd)
+{
+	char buf[PATH_MAX];
+
+	return fd_path(fd, buf, sizeof(buf)) < 0 ? NULL : strdup(buf);
+}
+
 /* Mount what @fd (consumed) names at @path. */
 static int attach(struct view *v, const char *path, int fd, bool read_only)
 {
@@ -182,6 +190,9 @@ static int attach(struct view *v, const char *path, int fd, bool read_only)
 	m->in_ino = parent.st.st_ino;
 	m->in_mount = parent.mount;
 	m->name = strrchr(m->at, '/') + 1;
+	m->in_host = host_path(parent.fd);
+	if (!m->in_host)
+		return -ENOMEM;
 	m->missing = fstatat(parent.fd, m->name, &st, AT_SYMLINK_NOFOLLOW) < 0;
 	v->has_missing |= m->missing;
 	return 0;
@@ -358,7 +369,12 @@ int view_new(const struct view_spec *root, const struct view_spec *mounts, size_
 	if (!v)
 		return fail_errno(err, -ENOMEM, "view");
 	v->skeleton = skeleton;
+	v->moves = calloc(1, sizeof(*v->moves));
 	fd = open_host(root);
+	if (fd >= 0 && !v->moves) {
+		close(fd);
+		fd = -ENOMEM;
+	}
 	r = fd < 0 ? fd : add_mount(v, "/", fd, root->read_only);
 	if (r == 0 && !v->mounts[0].directory)
 		r = -ENOTDIR;

@@ -380,7 +380,7 @@ int walk_quickly(const struct task *t, const struct walk_from *from, struct walk
 	struct stat st;
 	int base, r;
 
-	if (from->resolve)
+	if (from->resolve || view_has_moved(from->view))
 		return 0;
 	if (from->path[0] == '/')
 		return go_from_root(&q, from->path);

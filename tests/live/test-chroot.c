@@ -681,6 +681,68 @@ static int role_execute(const char *arg)
 	return 0;
 }
 
+/* Does @way, as a path and from the working directory, lead to what is mounted at to/there, and not to what lies below the mount? */
+static int way_leads(const char *way, const char *relative)
+{
+	char path[PATH_MAX], cwd[PATH_MAX];
+	const char *const starts[] = { way, relative };
+
+	for (size_t i = 0; i < N_OF(starts); i++) {
+		snprintf(path, sizeof(path), "%s/to/there/inside", starts[i]);
+		CHECK(access(path, F_OK) == 0);
+		snprintf(path, sizeof(path), "%s/to/there/hidden", starts[i]);
+		CHECK(FAILS(access(path, F_OK), ENOENT));
+		snprintf(path, sizeof(path), "%s/to/./there/hidden", starts[i]); /* the slow way */
+		CHECK(FAILS(access(path, F_OK), ENOENT));
+		snprintf(path, sizeof(path), "%s/to/none", starts[i]);
+		CHECK(close(creat(path, 0600)) == 0 && unlink(path) == 0);
+	}
+	snprintf(path, sizeof(path), "%s/to/there", way);
+	CHECK(chdir(path) == 0 && getcwd(cwd, sizeof(cwd)) && !strcmp(path, cwd));
+	CHECK(access("inside", F_OK) == 0 && access("../there/inside", F_OK) == 0);
+	CHECK(chdir("/tmp") == 0);
+	return 0;
+}
+
+static int no_way(const char *way)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/to/there/inside", way);
+	return FAILS(access(path, F_OK), ENOENT) ? 0 : 1;
+}
+
+/* Directories on the way to a mount point are renamed. */
+static int role_way(const char *arg)
+{
+	CHECK(way_leads("/tmp/way", "way") == 0);
+	CHECK(FAILS(rename("/tmp/way", "/ro/way"), EXDEV) && way_leads("/tmp/way", "way") == 0);
+	CHECK(rename("/tmp/way", "/tmp/moved") == 0 && no_way("/tmp/way") == 0);
+	CHECK(way_leads("/tmp/moved", "moved") == 0);
+	CHECK(mkdir("/tmp/other", 0755) == 0 && rename("/tmp/moved", "/tmp/other/way") == 0);
+	CHECK(no_way("/tmp/moved") == 0 && way_leads("/tmp/other/way", "other/way") == 0);
+	CHECK(chdir("other") == 0 && access("way/to/there/inside", F_OK) == 0);
+	CHECK(FAILS(access("way/to/there/hidden", F_OK), ENOENT) && chdir("/tmp") == 0);
+	CHECK(mkdir("/tmp/way", 0755) == 0);
+	CHECK(renameat2(AT_FDCWD, "/tmp/way", AT_FDCWD, "/tmp/other/way", RENAME_EXCHANGE) == 0);
+	CHECK(no_way("/tmp/other/way") == 0 && way_leads("/tmp/way", "way") == 0);
+	(void)arg;
+	return 0;
+}
+
+/* By somebody on the host, who is told that we are ready. */
+static int role_way_of_others(const char *arg)
+{
+	CHECK(way_leads("/tmp/way", "way") == 0 && close(creat("/tmp/ready", 0600)) == 0);
+	for (int i = 0; access("/tmp/moved/to/there/inside", F_OK) < 0; i++) {
+		CHECK(i < 100000);
+		usleep(100);
+	}
+	CHECK(no_way("/tmp/way") == 0 && way_leads("/tmp/moved", "moved") == 0);
+	(void)arg;
+	return 0;
+}
+
 static int role_sleep(const char *arg)
 {
 	CHECK(close(creat("/tmp/asleep", 0600)) == 0);
@@ -697,11 +759,23 @@ static int role_shell(const char *text)
 }
 
 static const struct guest_role roles[] = {
-	{ "sleep", role_sleep },     { "look", role_look },	  { "proc", role_proc },
-	{ "dev", role_dev },	     { "refused", role_refused }, { "allowed", role_allowed },
-	{ "move", role_move },	     { "crowd", role_crowd },	  { "start", role_start },
-	{ "open", role_open },	     { "rest", role_rest },	  { "sockets", role_sockets },
-	{ "execute", role_execute }, { "shell", role_shell },	  { NULL, NULL },
+	{ "sleep", role_sleep },
+	{ "look", role_look },
+	{ "proc", role_proc },
+	{ "dev", role_dev },
+	{ "refused", role_refused },
+	{ "allowed", role_allowed },
+	{ "move", role_move },
+	{ "crowd", role_crowd },
+	{ "start", role_start },
+	{ "open", role_open },
+	{ "rest", role_rest },
+	{ "sockets", role_sockets },
+	{ "execute", role_execute },
+	{ "shell", role_shell },
+	{ "way", role_way },
+	{ "way-of-others", role_way_of_others },
+	{ NULL, NULL },
 };
 
 /* ---- outside ---- */
@@ -746,6 +820,60 @@ static void test_working_directories(void **state)
 	(void)state;
 	inside("move", "");
 	inside("crowd", "");
+}
+
+/* Something is mounted at /tmp/way/to/there, where a file lies below it. */
+static struct sluice_policy *policy_with_a_way(const char *mounted)
+{
+	struct sluice_policy *p = root_policy(&root);
+	char path[PATH_MAX];
+
+	assert_int_equal(mkdir(root_path(&root, "root/tmp/way"), 0755), 0);
+	assert_int_equal(mkdir(root_path(&root, "root/tmp/way/to"), 0755), 0);
+	assert_int_equal(mkdir(root_path(&root, "root/tmp/way/to/there"), 0755), 0);
+	close(creat(root_path(&root, "root/tmp/way/to/there/hidden"), 0644));
+	snprintf(path, sizeof(path), "%s/inside", mounted);
+	close(creat(path, 0644));
+	assert_int_equal(sluice_policy_add_mount(p, "/tmp/way/to/there", mounted,
+						 SLUICE_MOUNT_READ_WRITE, NULL),
+			 0);
+	return p;
+}
+
+static void test_renames_above_a_mount(void **state)
+{
+	const char *mounted = guest_dir();
+	struct sluice_policy *p = policy_with_a_way(mounted);
+
+	(void)state;
+	assert_int_equal(root_inside(p, "way", ""), 0);
+	sluice_policy_unref(p);
+	guest_remove(mounted);
+}
+
+static void test_renames_above_a_mount_by_others(void **state)
+{
+	const char *mounted = guest_dir();
+	struct sluice_policy *p = policy_with_a_way(mounted);
+	int status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (pid == 0) {
+		for (int i = 0; access(root_path(&root, "root/tmp/ready"), F_OK) < 0; i++) {
+			if (i > 100000)
+				_exit(1);
+			usleep(100);
+		}
+		_exit(rename(root_path(&root, "root/tmp/way"), root_path(&root, "root/tmp/moved")) <
+		      0);
+	}
+	assert_int_equal(root_inside(p, "way-of-others", ""), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	sluice_policy_unref(p);
+	guest_remove(mounted);
 }
 
 static void test_where_it_starts(void **state)
@@ -977,6 +1105,8 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_dev),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_working_directories),
+		cmocka_unit_test(test_renames_above_a_mount),
+		cmocka_unit_test(test_renames_above_a_mount_by_others),
 		cmocka_unit_test(test_where_it_starts),
 		cmocka_unit_test(test_opens),
 		cmocka_unit_test(test_handles_and_marks),

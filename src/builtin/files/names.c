@@ -283,9 +283,8 @@ static int rename_in_branch(const struct files_spot *a, const struct files_spot 
 	return branch_rename(a->branch, a->path, b->path, flags);
 }
 
-static struct request_act rename_act(struct sluice_request *req, const void *data)
+static struct request_act rename_places(struct sluice_request *req, const struct files_plan *p)
 {
-	const struct files_plan *p = data;
 	char from[NAME_MAX + 2], to[NAME_MAX + 2];
 	struct files_spot a, b = { .branch = NULL };
 	int r = files_spot(req, p, 0, &a);
@@ -297,6 +296,31 @@ static struct request_act rename_act(struct sluice_request *req, const void *dat
 	return files_done(syscall(SYS_renameat2, request_plan_dir(req, 0),
 				  files_name(&p->places[0], from), request_plan_dir(req, 1),
 				  files_name(&p->places[1], to), (unsigned)p->args[0]));
+}
+
+/* Is place @which a directory above a mount point? Then the view knows from now on. */
+static bool moves_mounts(struct sluice_request *req, const struct files_plan *p, unsigned which)
+{
+	struct stat st;
+
+	if (!p->tree->view || !p->places[which].directory ||
+	    fstat(request_plan_fd(req, which), &st) < 0)
+		return false;
+	tree_show(p->tree, p->places[which].mount, request_plan_fd(req, which), &st);
+	return view_rename_begins(p->tree->view, st.st_dev, st.st_ino);
+}
+
+static struct request_act rename_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+	const bool from = moves_mounts(req, p, 0), to = moves_mounts(req, p, 1);
+	struct request_act act = rename_places(req, p);
+
+	if (act.value < 0 && from)
+		view_rename_failed(p->tree->view);
+	if (act.value < 0 && to)
+		view_rename_failed(p->tree->view);
+	return act;
 }
 
 static struct sluice_verdict rename_plan(struct sluice_request *req, const struct tree *tree,
