@@ -70,19 +70,29 @@ static struct sluice_verdict handle_handle(struct sluice_request *req, void *tre
 	return files_plan_one(req, tree, &p, &end, r, handle_act);
 }
 
-/* ---- inotify ---- */
+/* ---- inotify_add_watch, fanotify_mark ---- */
 
-static struct request_act watch_act(struct sluice_request *req, const void *data)
+#ifndef FAN_MARK_MNTNS
+#define FAN_MARK_MNTNS 0x110
+#endif
+
+/* args: what the call's own are but for the path */
+static long mark(struct sluice_request *req, const struct files_plan *p, int fd, const char *path)
 {
-	const struct files_plan *p = data;
+	if (sluice_request_nr(req) == SYS_inotify_add_watch)
+		return inotify_add_watch(fd, path, (uint32_t)p->args[0]);
+	return fanotify_mark(fd, (unsigned)p->args[0], p->args[1], AT_FDCWD, path);
+}
+
+static struct request_act mark_act(struct sluice_request *req, const void *data)
+{
 	char link[FD_LINK_BYTES];
 	int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
 	struct request_act a;
 
 	if (fd < 0)
 		return files_value(fd);
-	a = files_done(inotify_add_watch(fd, fd_link(request_plan_fd(req, 0), link),
-					 (uint32_t)p->args[0] & ~(uint32_t)IN_DONT_FOLLOW));
+	a = files_done(mark(req, data, fd, fd_link(request_plan_fd(req, 0), link)));
 	close(fd);
 	return a;
 }
@@ -90,34 +100,13 @@ static struct request_act watch_act(struct sluice_request *req, const void *data
 static struct sluice_verdict watch_handle(struct sluice_request *req, void *tree)
 {
 	const uint64_t mask = sluice_request_arg(req, 2);
-	struct files_plan p = { .args = { mask } };
+	struct files_plan p = { .args = { mask & ~(uint64_t)IN_DONT_FOLLOW } };
 	struct walk_end end;
 	int r = files_walk(req, tree, 0, mask & IN_DONT_FOLLOW ? WALK_NOFOLLOW : 0, 0, &end);
 
 	if (r == 0 && mask & IN_ONLYDIR && !S_ISDIR(end.st.st_mode))
 		r = -ENOTDIR;
-	return files_plan_one(req, tree, &p, &end, r, watch_act);
-}
-
-/* ---- fanotify_mark ---- */
-
-#ifndef FAN_MARK_MNTNS
-#define FAN_MARK_MNTNS 0x110
-#endif
-
-static struct request_act mark_act(struct sluice_request *req, const void *data)
-{
-	const struct files_plan *p = data;
-	char link[FD_LINK_BYTES];
-	int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
-	struct request_act a;
-
-	if (fd < 0)
-		return files_value(fd);
-	a = files_done(fanotify_mark(fd, (unsigned)p->args[0], p->args[1], AT_FDCWD,
-				     fd_link(request_plan_fd(req, 0), link)));
-	close(fd);
-	return a;
+	return files_plan_one(req, tree, &p, &end, r, mark_act);
 }
 
 /* Without a path the descriptor itself is meant. AT_FDCWD is none, whatever fanotify_mark(2) says. */
