@@ -96,6 +96,19 @@ int branch_stat(struct branch *b, const char *path, struct branch_entry *ret);
  * names that nobody has met yet.
  */
 bool branch_is_unchanged(struct branch *b, const char *path);
+/* A directory that a path was begun from. */
+struct branch_base {
+	size_t length; /* of the path: so much of it names the directory */
+	bool lower;    /* the descriptor is of the lower tree, else of the upper one */
+	ino_t ino;     /* of what the descriptor names */
+};
+
+/*
+ * A descriptor of @path where the upper directory has it, and all above it, so that one call finds it: as branch_lookup would. With @flags O_PATH (and O_NOFOLLOW), or of a
+ * regular file for reading. @base: what must still be at the path's beginning; NULL: nothing. -ENODATA: not so, and other errors of openat2.
+ */
+int branch_open_upper(struct branch *b, const char *path, const struct branch_base *base,
+		      uint64_t flags);
 /* Changes whenever any name of the tree changes; for caches of the caller's. */
 uint64_t branch_generation(const struct branch *b);
 /* Bytes of the upper directory's files, those that grew through open descriptors included as far as they are watched (src/tree/room.c). */

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -205,6 +206,38 @@ bool branch_is_unchanged(struct branch *b, const char *path)
 	unknown = b->links.n_open > 0; /* any name may be one of those */
 	branch_unlock(b);
 	return !unknown && !w.node && !w.missing && !w.hidden;
+}
+
+/* Is directory @base still where it was found, and part of what is shown there? */
+static bool base_is_there(const struct branch *b, const char *path, const struct branch_base *base)
+{
+	char above[PATH_MAX];
+	struct nodes_walk w;
+
+	if (base->length >= sizeof(above))
+		return false;
+	memcpy(above, path, base->length);
+	above[base->length] = '\0';
+	nodes_walk(&b->nodes, above, &w);
+	if (!w.node || w.missing || w.node->type != DT_DIR)
+		return false;
+	return base->lower ? node_merges(w.node) : w.node->ino == base->ino;
+}
+
+int branch_open_upper(struct branch *b, const char *path, const struct branch_base *base,
+		      uint64_t flags)
+{
+	struct nodes_walk w;
+	int fd = -ENODATA;
+
+	branch_rdlock(b);
+	nodes_walk(&b->nodes, path, &w);
+	if (w.node && !w.missing && w.node->type != DT_WHT &&
+	    (w.node->type == DT_REG || flags & O_PATH) && (!base || base_is_there(b, path, base)))
+		fd = open_at_how(b->upper_fd, path, flags, 0,
+				 RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
+	branch_unlock(b);
+	return fd;
 }
 
 uint64_t branch_generation(const struct branch *b)

@@ -239,6 +239,7 @@ struct quick {
 	const struct walk_from *from;
 	struct walk_end *end;
 	unsigned links; /* that may yet be followed so; the slow way takes what has more */
+	const struct branch_base *base; /* of a path in a branch; NULL: it starts at the top */
 };
 
 /* Where a path starts. */
@@ -325,6 +326,58 @@ static int go_by_last(struct quick *q, const struct start *s, const char *path)
 	return r;
 }
 
+/* Is @path canonical: no "..", no ".", no doubled or final slash? */
+static bool is_canonical(const char *path)
+{
+	for (;; path++) {
+		size_t n = strcspn(path, "/");
+
+		if (!n || is_dots(path, n))
+			return false;
+		path += n;
+		if (!*path)
+			return true;
+	}
+}
+
+/* What a branch has changed, as far as its upper directory alone says what is there: @path in @mount. */
+static int go_in_upper(struct quick *q, int mount, const char *path)
+{
+	const struct view *v = q->from->view;
+	const struct view_mount *m = view_mount(v, mount);
+	struct walk_end *end = q->end;
+	const uint64_t nofollow = q->from->flags & WALK_NOFOLLOW ? O_NOFOLLOW : 0;
+	char at[PATH_MAX] = "/";
+	const char *below;
+	int fd;
+
+	/* a path that links were put into has no base any more; whoever wants a name wants its directory, which may be in both layers */
+	if (!m->branch || q->links < LINKS_MAX || !is_canonical(path) ||
+	    (q->from->flags & WALK_NAME && !q->from->open))
+		return 0;
+	if (m->at[1] && walk_append(strcpy(at, m->at), path) < 0)
+		return 0;
+	if (!m->at[1] && strlen(path) + 2 <= sizeof(at))
+		strcpy(at + 1, path);
+	if (view_split(v, at, &below) != mount)
+		return 0;
+	/* O_NOFOLLOW does not stay in the flags of what a branch opens */
+	fd = branch_open_upper(m->branch, path, q->base,
+			       q->from->open ? q->from->open & ~(uint64_t)O_NOFOLLOW
+					     : O_PATH | nofollow);
+	if (fd < 0)
+		return fd == -EACCES ? fd : 0;
+	if (fstat(fd, &end->st) < 0) {
+		close(fd);
+		return 0;
+	}
+	end->fd = fd;
+	end->mount = mount;
+	end->plain = true;
+	end->opened = q->from->open;
+	return 1;
+}
+
 static int go(struct quick *q, const struct start *s, const char *path)
 {
 	char text[PATH_MAX];
@@ -332,8 +385,10 @@ static int go(struct quick *q, const struct start *s, const char *path)
 
 	if (s->mount >= 0) {
 		strcpy(text, s->above);
-		if (walk_append(text, path) < 0 || !stays_in(q->from->view, s->mount, text))
+		if (walk_append(text, path) < 0)
 			return 0;
+		if (!stays_in(q->from->view, s->mount, text))
+			return go_in_upper(q, s->mount, text);
 	}
 	r = kernel_walk_any(s->dir, path, s->mount, q->from, q->end);
 	if (r != MEETS_LINK)
@@ -346,37 +401,41 @@ static int go(struct quick *q, const struct start *s, const char *path)
 }
 
 /* From directory @base, which meets no mount point. */
-static int go_from_base(struct quick *q, int base)
+static int go_from_base(struct quick *q, int base, const struct stat *st)
 {
+	struct branch_base in_branch = { .ino = st->st_ino };
 	const struct view *v = q->from->view;
 	const char *path = q->from->path;
 	char above[PATH_MAX];
 	struct start s = { base, -1, "" };
-	int mount;
+	int mount, r;
 
 	if (climbs(path))
 		return 0;
 	/* without a change nothing that a branch shows is elsewhere than in its lower tree */
 	if (!view_is_changed(v))
 		return go(q, &s, path);
-	mount = view_locate(v, base, above, sizeof(above), NULL);
+	mount = view_locate(v, base, above, sizeof(above), &in_branch.lower);
 	if (mount < 0)
 		return mount == -EXDEV ? go(q, &s, path) : 0;
 	if (!view_mount(v, mount)->branch) {
-		int r = kernel_walk_any(base, path, mount, q->from, q->end);
-
+		r = kernel_walk_any(base, path, mount, q->from, q->end);
 		return r == MEETS_LINK ? 0 : r;
 	}
 	/* what @base itself names may be the upper part alone */
+	in_branch.length = strlen(above);
 	if (walk_append(above, path) < 0)
 		return 0;
 	s = (struct start){ view_mount(v, mount)->fd, mount, "" };
-	return go(q, &s, above);
+	q->base = &in_branch;
+	r = go(q, &s, above);
+	q->base = NULL;
+	return r;
 }
 
 int walk_quickly(const struct task *t, const struct walk_from *from, struct walk_end *end)
 {
-	struct quick q = { from, end, LINKS_MAX };
+	struct quick q = { .from = from, .end = end, .links = LINKS_MAX };
 	struct stat st;
 	int base, r;
 
@@ -389,7 +448,7 @@ int walk_quickly(const struct task *t, const struct walk_from *from, struct walk
 		return base;
 	r = fstat(base, &st) < 0 ? -errno : 0;
 	if (r == 0 && !view_leads_to_mounts(from->view, st.st_dev, st.st_ino))
-		r = go_from_base(&q, base);
+		r = go_from_base(&q, base, &st);
 	if (base != from->base)
 		close(base);
 	return r;

@@ -51,8 +51,68 @@ static int role_change(const char *arg)
 	return failed;
 }
 
+static int put(const char *path, const char *text)
+{
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+	bool written = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	close(fd);
+	return written ? 0 : -1;
+}
+
+/* What @name in directory @at begins with; 0: it cannot be read. */
+static char letter_at(int at, const char *name)
+{
+	int fd = openat(at, name, O_RDONLY | O_CLOEXEC);
+	char c = 0;
+
+	if (fd >= 0 && read(fd, &c, 1) != 1)
+		c = 0;
+	close(fd);
+	return c;
+}
+
+/* Directories that were opened before a change mean what they meant: the same one with the change in it, never another of its name. In @dir: sub/f, empty. */
+static int role_before(const char *dir)
+{
+	struct stat st;
+	int sub, empty, own;
+
+	if (chdir(dir) < 0)
+		return 1;
+	sub = open("sub", O_RDONLY | O_DIRECTORY);
+	empty = open("empty", O_RDONLY | O_DIRECTORY);
+	if (sub < 0 || empty < 0 || letter_at(sub, "f") != 'o')
+		return 2;
+	if (put("sub/f", "new") < 0 || put("sub/g", "g") < 0 || letter_at(sub, "f") != 'n' ||
+	    letter_at(sub, "g") != 'g' || fstatat(sub, "f", &st, 0) < 0 || st.st_size != 3)
+		return 3;
+	if (rmdir("empty") < 0 || mkdir("empty", 0755) < 0 || put("empty/x", "x") < 0 ||
+	    letter_at(empty, "x") || letter_at(AT_FDCWD, "empty/x") != 'x')
+		return 4;
+	if (mkdir("own", 0755) < 0 || put("own/x", "first") < 0)
+		return 5;
+	own = open("own", O_RDONLY | O_DIRECTORY);
+	if (own < 0 || rename("own", "moved") < 0 || mkdir("own", 0755) < 0 ||
+	    put("own/x", "second") < 0)
+		return 6;
+	if (letter_at(own, "x") != 'f' || letter_at(AT_FDCWD, "own/x") != 's' ||
+	    letter_at(AT_FDCWD, "moved/x") != 'f')
+		return 7;
+	/* and links of the upper directory, to what is in the lower one and back */
+	if (symlink("../kept", "moved/down") < 0 || symlink("x", "moved/up") < 0 ||
+	    letter_at(AT_FDCWD, "moved/down") != 'o' || letter_at(own, "down") != 'o' ||
+	    letter_at(own, "up") != 'f' || letter_at(AT_FDCWD, "moved/up") != 'f')
+		return 8;
+	if (unlink("sub/f") < 0 || letter_at(sub, "f") || letter_at(AT_FDCWD, "sub/f") ||
+	    letter_at(AT_FDCWD, "sub/g") != 'g')
+		return 9;
+	return 0;
+}
+
 static const struct guest_role roles[] = {
 	{ "change", role_change },
+	{ "before", role_before },
 	{ NULL, NULL },
 };
 
@@ -225,11 +285,47 @@ static void test_a_refused_call_leaves_nothing(void **state)
 	}
 }
 
+static void make_before(const char *dir)
+{
+	char path[4400];
+
+	assert_int_equal(mkdir(dir, 0755), 0);
+	snprintf(path, sizeof(path), "%s/empty", dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	snprintf(path, sizeof(path), "%s/sub", dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+	make(path, "f");
+	make(dir, "kept");
+}
+
+static void test_directories_of_before_a_change(void **state)
+{
+	const char *dir = guest_dir();
+	struct sluice_policy *p = guest_policy();
+	char bare[4300], lower[4300], storage[4300];
+
+	(void)state;
+	snprintf(bare, sizeof(bare), "%s/bare", dir);
+	snprintf(lower, sizeof(lower), "%s/lower", dir);
+	snprintf(storage, sizeof(storage), "%s/storage", dir);
+	make_before(bare);
+	make_before(lower);
+	assert_int_equal(mkdir(storage, 0755), 0);
+	assert_int_equal(guest_bare("before", bare), 0);
+	assert_int_equal(sluice_policy_set_workdir(p, lower, NULL), 0);
+	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
+	if (guest_descriptors_can_be_got())
+		assert_int_equal(guest_inside(p, "before", lower), 0);
+	sluice_policy_unref(p);
+	guest_remove(dir);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_an_extra_sees_the_layer),
 		cmocka_unit_test(test_a_refused_call_leaves_nothing),
+		cmocka_unit_test(test_directories_of_before_a_change),
 	};
 
 	guest_begin(argc, argv, roles);
