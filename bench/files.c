@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a root directory of the command's own costs: single calls on an unmodified file against the no-op floor and the bare call, and whole commands against
- * the same commands bare and, where it is installed, under bubblewrap. The root is the host's "/", so all three see the same files.
+ * What a tree of the command's own costs: single calls against the no-op floor and the bare call, under a root directory and under copy-on-write; whole commands
+ * against the same commands bare and, where it is installed, under bubblewrap; and what copy-on-write does at a time (deeds.h). The root is the host's "/", so all
+ * see the same files.
  *
  * All take turns in every round; figures are medians over the rounds. Wall time of commands includes the start of the sandbox.
  * Exit status 1 when something that is there could not be measured.
@@ -21,6 +22,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "deeds.h"
 #include "floor.h"
 #include "report.h"
 #include "stats.h"
@@ -30,20 +32,23 @@
 #define CALLS_QUICK 4000u
 #define FLOOR_NS_FULL 500000000u
 #define FLOOR_NS_QUICK 200000000u
-#define ARGS_MAX 24
+#define ARGS_MAX 40
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 enum way {
 	BARE,
 	CHROOT,
+	COW, /* calls only */
 	BWRAP,
 	WAYS
 };
-static const char *const way_names[WAYS] = { "bare", "chroot", "bwrap" };
+static const char *const way_names[WAYS] = { "bare", "chroot", "cow", "bwrap" };
 
 struct bench {
 	char self[PATH_MAX], command[PATH_MAX];
-	char dir[PATH_MAX]; /* of our own, removed at the end */
+	char dir[PATH_MAX / 2]; /* of our own, removed at the end */
+	char lower[PATH_MAX], make[PATH_MAX], storage[PATH_MAX], deeds[PATH_MAX]; /* in it */
+	char file[PATH_MAX];							  /* in lower */
 	bool has_bwrap;
 	unsigned calls;
 	double floor[STATS_ROUNDS_MAX];
@@ -63,6 +68,7 @@ struct call {
 	int (*make)(const char *path);
 	double bound; /* x floor */
 	bool plus_bare;
+	bool copied; /* of a file that is in the branch already */
 	struct series s;
 };
 
@@ -94,12 +100,26 @@ static int call_access(const char *path)
 static struct call calls[] = {
 	{ "stat", call_stat, 2.2, false },
 	{ "open", call_open, 3.2, true },
+	{ "open_copied", call_open, 3.2, true, true },
 	{ "readlink", call_readlink, 2.2, false },
 	{ "access", call_access, 2.2, false },
 };
 
-/* `--calls NAME PATH N`: prints the median in nanoseconds. */
-static int measure_calls(const char *name, const char *path, unsigned n)
+/* The branch has something to say from now on: of the file itself or of another one beside it. */
+static int change(const char *path, bool itself)
+{
+	char other[PATH_MAX];
+	int fd;
+
+	snprintf(other, sizeof(other), "%s%s", path, itself ? "" : ".new");
+	fd = open(other, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return -1;
+	return write(fd, "x", 1) == 1 ? close(fd) : -1;
+}
+
+/* `--calls NAME PATH N WAY`: prints the median in nanoseconds. */
+static int measure_calls(const char *name, const char *path, unsigned n, bool in_branch)
 {
 	double *ns = calloc(n, sizeof(*ns));
 	const struct call *c = calls;
@@ -108,6 +128,8 @@ static int measure_calls(const char *name, const char *path, unsigned n)
 		c++;
 	if (!ns || !n || c == calls + N_OF(calls))
 		return 2;
+	if (in_branch && change(path, c->copied) < 0)
+		return 5;
 	for (unsigned i = 0; i < n; i++) {
 		uint64_t begin = clock_now_ns();
 		int r = c->make(path);
@@ -129,6 +151,7 @@ struct job {
 	const char *script; /* in a shell, in our directory */
 	const char *needs;  /* a program; NULL */
 	double bound;	    /* x bare */
+	bool in_branch;	    /* in make/, which is copy-on-write as well */
 	const char *skipped;
 	struct series s;
 };
@@ -141,6 +164,8 @@ static struct job jobs[] = {
 	{ "git_status", "cd repo && for i in 1 2 3 4 5; do git status >/dev/null || exit 1; done",
 	  "git", 3 },
 	{ "compileall", "python3 -m compileall -q -f py", "python3", 1.1 },
+	{ "make", "rm -f *.o prog config.h; sh ./configure && make -s -j2", "gcc", 1.1,
+	  .in_branch = true },
 	{ "gcc",
 	  "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do gcc -O1 -c t.c -o t.o || exit 1; done",
 	  "gcc", 1.5 },
@@ -152,6 +177,15 @@ static struct job jobs[] = {
 static const char prepare[] =
 	"set -e; cp \"$1\" small; { cat small; head -c 100000000 /dev/urandom; } >big; chmod 755 small big\n"
 	"printf '#include <stdio.h>\\nint main(void) { return puts(\"x\") < 0; }\\n' >t.c\n"
+	"mkdir -p lower/usr/include make storage; head -c 30000 /dev/zero >lower/usr/include/file.h\n"
+	"cd make; printf 'all: prog\\nprog: ' >Makefile; i=0\n"
+	"while [ $i -lt 8 ]; do printf 'f%d.o ' $i >>Makefile\n"
+	"	{ echo '#include <stdio.h>'; echo '#include <stdlib.h>'; echo '#include <string.h>'; echo '#include \"config.h\"'; j=0\n"
+	"	while [ $j -lt 40 ]; do echo \"int f${i}_$j(char *s, int n) { for (int i = 0; i < n; i++) s[i] = (char)(s[i] * $j + strlen(s)); return printf(\\\"%s\\\", s); }\"; j=$((j+1)); done\n"
+	"	} >f$i.c; i=$((i+1)); done\n"
+	"echo 'int main(void) { return 0; }' >main.c\n"
+	"printf 'main.o\\n\\tcc -o prog *.o\\n.c.o:\\n\\tcc -O2 -c $<\\n' >>Makefile\n"
+	"printf 'for h in stdio stdlib string unistd fcntl errno limits sys/stat; do echo \"#include <$h.h>\" >conf.c; cc -c conf.c -o conf.o && echo \"/* $h */\" >>config.h; rm -f conf.c conf.o; done\\n' >configure; cd ..\n"
 	"if command -v git >/dev/null; then mkdir repo; cd repo; git init -q; i=0\n"
 	"	while [ $i -lt 500 ]; do echo $i >f$i; i=$((i+1)); done\n"
 	"	git add .; git -c user.name=x -c user.email=x commit -qm x; cd ..; fi\n"
@@ -188,18 +222,27 @@ static int run(const char *const argv[], int out)
 	return 0;
 }
 
-/* What stands before a command in each way; the number of words. */
-static size_t put_way(const struct bench *b, enum way way, const char *argv[ARGS_MAX])
+/* What stands before a command in each way; the number of words. @workdir: what is copy-on-write under --chroot; NULL. */
+static size_t put_way(const struct bench *b, enum way way, const char *workdir,
+		      const char *argv[ARGS_MAX])
 {
+	const char *const branch[] = { "--workdir", workdir, "--fs-storage", b->storage,
+				       "--on-exit", "abort", "--on-error",   "abort" };
+	const char *const cow[] = { b->command, "run", "-r", "/", "-w", "/dev/null" };
 	const char *const chroot[] = { b->command, "run", "--chroot",  "/",	"-r",	"/", "-w",
 				       b->dir,	   "-w",  "/dev/null", "--cwd", b->dir, "--" };
 	const char *const bwrap[] = { "bwrap", "--bind", "/",	  "/",	     "--dev-bind", "/dev",
 				      "/dev",  "--proc", "/proc", "--chdir", b->dir };
 	size_t n = 0;
 
-	if (way == CHROOT) {
-		for (; n < N_OF(chroot); n++)
-			argv[n] = chroot[n];
+	if (way == CHROOT || way == COW) {
+		const char *const *words = way == COW ? cow : chroot;
+
+		for (; n < (way == COW ? N_OF(cow) : N_OF(chroot) - 1); n++)
+			argv[n] = words[n];
+		for (size_t i = 0; workdir && i < N_OF(branch); i++)
+			argv[n++] = branch[i];
+		argv[n++] = "--";
 	} else if (way == BWRAP) {
 		for (; n < N_OF(bwrap); n++)
 			argv[n] = bwrap[n];
@@ -210,12 +253,14 @@ static size_t put_way(const struct bench *b, enum way way, const char *argv[ARGS
 static int run_job(const struct bench *b, const struct job *j, enum way way, double *ret_ms)
 {
 	const char *argv[ARGS_MAX] = { NULL };
-	size_t n = put_way(b, way, argv);
+	size_t n = put_way(b, way, j->in_branch ? b->make : NULL, argv);
+	char script[PATH_MAX + 1024];
 	uint64_t begin;
 
+	snprintf(script, sizeof(script), "%s%s", j->in_branch ? "cd make && " : "", j->script);
 	argv[n++] = "sh";
 	argv[n++] = "-c";
-	argv[n] = j->script;
+	argv[n] = script;
 	begin = clock_now_ns();
 	if (run(argv, -1) < 0)
 		return report_failure("%s: %s", way_names[way], j->name), -1;
@@ -226,7 +271,7 @@ static int run_job(const struct bench *b, const struct job *j, enum way way, dou
 static int run_call(const struct bench *b, const struct call *c, enum way way, double *ret_us)
 {
 	const char *argv[ARGS_MAX] = { NULL };
-	size_t n = put_way(b, way, argv);
+	size_t n = put_way(b, way, way == COW ? b->lower : NULL, argv);
 	char number[16], text[64] = "";
 	int out[2], r;
 
@@ -234,14 +279,17 @@ static int run_call(const struct bench *b, const struct call *c, enum way way, d
 	argv[n++] = b->self;
 	argv[n++] = "--calls";
 	argv[n++] = c->name;
-	argv[n++] = "/usr/include/stdio.h";
-	argv[n] = number;
+	argv[n++] = b->file;
+	argv[n++] = number;
+	argv[n] = way_names[way];
 	if (pipe2(out, O_CLOEXEC) < 0)
 		return report_failure("pipe: %s", strerror(errno)), -1;
 	r = run(argv, out[1]);
 	close(out[1]);
-	if (r == 0 && read(out[0], text, sizeof(text) - 1) <= 0)
-		r = report_failure("%s: no figure", c->name), -1;
+	if (r == 0 && read(out[0], text, sizeof(text) - 1) <= 0) {
+		report_failure("%s: no figure", c->name);
+		r = -1;
+	}
 	close(out[0]);
 	*ret_us = strtod(text, NULL) / 1000;
 	return r;
@@ -268,9 +316,14 @@ static int run_floor(const struct bench *b, bool quick, double *ret_us)
 
 /* ---- rounds ---- */
 
-static bool has_way(const struct bench *b, enum way way)
+static bool job_has_way(const struct bench *b, enum way way)
 {
-	return way != BWRAP || b->has_bwrap;
+	return way != COW && (way != BWRAP || b->has_bwrap);
+}
+
+static bool call_has_way(const struct call *c, enum way way)
+{
+	return way != BWRAP && (way != CHROOT || !c->copied);
 }
 
 static int run_round(struct bench *b, const struct options *o, unsigned round)
@@ -278,18 +331,25 @@ static int run_round(struct bench *b, const struct options *o, unsigned round)
 	if (run_floor(b, o->quick, &b->floor[round]) < 0)
 		return -1;
 	for (size_t i = 0; i < N_OF(calls); i++) {
-		for (enum way w = BARE; w < BWRAP; w++) {
-			if (options_wants(o, calls[i].name) &&
+		for (enum way w = BARE; w < WAYS; w++) {
+			if (options_wants(o, calls[i].name) && call_has_way(&calls[i], w) &&
 			    run_call(b, &calls[i], w, &calls[i].s.round[w][round]) < 0)
 				return -1;
 		}
 	}
 	for (size_t i = 0; i < N_OF(jobs); i++) {
 		for (enum way w = BARE; w < WAYS; w++) {
-			if (options_wants(o, jobs[i].name) && !jobs[i].skipped && has_way(b, w) &&
+			if (options_wants(o, jobs[i].name) && !jobs[i].skipped &&
+			    job_has_way(b, w) &&
 			    run_job(b, &jobs[i], w, &jobs[i].s.round[w][round]) < 0)
 				return -1;
 		}
+	}
+	for (size_t i = 0; i < DEEDS; i++) {
+		const struct deed_place place = { b->self, b->command, b->deeds, o->quick };
+
+		if (options_wants(o, deeds[i].name) && deed_round(&place, &deeds[i], round) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -300,14 +360,23 @@ static void summarize(struct series *s, unsigned rounds)
 		s->median[w] = stats_median_of(s->round[w], rounds);
 }
 
+/* Each median comes first. */
+static void summarize_deed(struct deed *d, unsigned rounds)
+{
+	d->ms[0] = stats_median_of(d->ms, rounds);
+	d->reference_ms[0] = stats_median_of(d->reference_ms, rounds);
+	d->idle_p99_us[0] = stats_median_of(d->idle_p99_us, rounds);
+	d->busy_p99_us[0] = stats_median_of(d->busy_p99_us, rounds);
+}
+
 static int run_rounds(struct bench *b, const struct options *o)
 {
 	double warm;
 
 	for (size_t i = 0; i < N_OF(jobs); i++) {
 		for (enum way w = BARE; w < WAYS; w++) {
-			if (options_wants(o, jobs[i].name) && !jobs[i].skipped && has_way(b, w) &&
-			    run_job(b, &jobs[i], w, &warm) < 0)
+			if (options_wants(o, jobs[i].name) && !jobs[i].skipped &&
+			    job_has_way(b, w) && run_job(b, &jobs[i], w, &warm) < 0)
 				return -1;
 		}
 	}
@@ -320,6 +389,8 @@ static int run_rounds(struct bench *b, const struct options *o)
 		summarize(&calls[i].s, o->rounds);
 	for (size_t i = 0; i < N_OF(jobs); i++)
 		summarize(&jobs[i].s, o->rounds);
+	for (size_t i = 0; i < DEEDS; i++)
+		summarize_deed(&deeds[i], o->rounds);
 	return 0;
 }
 
@@ -337,19 +408,42 @@ static double job_ratio(const struct job *j, enum way w)
 
 static void report_calls(const struct bench *b, const struct options *o, json_t *rows)
 {
-	printf("%-12s %10s %10s %8s   floor %.2f us\n", "call", "bare us", "chroot us", "x floor",
-	       b->floor_us);
+	printf("%-12s %10s %10s %10s %8s %8s   floor %.2f us\n", "call", "bare us", "chroot us",
+	       "cow us", "chroot x", "cow x", b->floor_us);
 	for (size_t i = 0; i < N_OF(calls); i++) {
 		const double *m = calls[i].s.median;
 
 		if (!options_wants(o, calls[i].name))
 			continue;
-		printf("%-12s %10.2f %10.2f %8.2f\n", calls[i].name, m[BARE], m[CHROOT],
-		       ratio(m[CHROOT], b->floor_us));
+		printf("%-12s %10.2f %10.2f %10.2f %8.2f %8.2f\n", calls[i].name, m[BARE],
+		       m[CHROOT], m[COW], ratio(m[CHROOT], b->floor_us),
+		       ratio(m[COW], b->floor_us));
+		json_array_append_new(rows,
+				      json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "name",
+						calls[i].name, "bare_us", m[BARE], "chroot_us",
+						m[CHROOT], "cow_us", m[COW], "floor_us",
+						b->floor_us, "ratio", ratio(m[CHROOT], b->floor_us),
+						"cow_ratio", ratio(m[COW], b->floor_us)));
+	}
+}
+
+static void report_deeds(const struct options *o, json_t *rows)
+{
+	printf("%-12s %10s %10s %8s %12s %12s\n", "deed", "plain ms", "cow ms", "cow x",
+	       "idle p99 us", "busy p99 us");
+	for (size_t i = 0; i < DEEDS; i++) {
+		const struct deed *d = &deeds[i];
+
+		if (!options_wants(o, d->name))
+			continue;
+		printf("%-12s %10.1f %10.1f %8.2f %12.1f %12.1f\n", d->name, d->reference_ms[0],
+		       d->ms[0], ratio(d->ms[0], d->reference_ms[0]), d->idle_p99_us[0],
+		       d->busy_p99_us[0]);
 		json_array_append_new(
-			rows, json_pack("{s:s, s:f, s:f, s:f, s:f}", "name", calls[i].name,
-					"bare_us", m[BARE], "chroot_us", m[CHROOT], "floor_us",
-					b->floor_us, "ratio", ratio(m[CHROOT], b->floor_us)));
+			rows, json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "name", d->name,
+					"reference_ms", d->reference_ms[0], "cow_ms", d->ms[0],
+					"ratio", ratio(d->ms[0], d->reference_ms[0]), "idle_p99_us",
+					d->idle_p99_us[0], "busy_p99_us", d->busy_p99_us[0]));
 	}
 }
 
@@ -381,25 +475,40 @@ static void report_jobs(const struct bench *b, const struct options *o, json_t *
 
 static json_t *judge(const struct bench *b, const struct options *o)
 {
-	static char what[N_OF(calls) + N_OF(jobs)][80];
-	struct target t[N_OF(calls) + N_OF(jobs)] = { 0 };
+	static char what[2 * N_OF(calls) + N_OF(jobs) + DEEDS][80];
+	struct target t[2 * N_OF(calls) + N_OF(jobs) + DEEDS + 2] = { 0 };
 	const struct job *small = &jobs[N_OF(jobs) - 2], *big = &jobs[N_OF(jobs) - 1];
 	size_t n = 0;
 
-	for (size_t i = 0; i < N_OF(calls); i++, n++) {
-		const struct call *c = &calls[i];
-		double us = c->s.median[CHROOT] - (c->plus_bare ? c->s.median[BARE] : 0);
+	for (size_t i = 0; i < 2 * N_OF(calls); i++) {
+		const struct call *c = &calls[i / 2];
+		enum way w = i % 2 ? COW : CHROOT;
+		double us = c->s.median[w] - (c->plus_bare ? c->s.median[BARE] : 0);
 
-		snprintf(what[n], sizeof(what[n]), "%s under --chroot%s / floor", c->name,
+		if (!call_has_way(c, w))
+			continue;
+		snprintf(what[n], sizeof(what[n]), "%s under %s%s / floor", c->name,
+			 w == COW ? "copy-on-write" : "--chroot",
 			 c->plus_bare ? ", less the bare one," : "");
 		t[n] = (struct target){ what[n], c->bound, false, ratio(us, b->floor_us),
 					options_wants(o, c->name) };
+		n++;
 	}
 	for (size_t i = 0; i + 2 < N_OF(jobs); i++, n++) {
-		snprintf(what[n], sizeof(what[n]), "%s under --chroot / bare", jobs[i].name);
+		snprintf(what[n], sizeof(what[n]), "%s under --chroot%s / bare", jobs[i].name,
+			 jobs[i].in_branch ? " and copy-on-write" : "");
 		t[n] = (struct target){ what[n], jobs[i].bound, false, job_ratio(&jobs[i], CHROOT),
 					options_wants(o, jobs[i].name) && !jobs[i].skipped };
 	}
+	for (size_t i = 0; i < DEEDS; i++, n++) {
+		snprintf(what[n], sizeof(what[n]), "%s / the plain way", deeds[i].name);
+		t[n] = (struct target){ what[n], deeds[i].bound, false,
+					ratio(deeds[i].ms[0], deeds[i].reference_ms[0]),
+					options_wants(o, deeds[i].name) };
+	}
+	t[n++] = (struct target){ "p99 of an unrelated open during copy_up / idle", 2, false,
+				  ratio(deeds[0].busy_p99_us[0], deeds[0].idle_p99_us[0]),
+				  options_wants(o, deeds[0].name) };
 	t[n] = (struct target){ "exec of 100 MB / of a small one, under --chroot", 1.1, false,
 				ratio(big->s.median[CHROOT], small->s.median[CHROOT]),
 				options_wants(o, big->name) && options_wants(o, small->name) };
@@ -419,15 +528,18 @@ static int plot_files(const char *png, const struct bench *b)
 		"$calls << E\n",
 		png);
 	for (size_t i = 0; i < N_OF(calls); i++)
-		fprintf(f, "%s %f %f\n", calls[i].name, ratio(calls[i].s.median[BARE], b->floor_us),
-			ratio(calls[i].s.median[CHROOT], b->floor_us));
+		fprintf(f, "\"%s\" %f %f %f\n", calls[i].name,
+			ratio(calls[i].s.median[BARE], b->floor_us),
+			ratio(calls[i].s.median[CHROOT], b->floor_us),
+			ratio(calls[i].s.median[COW], b->floor_us));
 	fprintf(f, "E\n$jobs << E\n");
 	for (size_t i = 0; i < N_OF(jobs); i++)
 		fprintf(f, "\"%s\" %f %f\n", jobs[i].name, job_ratio(&jobs[i], CHROOT),
 			job_ratio(&jobs[i], BWRAP));
 	fprintf(f,
 		"E\nset title 'calls, x no-op floor'\n"
-		"plot $calls using 2:xtic(1) title 'bare', '' using 3 title '--chroot'\n"
+		"set xtics noenhanced\n"
+		"plot $calls using 2:xtic(1) title 'bare', '' using 3 title '--chroot', '' using 4 title '--workdir'\n"
 		"set title 'commands, x bare'\nset rmargin 6; set xtics noenhanced rotate by -30\n"
 		"plot $jobs using 2:xtic(1) title '--chroot', '' using 3 title 'bubblewrap'\n");
 	if (pclose(f) != 0)
@@ -471,6 +583,11 @@ static int make_files(struct bench *b)
 	snprintf(b->dir, sizeof(b->dir), "%s/sluice-bench.XXXXXX", tmp ? tmp : "/tmp");
 	if (!mkdtemp(b->dir) || chdir(b->dir) < 0)
 		return report_failure("%s: %s", b->dir, strerror(errno)), -1;
+	snprintf(b->lower, sizeof(b->lower), "%s/lower", b->dir);
+	snprintf(b->make, sizeof(b->make), "%s/make", b->dir);
+	snprintf(b->storage, sizeof(b->storage), "%s/storage", b->dir);
+	snprintf(b->deeds, sizeof(b->deeds), "%s/deeds", b->dir);
+	snprintf(b->file, sizeof(b->file), "%s/lower/usr/include/file.h", b->dir);
 	setenv("TMPDIR", b->dir, 1); /* the one place that may be written */
 	snprintf(dir, sizeof(dir), "%s", b->self);
 	snprintf(small, sizeof(small), "%.4000s/true", dirname(dir));
@@ -511,6 +628,7 @@ static int measure(struct bench *b, const struct options *o)
 	if (r == 0) {
 		report_calls(b, o, rows);
 		report_jobs(b, o, rows);
+		report_deeds(o, rows);
 		r = o->plot ? plot_files(o->plot, b) : 0;
 	}
 	if (r < 0) {
@@ -523,18 +641,24 @@ static int measure(struct bench *b, const struct options *o)
 
 int main(int argc, char *argv[])
 {
-	static const char *names[N_OF(calls) + N_OF(jobs) + 1];
+	static const char *names[N_OF(calls) + N_OF(jobs) + DEEDS + 1];
 	static struct bench b;
 	struct options o;
 	int r;
 
 	floor_be_guest(argc, argv);
-	if (argc == 5 && !strcmp(argv[1], "--calls"))
-		return measure_calls(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10));
+	if (argc == 6 && !strcmp(argv[1], "--calls"))
+		return measure_calls(argv[2], argv[3], (unsigned)strtoul(argv[4], NULL, 10),
+				     !strcmp(argv[5], way_names[COW]));
+	r = deed_be_guest(argc, argv);
+	if (r >= 0)
+		return r;
 	for (size_t i = 0; i < N_OF(calls); i++)
 		names[i] = calls[i].name;
 	for (size_t i = 0; i < N_OF(jobs); i++)
 		names[N_OF(calls) + i] = jobs[i].name;
+	for (size_t i = 0; i < DEEDS; i++)
+		names[N_OF(calls) + N_OF(jobs) + i] = deeds[i].name;
 	options_parse(&o, argc, argv, names, true);
 	o.json = absolute(o.json);
 	o.plot = absolute(o.plot);
