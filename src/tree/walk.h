@@ -35,6 +35,9 @@ enum walk_flags {
 	WALK_BRIEF =
 		1u
 		<< 6, /* what is at the end is closed before the task goes on: with an empty path it may be walk_from.base itself, where base_is_open, and is then the caller's no more */
+	WALK_STAT =
+		1u
+		<< 7, /* nothing but st is wanted: fd may be -1 although a file is there, where plain is set */
 };
 
 /*

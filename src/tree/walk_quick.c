@@ -99,6 +99,24 @@ static int refusal(int fd)
 }
 
 /*
+ * One name in @base, which is no way to anywhere but itself, needs no descriptor to be looked at. Returns as kernel_walk.
+ */
+static int kernel_stat(int base, const char *name, int mount, const struct walk_from *from,
+		       struct walk_end *end)
+{
+	if (strchr(name, '/') || is_dots(name, strlen(name)))
+		return 0;
+	if (fstatat(base, name, &end->st, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		return refusal(-errno);
+	/* without a device it may be procfs, which only a descriptor tells */
+	if (!major(end->st.st_dev) || (S_ISLNK(end->st.st_mode) && !(from->flags & WALK_NOFOLLOW)))
+		return 0;
+	end->mount = mount;
+	end->plain = true;
+	return 1;
+}
+
+/*
  * Let the kernel walk from @base when it can't meet anything but plain files there. Returns 1 when it could, 0 when not, MEETS_LINK, or the errno for the task.
  */
 static int kernel_walk(int base, const char *path, int mount, const struct walk_from *from,
@@ -185,6 +203,12 @@ static int kernel_walk_named(int base, const char *path, int mount, const struct
 static int kernel_walk_any(int base, const char *path, int mount, const struct walk_from *from,
 			   struct walk_end *end)
 {
+	if (from->flags & WALK_STAT) {
+		int r = kernel_stat(base, path, mount, from, end);
+
+		if (r != 0)
+			return r;
+	}
 	if (from->flags & WALK_NAME && !from->open)
 		return kernel_walk_named(base, path, mount, from, end);
 	return kernel_walk(base, path, mount, from, end);

@@ -29,11 +29,14 @@
 #endif
 #define AT_STAT_FLAGS (AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH)
 
+static struct request_act stat_act(struct sluice_request *req, const void *data);
+
 /* Resolve the one path and plan @act with @plan. */
 static struct sluice_verdict look(struct sluice_request *req, const struct tree *tree,
 				  uint32_t walk_flags, struct files_plan *plan, request_act_fn act)
 {
-	const uint32_t brief = request_has_extras(req) ? 0 : WALK_BRIEF;
+	const uint32_t brief =
+		request_has_extras(req) ? 0 : WALK_BRIEF | (act == stat_act ? WALK_STAT : 0);
 	struct walk_end end;
 	int r = files_walk(req, tree, 0, walk_flags | brief, 0, &end);
 
