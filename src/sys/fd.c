@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
 #include "sys/fd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
+
+#include "util/cleanup.h"
 
 const char *fd_link(int fd, char buf[FD_LINK_BYTES])
 {
@@ -23,6 +27,24 @@ ssize_t fd_path(int fd, char *buf, size_t size)
 		return -ENAMETOOLONG;
 	buf[n] = '\0';
 	return n;
+}
+
+int fd_path_above(int fd, char *buf, size_t size)
+{
+	_cleanup_close_ int up = -1;
+	ssize_t n = fd_path(fd, buf, size);
+
+	while (n == -ENAMETOOLONG) {
+		int next = openat(up < 0 ? fd : up, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (next < 0)
+			return errno == ENOTDIR ? -ENAMETOOLONG : -errno;
+		if (up >= 0)
+			close(up);
+		up = next;
+		n = fd_path(up, buf, size);
+	}
+	return n < 0 ? (int)n : 0;
 }
 
 bool fd_has_default_acl(int fd)

@@ -204,7 +204,7 @@ int view_mount_of(const struct view *v, int fd)
 	enum part part;
 	size_t n;
 
-	return fd_path(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n, &part);
+	return fd_path_above(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n, &part);
 }
 
 bool view_mount_has(const struct view *v, int index, int fd)

@@ -65,11 +65,21 @@ static bool has_path(const struct writable *w, const char *path)
 	return false;
 }
 
+/* The path of @fd, or of what it lies below as surely as roots go; false: it can't be had. */
+static bool look(int fd, char buf[PATH_MAX])
+{
+	int r = fd_path_above(fd, buf, PATH_MAX);
+
+	if (r == -ENAMETOOLONG) /* a file: all that is known is that it lies below "/" */
+		strcpy(buf, "/");
+	return r == 0 || r == -ENAMETOOLONG;
+}
+
 bool writable_has(const struct writable *w, int fd)
 {
 	char buf[PATH_MAX];
 
-	return fd_path(fd, buf, sizeof(buf)) >= 0 && buf[0] == '/' && has_path(w, buf);
+	return look(fd, buf) && buf[0] == '/' && has_path(w, buf);
 }
 
 bool writable_has_or_nameless(const struct writable *w, int fd)
@@ -77,7 +87,7 @@ bool writable_has_or_nameless(const struct writable *w, int fd)
 	char buf[PATH_MAX];
 	struct stat st;
 
-	if (fd_path(fd, buf, sizeof(buf)) < 0)
+	if (!look(fd, buf))
 		return false;
 	if (buf[0] != '/' || (fstat(fd, &st) == 0 && st.st_nlink == 0))
 		return true;

@@ -428,6 +428,28 @@ static int role_open(const char *arg)
 	return 0;
 }
 
+/* Directories and files whose path is longer than any call takes. */
+static int role_deep(const char *arg)
+{
+	char name[201] = { 0 };
+	struct stat st;
+	int fd;
+
+	memset(name, 'x', sizeof(name) - 1);
+	CHECK(chdir("/tmp") == 0);
+	for (int i = 0; i < 25; i++)
+		CHECK(mkdir(name, 0700) == 0 && chdir(name) == 0);
+	fd = open("f", O_CREAT | O_RDWR, 0600);
+	CHECK(fd >= 0 && write(fd, "deep", 4) == 4 && says("f", "deep"));
+	CHECK(chmod(".", 0750) == 0 && stat(".", &st) == 0 && (st.st_mode & 0777) == 0750);
+	CHECK(rename("f", "g") == 0 && symlink("g", "l") == 0 && says("l", "deep"));
+	CHECK(unlink("g") == 0 && unlink("l") == 0);
+	for (int i = 0; i < 25; i++)
+		CHECK(chdir("..") == 0 && rmdir(name) == 0);
+	(void)arg;
+	return 0;
+}
+
 /* ---- what few programs use ---- */
 
 struct handle {
@@ -775,6 +797,7 @@ static const struct guest_role roles[] = {
 	{ "shell", role_shell },
 	{ "way", role_way },
 	{ "way-of-others", role_way_of_others },
+	{ "deep", role_deep },
 	{ NULL, NULL },
 };
 
@@ -895,6 +918,12 @@ static void test_opens(void **state)
 {
 	(void)state;
 	inside("open", "");
+}
+
+static void test_paths_longer_than_any_call_takes(void **state)
+{
+	(void)state;
+	inside("deep", "");
 }
 
 static void test_handles_and_marks(void **state)
@@ -1109,6 +1138,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_renames_above_a_mount_by_others),
 		cmocka_unit_test(test_where_it_starts),
 		cmocka_unit_test(test_opens),
+		cmocka_unit_test(test_paths_longer_than_any_call_takes),
 		cmocka_unit_test(test_handles_and_marks),
 		cmocka_unit_test(test_unix_sockets),
 		cmocka_unit_test(test_programs),
