@@ -450,6 +450,24 @@ static int role_deep(const char *arg)
 	return 0;
 }
 
+/* What the kernel answers before it looks at the path. */
+static int role_before(const char *arg)
+{
+	const struct timespec nothing[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
+	const struct timespec one[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_NOW } };
+
+	CHECK(FAILS(mknod("/none/x", S_IFREG | 0600, 0), ENOENT));
+	CHECK(FAILS(mknod("/none/x", S_IFDIR | 0600, 0), EPERM));
+	CHECK(FAILS(mknod("/none/x", S_IFLNK | 0600, 0), EINVAL) &&
+	      FAILS(mknod("/", S_IFMT | 0600, 0), EINVAL));
+	CHECK(FAILS(utimensat(AT_FDCWD, "/none", one, 0), ENOENT));
+	CHECK(utimensat(AT_FDCWD, "/none", nothing, 0) == 0 &&
+	      utimensat(-1, "none", nothing, 0xffff) == 0);
+	CHECK(FAILS((int)syscall(SYS_utimensat, AT_FDCWD, "/none", 8L, 0), EFAULT));
+	(void)arg;
+	return 0;
+}
+
 /* ---- what few programs use ---- */
 
 struct handle {
@@ -798,6 +816,7 @@ static const struct guest_role roles[] = {
 	{ "way", role_way },
 	{ "way-of-others", role_way_of_others },
 	{ "deep", role_deep },
+	{ "before", role_before },
 	{ NULL, NULL },
 };
 
@@ -918,6 +937,13 @@ static void test_opens(void **state)
 {
 	(void)state;
 	inside("open", "");
+}
+
+static void test_what_comes_before_the_path(void **state)
+{
+	(void)state;
+	assert_int_equal(guest_bare("before", ""), 0);
+	inside("before", "");
 }
 
 static void test_paths_longer_than_any_call_takes(void **state)
@@ -1138,6 +1164,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_renames_above_a_mount_by_others),
 		cmocka_unit_test(test_where_it_starts),
 		cmocka_unit_test(test_opens),
+		cmocka_unit_test(test_what_comes_before_the_path),
 		cmocka_unit_test(test_paths_longer_than_any_call_takes),
 		cmocka_unit_test(test_handles_and_marks),
 		cmocka_unit_test(test_unix_sockets),

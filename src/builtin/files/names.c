@@ -105,14 +105,35 @@ static struct request_act mknod_act(struct sluice_request *req, const void *data
 				  (mode_t)p->args[0], (dev_t)p->args[1]));
 }
 
+/* What can be made at all comes before where. */
+static int check_type(uint64_t bits)
+{
+	switch (bits & S_IFMT) {
+	case 0:
+	case S_IFREG:
+	case S_IFCHR:
+	case S_IFBLK:
+	case S_IFIFO:
+	case S_IFSOCK:
+		return 0;
+	case S_IFDIR:
+		return -EPERM;
+	default:
+		return -EINVAL;
+	}
+}
+
 static struct sluice_verdict mknod_plan(struct sluice_request *req, const struct tree *tree,
 					uint64_t bits, uint64_t dev)
 {
 	struct files_plan p = { .args = { 0, (uint32_t)dev } };
 	struct walk_end end;
 	mode_t mode = 0;
-	int r = find_new_name(req, tree, 0, false, &end);
+	int r = check_type(bits);
 
+	if (r < 0)
+		return files_errno(r);
+	r = find_new_name(req, tree, 0, false, &end);
 	if (r == 0)
 		r = mode_of(req, end.dir, bits, S_IFMT | 07777, &mode);
 	p.args[0] = mode;

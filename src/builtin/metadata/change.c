@@ -160,11 +160,14 @@ static void now(struct timespec times[2])
 
 static int times_nano(struct sluice_request *req, struct change *c, uint64_t addr)
 {
+	int r = addr ? sluice_request_read(req, addr, c->times, sizeof(c->times)) : 0;
+
 	c->kind = CHANGE_TIMES;
-	if (addr)
-		return sluice_request_read(req, addr, c->times, sizeof(c->times));
-	now(c->times);
-	return 0;
+	if (!addr)
+		now(c->times);
+	else if (r == 0 && c->times[0].tv_nsec == UTIME_OMIT && c->times[1].tv_nsec == UTIME_OMIT)
+		return CHANGE_NOTHING;
+	return r;
 }
 
 static int times_micro(struct sluice_request *req, struct change *c, uint64_t addr)
@@ -313,9 +316,9 @@ int change_decode(struct sluice_request *req, struct change *c, struct change_ta
 	case SYS_fchownat:
 		r = by_path(req, t, arg(req, 4));
 		return r < 0 ? r : owner(c, arg(req, 2), arg(req, 3));
-	case SYS_utimensat:
-		r = by_path_or_fd(req, t, arg(req, 3));
-		return r < 0 ? r : times_nano(req, c, arg(req, 2));
+	case SYS_utimensat: /* the times come first: with nothing to set even the path is not looked at */
+		r = times_nano(req, c, arg(req, 2));
+		return r ? r : by_path_or_fd(req, t, arg(req, 3));
 	default:
 		return decode_attributes(req, c, t);
 	}

@@ -44,8 +44,11 @@ struct change_target {
 	bool nofollow;
 };
 
+/* change_decode: there is nothing to set, and the kernel would look at no file. */
+#define CHANGE_NOTHING 1
+
 /*
- * Decode @req. Returns 0 or the negative errno that the call fails with: -EFAULT, -EINVAL, -ENOSYS ...
+ * Decode @req. Returns 0, CHANGE_NOTHING, or the negative errno that the call fails with: -EFAULT, -EINVAL, -ENOSYS ...
  */
 int change_decode(struct sluice_request *req, struct change *ret, struct change_target *ret_target);
 struct tree;

@@ -45,6 +45,8 @@ static struct sluice_verdict plan(struct sluice_request *req, const struct metad
 	struct change change;
 	int r = change_decode(req, &change, &target);
 
+	if (r == CHANGE_NOTHING)
+		return sluice_value(0);
 	if (r == 0)
 		r = request_compare_credentials(req);
 	if (r == 0)
