@@ -84,12 +84,13 @@ int target_existing_locked(struct branch *b, const char *path, struct target *t)
 	return r < 0 ? r : t->v.kind == BRANCH_NONE ? -ENOENT : *path ? 0 : -EBUSY;
 }
 
-bool has_fowner(void)
+bool has_capability(unsigned capability)
 {
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct d[2] = { 0 };
 
-	return syscall(SYS_capget, &h, d) == 0 && d[0].effective & (1u << CAP_FOWNER);
+	return syscall(SYS_capget, &h, d) == 0 &&
+	       d[capability / 32].effective & (1u << capability % 32);
 }
 
 /* A parent that is in upper/ stays open for target_ready_locked. */
@@ -118,7 +119,8 @@ int target_may_change_locked(struct branch *b, struct target *t)
 	int r = may_change_parent_locked(b, t);
 
 	if (r == 0 && t->v.kind != BRANCH_NONE && t->dir_st.st_mode & S_ISVTX &&
-	    t->v.st.st_uid != geteuid() && t->dir_st.st_uid != geteuid() && !has_fowner())
+	    t->v.st.st_uid != geteuid() && t->dir_st.st_uid != geteuid() &&
+	    !has_capability(CAP_FOWNER))
 		r = -EPERM;
 	return r;
 }

@@ -45,7 +45,7 @@ struct node *set_node_locked(struct branch *b, struct target *t, uint8_t type, u
 int record_hidden(struct branch *b, const struct target *t);
 
 void branch_changed(struct branch *b);
-/* Does the calling thread pass for the owner of any file? */
-bool has_fowner(void);
+/* Has the calling thread this capability (CAP_FOWNER ...)? */
+bool has_capability(unsigned capability);
 
 #endif

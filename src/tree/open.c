@@ -9,6 +9,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -201,7 +202,7 @@ int branch_open_file(struct branch *b, const char *path, int flags, mode_t mode,
 /* Could this thread change the metadata at all? Asked before anything is copied. */
 static int may_own(const struct branch_entry *e)
 {
-	return e->st.st_uid == geteuid() || has_fowner() ? 0 : -EPERM;
+	return e->st.st_uid == geteuid() || has_capability(CAP_FOWNER) ? 0 : -EPERM;
 }
 
 enum change_kind {
@@ -231,6 +232,28 @@ static bool sets_to_now(const struct timespec *times)
 	return !times || (times[0].tv_nsec == UTIME_NOW && times[1].tv_nsec == UTIME_NOW);
 }
 
+static bool begins(const char *name, const char *prefix)
+{
+	return !strncmp(name, prefix, strlen(prefix));
+}
+
+/* May @e's attribute @name be set or removed? */
+static int check_name(const char *name, const struct branch_entry *e)
+{
+	int r;
+
+	if (begins(name, "system."))
+		return may_own(e);
+	if (!strcmp(name, "security.capability"))
+		return has_capability(CAP_SETFCAP) ? 0 : -EPERM;
+	if (begins(name, "security.") || begins(name, "trusted."))
+		return has_capability(CAP_SYS_ADMIN) ? 0 : -EPERM;
+	if (begins(name, "user.") && !S_ISREG(e->st.st_mode) && !S_ISDIR(e->st.st_mode))
+		return -EPERM;
+	r = may_access(e->fd, W_OK);
+	return r == 0 && begins(name, XATTR_HIDDEN) ? -EOPNOTSUPP : r;
+}
+
 /* What the kernel would refuse on the lower file, so that a refused call has copied nothing. */
 static int check_change(const struct change *c, const struct branch_entry *e)
 {
@@ -254,13 +277,7 @@ static int check_change(const struct change *c, const struct branch_entry *e)
 	default:
 		break;
 	}
-	if (!strncmp(c->name, XATTR_HIDDEN, strlen(XATTR_HIDDEN)))
-		return -EOPNOTSUPP;
-	if (strncmp(c->name, "user.", 5) != 0)
-		return may_own(e);
-	if (!S_ISREG(e->st.st_mode) && !S_ISDIR(e->st.st_mode))
-		return -EPERM;
-	return may_access(e->fd, W_OK);
+	return check_name(c->name, e);
 }
 
 /* What check_found returns beside errors. */

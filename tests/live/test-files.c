@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdatomic.h>
 #include <linux/capability.h>
+#include <linux/limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,7 @@
 
 #define NR_FCHMODAT2 452
 #define FAMILY_CALLS_MAX 128
+#define NR_FILE_GETATTR 468
 
 /* ---- inside: operations ---- */
 
@@ -177,7 +179,7 @@ static void do_make(const char *p)
 {
 	char target[512];
 
-	switch (pick(6)) {
+	switch (pick(8)) {
 	case 0:
 	case 1:
 		say("mkdir", mkdir(p, 0777));
@@ -190,6 +192,12 @@ static void do_make(const char *p)
 		break;
 	case 4:
 		say("mknod", mknod(p, S_IFREG | 0644, 0));
+		break;
+	case 5:
+		say("mksock", mknod(p, S_IFSOCK | 0644, 0));
+		break;
+	case 6:
+		say("mknod-wrong", mknod(p, pick(2) ? S_IFDIR : S_IFLNK, 0));
 		break;
 	default:
 		/* relative, so that the text does not tell where the top is, and never up and out of it */
@@ -269,13 +277,31 @@ static int set_default_acl(const char *p)
 	return setxattr(p, "system.posix_acl_default", &acl, sizeof(acl), 0);
 }
 
+/* Attributes that are refused, or are not there. */
+static void do_odd_attribute(const char *p)
+{
+	static const char *const odd[] = { "user.k",	 "",
+					   "bogus.k",	 "security.k",
+					   "trusted.k",	 "system.posix_acl_access",
+					   "user.never", "system.posix_acl_default" };
+	const char *name = odd[pick(N_OF(odd))];
+
+	if (pick(2))
+		say("removexattr-odd", pick(2) ? removexattr(p, name) : lremovexattr(p, name));
+	else
+		say("setxattr-odd",
+		    setxattr(p, name, "v", pick(4) ? 1 : XATTR_SIZE_MAX + 1, (int)pick(5)));
+}
+
 static void do_metadata(const char *p)
 {
+	const struct timespec nothing[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
+	unsigned char attributes[64];
 	const struct timespec ts[2] = { { .tv_sec = 1000000 }, { .tv_sec = 2000000 } };
 	char value[16];
 	ssize_t n;
 
-	switch (pick(9)) {
+	switch (pick(12)) {
 	case 0:
 		/* a branch goes to a file from the top, also where the task starts lower */
 		say("chmod", chmod(p, (0600 + pick(0200)) | (settled ? 0100 : 0)));
@@ -301,6 +327,16 @@ static void do_metadata(const char *p)
 		break;
 	case 7:
 		say("no-default-acl", removexattr(p, "system.posix_acl_default"));
+		break;
+	case 8:
+		do_odd_attribute(p);
+		break;
+	case 9:
+		say("utimens-nothing", utimensat(AT_FDCWD, p, nothing, 0));
+		break;
+	case 10:
+		say("getattr", syscall(NR_FILE_GETATTR, AT_FDCWD, p, attributes, 24,
+				       pick(2) ? AT_SYMLINK_NOFOLLOW : 0));
 		break;
 	default:
 		say("chown", lchown(p, getuid(), getgid()));

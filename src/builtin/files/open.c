@@ -62,6 +62,17 @@ static int check_existing(const struct files_plan *p, int fd, const struct stat 
 	return 0;
 }
 
+/* No socket can be opened, for whatever. The kernel would say so after our own domain's refusal, which need not be the task's. */
+static int open_socket(int fd, uint64_t flags)
+{
+	const uint64_t access = flags & O_ACCMODE;
+	int mode = (access != O_WRONLY ? R_OK : 0) |
+		   (access != O_RDONLY || flags & O_TRUNC ? W_OK : 0);
+
+	return syscall(SYS_faccessat2, fd, "", mode, AT_EMPTY_PATH | AT_EACCESS) < 0 ? -errno
+										     : -ENXIO;
+}
+
 /* What the branch makes for itself is none of the task's umask's business. @dir: where the new file is to be, if it is. */
 static int open_in_branch(const struct files_spot *s, int dir, uint64_t flags, uint64_t mode)
 {
@@ -98,6 +109,8 @@ static int open_existing(const struct sluice_request *req, const struct files_pl
 		return r;
 	if (writes(flags) && !p->tree->proc_writable && procfs_has(fd))
 		return -EACCES; /* our own domain may grant more of /proc than the policy does */
+	if (S_ISSOCK(st.st_mode) && !(flags & O_PATH))
+		return open_socket(fd, flags);
 	flags &= ~keep;
 	r = is_tmpfile(flags) || S_ISFIFO(st.st_mode) || (S_ISREG(st.st_mode) && writes(flags))
 		    ? files_spot(req, p, 0, &s)

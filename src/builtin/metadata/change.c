@@ -209,13 +209,24 @@ static int xattr_name(struct sluice_request *req, struct change *c, uint64_t add
 	return n < 0 ? (int)n : 0;
 }
 
+/* Name and size of what is to be set, in the kernel's order. */
+static int xattr_check(struct sluice_request *req, struct change *c, uint64_t name)
+{
+	int r;
+
+	if (c->flags & ~(XATTR_CREATE | XATTR_REPLACE))
+		return -EINVAL;
+	r = xattr_name(req, c, name);
+	return r == 0 && c->size > XATTR_SIZE_MAX ? -E2BIG : r;
+}
+
 static int xattr_set(struct sluice_request *req, struct change *c, unsigned first)
 {
 	c->kind = CHANGE_SET_XATTR;
 	c->value = arg(req, first + 1);
 	c->size = arg(req, first + 2);
 	c->flags = (int)arg(req, first + 3);
-	return xattr_name(req, c, arg(req, first));
+	return xattr_check(req, c, arg(req, first));
 }
 
 static int xattr_set_at(struct sluice_request *req, struct change *c)
@@ -235,7 +246,7 @@ static int xattr_set_at(struct sluice_request *req, struct change *c)
 	c->value = args.value;
 	c->size = args.size;
 	c->flags = (int)args.flags;
-	return xattr_name(req, c, arg(req, 3));
+	return xattr_check(req, c, arg(req, 3));
 }
 
 static int xattr_remove(struct sluice_request *req, struct change *c, unsigned at)
@@ -248,29 +259,35 @@ static int decode_attributes(struct sluice_request *req, struct change *c, struc
 {
 	int r = -ENOSYS;
 
+	/* the attribute is looked at before the path */
 	switch (sluice_request_nr(req)) {
 	case SYS_setxattr:
 	case SYS_lsetxattr:
-		r = by_path(req, t,
-			    sluice_request_nr(req) == SYS_lsetxattr ? AT_SYMLINK_NOFOLLOW : 0);
-		return r < 0 ? r : xattr_set(req, c, 1);
+		r = xattr_set(req, c, 1);
+		return r < 0 ? r
+			     : by_path(req, t,
+				       sluice_request_nr(req) == SYS_lsetxattr ? AT_SYMLINK_NOFOLLOW
+									       : 0);
 	case SYS_fsetxattr:
 		by_fd(req, t);
 		return xattr_set(req, c, 1);
 	case NR_SETXATTRAT:
-		r = by_path(req, t, arg(req, 2));
-		return r < 0 ? r : xattr_set_at(req, c);
+		r = xattr_set_at(req, c);
+		return r < 0 ? r : by_path(req, t, arg(req, 2));
 	case SYS_removexattr:
 	case SYS_lremovexattr:
-		r = by_path(req, t,
-			    sluice_request_nr(req) == SYS_lremovexattr ? AT_SYMLINK_NOFOLLOW : 0);
-		return r < 0 ? r : xattr_remove(req, c, 1);
+		r = xattr_remove(req, c, 1);
+		return r < 0 ? r
+			     : by_path(req, t,
+				       sluice_request_nr(req) == SYS_lremovexattr
+					       ? AT_SYMLINK_NOFOLLOW
+					       : 0);
 	case SYS_fremovexattr:
 		by_fd(req, t);
 		return xattr_remove(req, c, 1);
 	case NR_REMOVEXATTRAT:
-		r = by_path(req, t, arg(req, 2));
-		return r < 0 ? r : xattr_remove(req, c, 3);
+		r = xattr_remove(req, c, 3);
+		return r < 0 ? r : by_path(req, t, arg(req, 2));
 	default: /* file_setattr: as on a kernel before 6.17 */
 		return r;
 	}
@@ -331,10 +348,6 @@ static long set_xattr(struct sluice_request *req, const struct change *c, const 
 	char value[XATTR_SIZE_MAX];
 	int r;
 
-	if (c->size > sizeof(value)) {
-		errno = E2BIG;
-		return -1;
-	}
 	r = c->size ? sluice_request_read(req, c->value, value, c->size) : 0;
 	if (r < 0) {
 		errno = -r;
@@ -371,8 +384,6 @@ static int set_xattr_in_branch(struct sluice_request *req, const struct change *
 	char value[XATTR_SIZE_MAX];
 	int r;
 
-	if (c->size > sizeof(value))
-		return -E2BIG;
 	r = c->size ? sluice_request_read(req, c->value, value, c->size) : 0;
 	return r < 0 ? r : branch_setxattr(b, path, c->name, value, c->size, c->flags);
 }
