@@ -24,190 +24,28 @@
 #include <unistd.h>
 
 #include "../support/cmocka.h"
+#include "../support/families.h"
 #include "../support/guest.h"
 #include "../support/root.h"
 
 #define CHECK ROOT_CHECK
 #define FAILS(call, error) ((call) < 0 && errno == (error))
 
-#ifndef SYS_fchmodat2
-#define SYS_fchmodat2 452
-#endif
-
 static struct test_root root;
-
-/* ---- every family ---- */
-
-/* What an act is done with: @dir/secret is a file that is there, @dir/new is not; @dirfd and @at the same for calls that take a descriptor. */
-struct target {
-	int dirfd;
-	char dir[PATH_MAX], file[PATH_MAX], new[PATH_MAX], link[PATH_MAX];
-};
-
-static char buffer[PATH_MAX];
 static const struct timespec times[2] = { { 1000000, 0 }, { 1000000, 0 } };
 
-static long attempt(unsigned family, const struct target *t)
-{
-	const int d = t->dirfd;
-	struct open_how how = { .flags = O_RDONLY };
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	const char *const argv[] = { "x", NULL };
-	long fd, r;
-
-	switch (family) {
-	case 0:
-		return syscall(SYS_openat, d, t->file, O_RDONLY, 0);
-	case 1:
-		return syscall(SYS_openat, d, t->file, O_WRONLY, 0);
-	case 2:
-		return syscall(SYS_openat, d, t->new, O_CREAT | O_WRONLY, 0600);
-	case 3:
-		return syscall(SYS_openat, d, t->file, O_RDONLY | O_TRUNC, 0);
-	case 4:
-		return syscall(SYS_openat, d, t->dir, O_RDONLY | O_DIRECTORY, 0);
-	case 5:
-		return syscall(SYS_openat, d, t->dir, O_TMPFILE | O_RDWR, 0600);
-	case 6:
-		return syscall(SYS_openat, d, t->dir, O_PATH, 0);
-	case 7:
-		return syscall(SYS_openat2, d, t->file, &how, sizeof(how));
-	case 8:
-		return syscall(SYS_newfstatat, d, t->file, buffer, 0);
-	case 9:
-		return syscall(SYS_newfstatat, d, t->file, buffer, AT_SYMLINK_NOFOLLOW);
-	case 10:
-		return syscall(SYS_statx, d, t->file, 0, 0x7ff, buffer);
-	case 11:
-		return syscall(SYS_faccessat, d, t->file, R_OK);
-	case 12:
-		return syscall(SYS_faccessat2, d, t->file, W_OK, AT_EACCESS);
-	case 13:
-		return syscall(SYS_readlinkat, d, t->link, buffer, sizeof(buffer));
-	case 14:
-		return syscall(SYS_statfs, t->file, buffer);
-	case 15:
-		return syscall(SYS_listxattr, t->file, buffer, sizeof(buffer));
-	case 16:
-		return syscall(SYS_fchmodat, d, t->file, 0777);
-	case 17:
-		return syscall(SYS_fchmodat2, d, t->file, 0777, AT_SYMLINK_NOFOLLOW);
-	case 18:
-		return syscall(SYS_fchownat, d, t->file, getuid(), getgid(), 0);
-	case 19:
-		return syscall(SYS_utimensat, d, t->file, times, 0);
-	case 20:
-		return syscall(SYS_setxattr, t->file, "user.x", "x", 1, 0);
-	case 21:
-		return syscall(SYS_removexattr, t->file, "user.x");
-	case 22:
-		return syscall(SYS_truncate, t->file, 3);
-	case 23:
-		r = syscall(SYS_mkdirat, d, t->new, 0700);
-		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, AT_REMOVEDIR);
-	case 24:
-		r = syscall(SYS_mknodat, d, t->new, S_IFIFO | 0600, 0);
-		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, 0);
-	case 25:
-		r = syscall(SYS_symlinkat, "x", d, t->new);
-		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, 0);
-	case 26:
-		r = syscall(SYS_linkat, d, t->file, d, t->new, 0);
-		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, 0);
-	case 27:
-		r = syscall(SYS_renameat2, d, t->file, d, t->new, 0);
-		return r < 0 ? r : syscall(SYS_renameat2, d, t->new, d, t->file, RENAME_NOREPLACE);
-	case 28: /* into what is ours */
-		return syscall(SYS_linkat, d, t->file, AT_FDCWD, "taken", AT_SYMLINK_FOLLOW);
-	case 29:
-		return syscall(SYS_chdir, t->dir);
-	case 30:
-		fd = inotify_init1(IN_CLOEXEC);
-		r = syscall(SYS_inotify_add_watch, fd, t->dir, IN_MODIFY);
-		close((int)fd);
-		return r;
-	case 31: /* no program, but found */
-		r = syscall(SYS_execveat, d, t->file, argv, environ, 0);
-		return r < 0 && errno == ENOEXEC ? 0 : r;
-	case 32:
-		fd = socket(AF_UNIX, SOCK_STREAM, 0);
-		if (strlen(t->new) >= sizeof(sun.sun_path))
-			return -1;
-		strcpy(sun.sun_path, t->new);
-		r = syscall(SYS_bind, fd, &sun, sizeof(sun));
-		close((int)fd);
-		return r < 0 ? r : syscall(SYS_unlinkat, AT_FDCWD, t->new, 0);
-	case 33: /* found, but nobody listens */
-		fd = socket(AF_UNIX, SOCK_STREAM, 0);
-		if (strlen(t->file) >= sizeof(sun.sun_path))
-			return -1;
-		strcpy(sun.sun_path, t->file);
-		r = syscall(SYS_connect, fd, &sun, sizeof(sun));
-		close((int)fd);
-		return r < 0 && errno == ECONNREFUSED ? 0 : r;
-	case 34:
-		return syscall(SYS_name_to_handle_at, d, t->file, memset(buffer, 0, 8),
-			       buffer + 200, 0) < 0 &&
-				       errno == EOVERFLOW
-			       ? 0
-			       : -1;
-#ifdef SYS_open
-	case 35:
-		return syscall(SYS_open, t->file, O_RDONLY, 0);
-	case 36:
-		return syscall(SYS_stat, t->file, buffer);
-	case 37:
-		return syscall(SYS_lstat, t->file, buffer);
-	case 38:
-		return syscall(SYS_access, t->file, F_OK);
-	case 39:
-		return syscall(SYS_readlink, t->link, buffer, sizeof(buffer));
-	case 40:
-		return syscall(SYS_chmod, t->file, 0777);
-	case 41:
-		return syscall(SYS_chown, t->file, getuid(), getgid());
-	case 42:
-		return syscall(SYS_utime, t->file, NULL);
-	case 43:
-		return syscall(SYS_creat, t->new, 0600);
-	case 44:
-		r = syscall(SYS_mkdir, t->new, 0700);
-		return r < 0 ? r : syscall(SYS_rmdir, t->new);
-	case 45:
-		r = syscall(SYS_link, t->file, t->new);
-		return r < 0 ? r : syscall(SYS_unlink, t->new);
-#endif
-	default:
-		errno = ENOANO;
-		return -1;
-	}
-}
-
-#define FAMILIES 46u
-
-static void fill(struct target *t, int dirfd, const char *dir)
-{
-	t->dirfd = dirfd;
-	snprintf(t->dir, sizeof(t->dir), "%s", dir);
-	snprintf(t->file, sizeof(t->file), "%.4000s/secret", dir);
-	snprintf(t->new, sizeof(t->new), "%.4000s/new", dir);
-	snprintf(t->link, sizeof(t->link), "%.4000s/link", dir);
-}
+/* ---- every family ---- */
 
 /* Families that got there by @dir; the first is told. */
 static int got_there(int dirfd, const char *dir)
 {
-	struct target t;
+	struct family_target t;
 	int n = 0;
 
-	fill(&t, dirfd, dir);
-	for (unsigned i = 0; i < FAMILIES; i++) {
-		long r = attempt(i, &t);
-
-		if (r >= 0 && n++ == 0)
-			fprintf(stderr, "family %u reaches %s\n", i, dir);
-		if (r > 2)
-			close((int)r);
+	family_fill(&t, dirfd, dir);
+	for (unsigned i = 0; i < family_count; i++) {
+		if (family_try(i, &t) == 0 && n++ == 0)
+			fprintf(stderr, "%s reaches %s\n", family_name(i), dir);
 	}
 	return n;
 }
@@ -215,23 +53,21 @@ static int got_there(int dirfd, const char *dir)
 /* Bare: all of them work where nothing is in the way. ARG: the directory. Returns how many did not. */
 static int role_control(const char *dir)
 {
-	struct target t;
+	struct family_target t;
 	int bad = 0;
 
 	if (chdir(dir) < 0 || symlink("x", "link") < 0)
 		return 200;
-	fill(&t, AT_FDCWD, dir);
-	for (unsigned i = 0; i < FAMILIES; i++) {
-		long r;
+	family_fill(&t, AT_FDCWD, dir);
+	for (unsigned i = 0; i < family_count; i++) {
+		int error;
 
 		unlink(t.new);
-		r = attempt(i, &t);
-		if (r < 0 && errno != EOPNOTSUPP && errno != ENOANO) {
-			fprintf(stderr, "family %u: errno %d\n", i, errno);
+		error = family_try(i, &t);
+		if (error && !family_is_unknown(error)) {
+			fprintf(stderr, "%s: errno %d\n", family_name(i), error);
 			bad++;
 		}
-		if (r > 2)
-			close((int)r);
 	}
 	unlink(t.new);
 	unlink("taken");
@@ -672,23 +508,17 @@ static void *flip_links(void *stop)
 static int role_flip(const char *arg)
 {
 	atomic_bool stop = false;
-	struct target t;
+	struct family_target t;
 	pthread_t thread;
 	void *r;
 	int bad = 0;
 
 	CHECK(pthread_create(&thread, NULL, flip_links, &stop) == 0);
-	fill(&t, AT_FDCWD, "/tmp/flip");
+	family_fill(&t, AT_FDCWD, "/tmp/flip");
 	for (int i = 0; i < 400; i++) {
-		for (unsigned family = 0; family < FAMILIES; family++) {
-			long got = attempt(family, &t);
-
-			/* what reads as the outside's file; its creations are seen from there */
-			if (got > 2)
-				close((int)got);
-			if (family == 0 && got >= 0)
-				bad++;
-		}
+		/* the first one reads the outside's file; what others make there is seen from there */
+		for (unsigned family = 0; family < family_count; family++)
+			bad += family_try(family, &t) == 0 && family == 0;
 		if (chdir("/tmp") < 0)
 			return 1;
 	}
