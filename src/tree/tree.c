@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tree/denial.h"
 #include "tree/walk_internal.h"
 
 int tree_cwd(const struct tree *tr, const struct task *t)
@@ -89,7 +90,14 @@ int tree_walk_grant(const struct tree *tr, const char *path, struct walk_end *re
 		.flags = WALK_PROC,
 	};
 
-	return walk(NULL, &from, ret);
+	int r = walk(NULL, &from, ret);
+
+	if (r == 0 && ret->fd >= 0) /* the caller's directory may be a denied one */
+		ret->denied = denial_above(tr->view, ret->fd);
+	if (!ret->denied)
+		return r;
+	walk_end_close(ret);
+	return -EACCES;
 }
 
 bool tree_is_read_only(const struct tree *tr, const struct walk_end *end)

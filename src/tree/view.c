@@ -13,6 +13,7 @@
 
 #include "sys/fd.h"
 #include "tree/branch.h"
+#include "tree/denial.h"
 #include "util/clock.h"
 
 size_t view_count(const struct view *v)
@@ -45,6 +46,8 @@ struct view *view_free(struct view *v)
 	free(v->mounts);
 	free(v->moves);
 	free(v->above);
+	free(v->tops);
+	denials_free(v->denials);
 	free(v);
 	return NULL;
 }

@@ -9,7 +9,7 @@
 
 #include "tree/view.h"
 
-/* A directory on the way to a mount point. */
+/* A directory that is known: on the way to a mount point, or the top of a part of a branch. */
 struct above {
 	dev_t dev;
 	ino_t ino;
@@ -29,7 +29,10 @@ struct view {
 	struct view_moves *moves;
 	struct above *above;
 	size_t n_above;
-	int skeleton; /* borrowed, while it is made */
+	struct above *tops; /* of the branches: upper directory and index */
+	size_t n_tops;
+	struct denials *denials; /* NULL: none */
+	int skeleton;		 /* borrowed, while it is made */
 	bool has_branches, has_missing;
 	unsigned n_skeletons;
 };

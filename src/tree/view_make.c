@@ -63,18 +63,22 @@ static int add_mount(struct view *v, const char *at, int fd, bool read_only)
 	return r;
 }
 
-static int add_above(struct view *v, const struct stat *st)
+static int know(struct above **list, size_t *n, const struct stat *st)
 {
-	struct above *grown;
+	struct above *grown = reallocarray(*list, *n + 1, sizeof(*grown));
 
-	if (view_leads_to_mounts(v, st->st_dev, st->st_ino))
-		return 0;
-	grown = reallocarray(v->above, v->n_above + 1, sizeof(*grown));
 	if (!grown)
 		return -ENOMEM;
-	v->above = grown;
-	grown[v->n_above++] = (struct above){ st->st_dev, st->st_ino };
+	*list = grown;
+	grown[(*n)++] = (struct above){ st->st_dev, st->st_ino };
 	return 0;
+}
+
+static int add_above(struct view *v, const struct stat *st)
+{
+	if (view_leads_to_mounts(v, st->st_dev, st->st_ino))
+		return 0;
+	return know(&v->above, &v->n_above, st);
 }
 
 static int look(const struct view *v, const char *path, struct walk_end *end)
@@ -249,6 +253,7 @@ int view_cover(struct view *v, const char *at, struct branch *branch, struct slu
 {
 	struct walk_end end;
 	char upper[PATH_MAX];
+	struct stat st;
 	int m, r = look(v, at, &end);
 
 	if (r == 0 && !S_ISDIR(end.st.st_mode))
@@ -267,6 +272,11 @@ int view_cover(struct view *v, const char *at, struct branch *branch, struct slu
 		v->mounts[m].index = NULL;
 	if (!v->mounts[m].upper || !v->mounts[m].index)
 		return fail_errno(err, -ENOMEM, "copy-on-write: %s", at);
+	r = stat(v->mounts[m].upper, &st) < 0 ? -errno : know(&v->tops, &v->n_tops, &st);
+	if (r == 0)
+		r = stat(v->mounts[m].index, &st) < 0 ? -errno : know(&v->tops, &v->n_tops, &st);
+	if (r < 0)
+		return fail_errno(err, r, "copy-on-write: %s", at);
 	v->mounts[m].branch = branch;
 	v->has_branches = true;
 	return 0;
@@ -323,8 +333,10 @@ static int add_spec(struct view *v, const struct view_spec *s, struct sluice_err
 	if (fd < 0)
 		return fail_errno(err, fd, "mount: %s: %s", s->at, s->host);
 	r = attach(v, at, fd, s->read_only);
-	if (r == 0)
+	if (r == 0) {
 		v->mounts[v->n - 1].writable = s->writable;
+		v->mounts[v->n - 1].implied = s->optional;
+	}
 	return r < 0 ? fail_errno(err, r, "mount: %s", s->at) : 0;
 }
 

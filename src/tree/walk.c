@@ -12,6 +12,7 @@
 #include "task/procfs.h"
 #include "tree/branch.h"
 #include "tree/cwd.h"
+#include "tree/denial.h"
 #include "tree/view.h"
 
 #define SYMLINKS_MAX 40 /* the kernel's MAXSYMLINKS */
@@ -102,6 +103,13 @@ static int walk_to_shown(struct walker *w, struct branch *branch, const struct s
 	return 0;
 }
 
+/* -EACCES where @by is a denial. */
+static int denied(struct walker *w, const char *by)
+{
+	w->end->denied = by;
+	return by ? -EACCES : 0;
+}
+
 /* Go to directory @fd (consumed), which belongs to @mount. */
 static int walk_to(struct walker *w, int fd, int mount)
 {
@@ -117,6 +125,8 @@ static int walk_to(struct walker *w, int fd, int mount)
 		return 0;
 	if (fstat(fd, &w->at_st) < 0)
 		return -errno;
+	if (denied(w, denial_of(v, &w->at_st)) < 0)
+		return -EACCES;
 	if (!view_has_branches(v))
 		return 0;
 	if (mount < 0)
@@ -457,6 +467,7 @@ static int magic_in_view(const struct walker *w, const char *name, int fd)
  */
 static int walk_magic(struct walker *w, const struct step *s)
 {
+	const struct view *v = w->from->view;
 	int fd;
 
 	if (w->from->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_NO_XDEV))
@@ -477,6 +488,11 @@ static int walk_magic(struct walker *w, const struct step *s)
 	if (++w->links > SYMLINKS_MAX) {
 		close(fd);
 		return -ELOOP;
+	}
+	/* it was on no way that was looked at */
+	if (v && denied(w, denial_above(v, fd)) < 0) {
+		close(fd);
+		return -EACCES;
 	}
 	return s->last ? end_without_name(w, fd, -1) : walk_on(walk_to(w, fd, -1));
 }
@@ -578,10 +594,14 @@ static int walk_step(struct walker *w, struct step *s)
 		return s->last ? end_without_name(w, dot(w), w->mount) : walk_on(may_search(w));
 	if (!strcmp(s->name, ".."))
 		return walk_up(w, s);
+	if (v && denied(w, denial_of_name(v, w->at, &w->at_st, s->name)) < 0)
+		return -EACCES;
 	mount = v ? view_cross(v, w->at_st.st_dev, w->at_st.st_ino, s->name) : -1;
 	if (mount >= 0)
 		return walk_down(w, s, mount);
 	r = w->branch ? step_in_branch(w, s) : step_open(w, s);
+	if (r == 0 && v) /* by whatever name; before anything of it is told */
+		r = denied(w, denial_of(v, &s->st));
 	if (r == -ENOENT && s->last && w->from->flags & WALK_NAME && !w->dead) {
 		memset(&s->st, 0, sizeof(s->st));
 		return end_at(w, s);
@@ -641,8 +661,12 @@ static int walk_empty(const struct task *t, const struct walk_from *from, struct
 		.task = t, .from = from, .end = end, .at = -1, .base = -1, .mount = -1
 	};
 
-	if (from->flags & WALK_BRIEF && from->base_is_open)
-		return end_without_name(&w, from->base, -1);
+	if (from->flags & WALK_BRIEF && from->base_is_open) {
+		end->fd = from->base;
+		return from->view && denied(&w, denial_above(from->view, from->base)) < 0
+			       ? -EACCES
+			       : end_without_name(&w, from->base, -1);
+	}
 	return end_without_name(&w, walk_base(t, from), -1);
 }
 
@@ -658,6 +682,10 @@ int walk(const struct task *t, const struct walk_from *from, struct walk_end *re
 		r = from->view ? walk_quickly(t, from, ret) : walk_on_host(t, from, ret);
 		if (r >= 0)
 			r = r ? 0 : walk_slowly(t, from, ret);
+	}
+	if (r == 0 && ret->fd >= 0 && from->view) {
+		ret->denied = denial_of(from->view, &ret->st);
+		r = ret->denied ? -EACCES : 0;
 	}
 	if (r == 0 && ret->fd >= 0 && !(from->flags & WALK_PROC) &&
 	    walk_may_be_on_procfs(ret->fd, &ret->st))

@@ -69,6 +69,8 @@ struct walk_end {
 	struct stat st; /* of fd */
 	bool plain; /* the kernel walked there by itself: st is what fstat said, and not what a branch shows */
 	bool opened; /* as walk_from.open asks */
+	const char *
+		denied; /* with -EACCES: the view's denial that was in the way, NULL where it was none, or nobody had to know */
 };
 
 /* Returns 0 or the errno that the task's own call would have given. */

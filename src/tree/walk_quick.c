@@ -15,6 +15,7 @@
 #include "sys/openat2.h"
 #include "task/procfs.h"
 #include "tree/branch.h"
+#include "tree/denial.h"
 #include "tree/view.h"
 
 /* ---- what both ways use ---- */
@@ -50,9 +51,18 @@ bool walk_may_be_on_procfs(int fd, const struct stat *st)
 
 int walk_base(const struct task *t, const struct walk_from *from)
 {
+	int fd = -EBADF;
+
 	if (from->base >= 0 && !from->base_is_open)
-		return walk_dup(from->base);
-	return t ? task_open_dirfd(t, from->dirfd) : -EBADF;
+		fd = walk_dup(from->base);
+	else if (t)
+		fd = task_open_dirfd(t, from->dirfd);
+	/* a working directory is one that the task got to; a descriptor can be from anywhere */
+	if (fd >= 0 && from->dirfd != AT_FDCWD && from->view && denial_above(from->view, fd)) {
+		close(fd);
+		return -EACCES;
+	}
+	return fd;
 }
 
 /* ---- the way ---- */
@@ -463,7 +473,8 @@ int walk_quickly(const struct task *t, const struct walk_from *from, struct walk
 	struct stat st;
 	int base, r;
 
-	if (from->resolve || view_has_moved(from->view))
+	/* where something is denied each component is looked at by its identity */
+	if (from->resolve || view_has_denials(from->view) || view_has_moved(from->view))
 		return 0;
 	if (from->path[0] == '/')
 		return go_from_root(&q, from->path);

@@ -15,6 +15,7 @@
 
 #include "builtin/files/internal.h"
 #include "sys/fd.h"
+#include "tree/denial.h"
 
 /* Resolve path @which to a name in a directory that may be changed. @no_name: what a path without a last name ("/", "..") fails with. */
 static int find_name(struct sluice_request *req, const struct tree *tree, unsigned which,
@@ -42,6 +43,12 @@ static int find_new_name(struct sluice_request *req, const struct tree *tree, un
 	if (r == 0 && tree_is_read_only(tree, ret))
 		r = -EROFS;
 	return r;
+}
+
+/* Would another file there change what a denied path means that is not there yet? */
+static bool leads_to_denial(const struct tree *tree, const struct walk_end *end)
+{
+	return denial_beyond(tree->view, end->dir, end->name);
 }
 
 /* Mode bits for a new file in @dir, the task's umask applied. */
@@ -171,6 +178,8 @@ static struct sluice_verdict symlink_handle(struct sluice_request *req, void *tr
 	ssize_t n = sluice_request_path(req, 0, &target);
 	int r = n < 0 ? (int)n : n == 0 ? -ENOENT : find_new_name(req, tree, 1, false, &end);
 
+	if (r == 0 && leads_to_denial(tree, &end))
+		r = -EACCES;
 	return files_plan_one(req, tree, &p, &end, r, symlink_act);
 }
 
@@ -366,6 +375,8 @@ static struct sluice_verdict rename_plan(struct sluice_request *req, const struc
 		r = -ENOENT;
 	if (r == 0 && b.fd >= 0 && f & RENAME_NOREPLACE)
 		r = -EEXIST;
+	if (r == 0 && (leads_to_denial(tree, &a) || leads_to_denial(tree, &b)))
+		r = -EACCES;
 	return plan_two(req, tree, &p, &a, &b, r, rename_act);
 }
 

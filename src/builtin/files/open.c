@@ -18,6 +18,7 @@
 #include "sys/openat2.h"
 #include "task/procfs.h"
 #include "task/resolve.h"
+#include "tree/denial.h"
 
 #define O_LARGEFILE_BIT 0100000 /* C libraries of 64 bits spell it 0 */
 
@@ -170,6 +171,8 @@ static int open_planned(struct sluice_request *req, const struct resolve_open *h
 		close(fd);
 		return -errno;
 	}
+	if (fd >= 0)
+		denial_found_clean(p->tree->view, ret_st);
 	return fd;
 }
 
