@@ -74,6 +74,15 @@ SLUICE_API int sluice_policy_add_mount(struct sluice_policy *p, const char *at, 
 				       enum sluice_mount_mode mode, struct sluice_error *err);
 
 /*
+ * Deny @path (one that the command sees, as those of the grants are) and all below it, whatever is granted, also without a chroot: every call that names it says EACCES, whether
+ * anything is there or not, by whatever other name or mount it is reached. Where it is a symbolic link, what that leads to is denied too. A grant or a mount
+ * at or below it that was asked for by name makes the start fail with -EINVAL, as "/" does; so does a working directory in it, with -EACCES.
+ * Which paths are denied, and what of them can still be seen: docs/chroot.md.
+ */
+SLUICE_API int sluice_policy_deny_path(struct sluice_policy *p, const char *path,
+				       struct sluice_error *err);
+
+/*
  * Copy-on-write: every change that the command makes at or below @dir (a path that it sees) goes to a branch, and @dir itself is only read, whatever
  * is granted there; all of it may be changed. Also the command's working directory, unless set_cwd says otherwise. What becomes of the branch: sluice/cow.h.
  */

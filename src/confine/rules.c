@@ -116,7 +116,6 @@ struct making {
 	uint64_t fs; /* rights that are handled */
 	int a, b;
 	const struct rules_tree *tree; /* NULL: the host's */
-	bool engine_only; /* the command has a root of its own: what is granted there is not its own */
 };
 
 static int allow(int ruleset, uint64_t rights, int fd)
@@ -143,12 +142,14 @@ static int file_open(const char *path, struct rules_file *ret, int *ret_fd, stru
 	return 0;
 }
 
-/* The same in the command's own tree. */
-static int tree_open(const struct tree *t, const char *path, int *ret_fd, struct stat *st)
+/* The same in the command's own tree. *ret_denied: what is denied there, with -EACCES. */
+static int tree_open(const struct tree *t, const char *path, int *ret_fd, struct stat *st,
+		     const char **ret_denied)
 {
 	struct walk_end end;
 	int r = tree_walk_grant(t, path, &end);
 
+	*ret_denied = end.denied;
 	if (r < 0)
 		return r;
 	*ret_fd = end.fd;
@@ -157,10 +158,11 @@ static int tree_open(const struct tree *t, const char *path, int *ret_fd, struct
 }
 
 static int grant_open(const struct making *m, const char *path, struct rules_file *file,
-		      int *ret_fd, struct stat *st)
+		      int *ret_fd, struct stat *st, const char **ret_denied)
 {
+	*ret_denied = NULL;
 	if (m->tree)
-		return tree_open(m->tree->tree, path, ret_fd, st);
+		return tree_open(m->tree->tree, path, ret_fd, st, ret_denied);
 	return file_open(path, file, ret_fd, st);
 }
 
@@ -185,7 +187,7 @@ static int allow_both(const struct making *m, uint64_t rights, int fd, const str
 {
 	int r = allow_engine(m, rights, fd, st);
 
-	if (r < 0 || m->engine_only)
+	if (r < 0 || (m->tree && m->tree->tree->engine_only))
 		return r;
 	if (m->tree)
 		rights &= rights_of(POLICY_READ);
@@ -195,15 +197,20 @@ static int allow_both(const struct making *m, uint64_t rights, int fd, const str
 static int add_grant(const struct making *m, const struct policy_grant *g, struct rules_file *file,
 		     struct sluice_error *err)
 {
+	const char *what = g->access == POLICY_WRITE ? "write grant" : "read grant", *denied;
 	_cleanup_close_ int fd = -1;
 	struct stat st = { 0 };
-	int r = grant_open(m, g->path, file, &fd, &st);
+	int r = grant_open(m, g->path, file, &fd, &st, &denied);
 
 	if (r < 0 && g->optional && (r == -ENOENT || r == -EACCES || r == -ENOTDIR))
 		return 0;
+	if (r < 0 && denied) {
+		fail(err, -EINVAL, "%s: %s: %s is denied", what, g->path,
+		     *denied ? denied : g->path);
+		return fail_hint(err, -EINVAL, "drop one of the two: the denial would win");
+	}
 	if (r < 0) {
-		fail_errno(err, r, "%s grant: %s", g->access == POLICY_WRITE ? "write" : "read",
-			   g->path);
+		fail_errno(err, r, "%s: %s", what, g->path);
 		return r == -ENOENT ? fail_hint(err, r, "create it first, or drop the grant") : r;
 	}
 	if (g->not_root && is_root(m, &st))
@@ -349,7 +356,7 @@ int rules_make(const struct sluice_policy *p, enum rules_proc proc, const struct
 	if (!ret->files)
 		return fail_errno(err, -ENOMEM, "Landlock rules");
 	r = rulesets_create(&attr, ret->abi, ret, err);
-	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b, tree, p->root };
+	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b, tree };
 	if (r == 0)
 		r = add_rules(p, &m, proc, ret, err);
 	ret->all_writable = r == 0 && all_writable(p, ret);

@@ -127,3 +127,21 @@ int sluice_policy_add_mount(struct sluice_policy *p, const char *at, const char 
 	p->generation++;
 	return 0;
 }
+
+int sluice_policy_deny_path(struct sluice_policy *p, const char *path, struct sluice_error *err)
+{
+	int r = check_path("denial", path, err);
+	char **denials, *copy;
+
+	if (r < 0)
+		return r;
+	denials = policy_grow(p->denials, p->n_denials, sizeof(*denials));
+	if (denials)
+		p->denials = denials;
+	copy = denials ? strdup(path) : NULL;
+	if (!copy)
+		return fail_errno(err, -ENOMEM, "denial: %s", path);
+	p->denials[p->n_denials++] = copy;
+	p->generation++;
+	return 0;
+}

@@ -60,6 +60,9 @@ static void policy_free(struct sluice_policy *p)
 		free(p->mounts[i].host);
 	}
 	free(p->mounts);
+	for (size_t i = 0; i < p->n_denials; i++)
+		free(p->denials[i]);
+	free(p->denials);
 	free(p->root);
 	free(p->workdir);
 	free(p->storage);

@@ -62,6 +62,8 @@ struct sluice_policy {
 	char *root; /* NULL: the host's own */
 	struct policy_mount *mounts;
 	size_t n_mounts;
+	char **denials; /* paths of the command's tree, n_denials of them */
+	size_t n_denials;
 	char *workdir; /* NULL: no copy-on-write */
 	char *storage; /* NULL: the user's own place */
 	enum sluice_cow_action on_exit, on_error;

@@ -14,6 +14,7 @@
 #include "policy/policy.h"
 #include "sandbox/cow.h"
 #include "sys/pidfd.h"
+#include "tree/denial.h"
 #include "tree/dirents.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
@@ -32,7 +33,7 @@ static int private_part(const struct sandbox_tree *t, const char *name)
 	return mkdirat(t->dir, name, 0700) < 0 ? -errno : open_dir(t->dir, name);
 }
 
-static int private_make(struct sandbox_tree *t, bool own_root, struct sluice_error *err)
+static int private_make(struct sandbox_tree *t, struct sluice_error *err)
 {
 	int r = private_dir_make(&t->private);
 
@@ -47,7 +48,6 @@ static int private_make(struct sandbox_tree *t, bool own_root, struct sluice_err
 	}
 	t->tree.private_path = t->exec_path;
 	t->tree.exe_of = exec_path_of;
-	t->tree.own_root = own_root;
 	t->dir = open_dir(AT_FDCWD, t->private.path);
 	t->exec = t->dir < 0 ? t->dir : private_part(t, "exec");
 	t->skel = t->dir < 0 ? t->dir : private_part(t, "skel");
@@ -64,7 +64,7 @@ static int private_make(struct sandbox_tree *t, bool own_root, struct sluice_err
 
 bool policy_has_tree(const struct sluice_policy *p)
 {
-	return p->root || p->n_mounts || p->workdir;
+	return p->root || p->n_mounts || p->n_denials || p->workdir;
 }
 
 static bool is_mounted(const struct sluice_policy *p, const char *at)
@@ -201,8 +201,9 @@ static int check_descriptors(struct sluice_error *err)
 	return fail_hint(err, fd, "the container's profile must allow pidfd_getfd");
 }
 
-/* The directory that the policy's @path names. */
-static int find_directory(const struct sandbox_tree *t, const char *path, struct walk_end *ret)
+/* The directory that the policy's @path names; @what is it for? */
+static int find_directory(const struct sandbox_tree *t, const char *what, const char *path,
+			  struct walk_end *ret, struct sluice_error *err)
 {
 	int r = tree_walk_grant(&t->tree, path, ret);
 
@@ -210,7 +211,11 @@ static int find_directory(const struct sandbox_tree *t, const char *path, struct
 		walk_end_close(ret);
 		r = -ENOTDIR;
 	}
-	return r;
+	if (r == 0)
+		return 0;
+	fail_errno(err, r, "%s: %s", what, path);
+	return ret->denied ? fail_hint(err, r, "%s is denied", *ret->denied ? ret->denied : path)
+			   : r;
 }
 
 static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const char *name,
@@ -223,9 +228,9 @@ static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const ch
 
 	if (r < 0)
 		return r;
-	r = find_directory(t, p->workdir, &end);
+	r = find_directory(t, "copy-on-write", p->workdir, &end, err);
 	if (r < 0)
-		return fail_errno(err, r, "copy-on-write: %s", p->workdir);
+		return r;
 	r = storage_path(p->storage, storage, err);
 	if (r == 0)
 		r = branch_new(p, name, storage, end.fd, t, &branch, err);
@@ -258,7 +263,7 @@ static int here_open(const struct view *v)
 	return r < 0 ? -errno : r;
 }
 
-/* Where relative paths of the policy start from, and where the command starts. */
+/* Where relative paths of the policy start from, what is denied, and where the command starts. */
 static int start_open(struct sandbox_tree *t, const struct sluice_policy *p,
 		      struct sluice_error *err)
 {
@@ -268,11 +273,15 @@ static int start_open(struct sandbox_tree *t, const struct sluice_policy *p,
 
 	if (r < 0)
 		return fail_errno(err, r, "working directory");
-	r = find_directory(t, path ? path : ".", &end);
-	if (r < 0)
-		return fail_errno(err, r, "working directory: %s", path ? path : ".");
-	t->start = end.fd;
-	return 0;
+	for (size_t i = 0; i < p->n_denials; i++) {
+		r = denial_add(t->tree.view, t->tree.here, p->denials[i], err);
+		if (r < 0)
+			return r;
+	}
+	r = find_directory(t, "working directory", path ? path : ".", &end, err);
+	if (r == 0)
+		t->start = end.fd;
+	return r;
 }
 
 int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct sandbox_tree **ret,
@@ -284,7 +293,8 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 	if (!t)
 		return fail_errno(err, -ENOMEM, "tree");
 	t->dir = t->exec = t->skel = t->tree.here = t->start = t->branch_dir = -1;
-	r = private_make(t, p->root, err);
+	t->tree.engine_only = p->root || p->n_denials;
+	r = private_make(t, err);
 	if (r == 0)
 		r = view_make(t, p, err);
 	if (r == 0)

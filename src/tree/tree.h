@@ -21,7 +21,7 @@ struct tree {
 	struct cwd_table *cwds; /* NULL: the kernel knows where processes are */
 	int here; /* O_PATH descriptor of the directory that relative paths of the policy start from */
 	walk_exe_fn exe_of;
-	bool own_root; /* the policy has a root: nothing of it is granted to the command itself, not even where that is the host's */
+	bool engine_only; /* nothing of the tree is granted to the command itself, not even where it is the host's */
 	const char *private_path; /* the working directory that the kernel knows of every task */
 	bool proc_granted,
 		proc_writable; /* the policy lets the command read procfs, and write there */

@@ -56,6 +56,8 @@ static int apply(struct sluice_policy *p, const char *line, struct sluice_error 
 		return sluice_policy_allow_read(p, arg, err);
 	case 'w':
 		return sluice_policy_allow_write(p, arg, err);
+	case 'p':
+		return sluice_policy_deny_path(p, arg, err);
 	case 's':
 		return sluice_policy_allow_system(p, err);
 	case 'n':

@@ -89,6 +89,23 @@ static void test_grants(void **state)
 	assert_int_equal(p->grants[1].access, POLICY_WRITE);
 }
 
+static void test_denials(void **state)
+{
+	struct sluice_policy *p = *state;
+	char too_long[PATH_MAX + 1];
+
+	memset(too_long, 'a', sizeof(too_long) - 1);
+	too_long[sizeof(too_long) - 1] = '\0';
+	accepts(p, sluice_policy_deny_path, "relative/\n\xff");
+	accepts(p, sluice_policy_deny_path, "/usr");
+	refuses(p, sluice_policy_deny_path, too_long, ENAMETOOLONG, "denial: aaa");
+	refuses(p, sluice_policy_deny_path, "", EINVAL, "denial: empty path");
+	refuses(p, sluice_policy_deny_path, NULL, EINVAL, "denial: empty path");
+	assert_int_equal(p->n_denials, 2);
+	assert_string_equal(p->denials[0], "relative/\n\xff");
+	assert_string_equal(p->denials[1], "/usr");
+}
+
 static void test_many_grants(void **state)
 {
 	struct sluice_policy *p = *state;
@@ -282,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_new_grants_nothing, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_grants, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_denials, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_many_grants, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_system, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_name, setup, teardown),

@@ -50,7 +50,7 @@ static bool is_native(const struct tree *tree, const struct task *t, int dirfd, 
 	const int mount = end->mount < 0 ? view_mount_of(tree->view, end->fd) : end->mount;
 	struct stat st;
 
-	return !tree->own_root && mount == 0 && !view_mount(tree->view, 0)->branch &&
+	return !tree->engine_only && mount == 0 && !view_mount(tree->view, 0)->branch &&
 	       kernel_stat(t, dirfd, path, &st) == 0 && st.st_ino == end->st.st_ino &&
 	       st.st_dev == end->st.st_dev;
 }
