@@ -71,6 +71,11 @@ static int set_mount(void *target, const char *value, struct sluice_error *err)
 	return sluice_policy_add_mount(((struct run *)target)->policy, at, host, mode, err);
 }
 
+static int set_deny(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_deny_path(((struct run *)target)->policy, value, err);
+}
+
 static int set_workdir(void *target, const char *value, struct sluice_error *err)
 {
 	struct run *r = target;
@@ -325,6 +330,8 @@ static const struct option_entry entries[] = {
 	  "grant reading, listing and executing of PATH and all below it", set_read },
 	{ "fs-write", 'w', true, false, "PATH", "see above",
 	  "grant reading and writing of PATH and all below it", set_write },
+	{ "fs-deny", 0, true, false, "PATH", "none",
+	  "deny PATH and all below it inside of what is granted: EACCES for every call", set_deny },
 	{ "no-default-devices", 0, false, false, NULL, "granted",
 	  "don't grant /dev/{null,zero,full,random,urandom,tty,ptmx,pts}", set_no_devices },
 	{ "chroot", 0, false, false, "DIR", "the host's /",

@@ -1039,6 +1039,23 @@ for m in maps:
 
 
 @case
+def what_is_denied():
+    with tempfile.TemporaryDirectory() as top:
+        os.chmod(top, 0o777)
+        for name in ("keys", "src"):
+            os.mkdir(f"{top}/{name}")
+            with open(f"{top}/{name}/f", "w") as f:
+                f.write(name)
+        cat = ("--cwd", top, "-r", "/", "-w", top, "--", "sh", "-c", "cat src/f keys/f; ls; echo x >keys/new")
+        check(run(*cat[:-1], "cat src/f keys/f").out == "srckeys", "without a denial")
+        d = run("--fs-deny", f"{top}/keys", *cat)
+        check(d.status != 0 and d.out == "srckeys\nsrc\n" and d.err.count("ermission denied") == 2, d)
+        check(os.listdir(f"{top}/keys") == ["f"], "made")
+        error_is(run("--fs-deny", "/", "--", "true"), 125, "denial: /", "nothing is granted")
+        error_is(run("--fs-deny", f"{top}/keys", "-r", f"{top}/keys", "--", "true"), 125, "keys is denied", "drop one")
+
+
+@case
 def a_branch_has_its_quota():
     if no_descriptors():
         return
