@@ -34,7 +34,7 @@ static int look(const struct looking *l, const char *path, uint32_t flags, struc
 	const struct walk_from from = {
 		.view = l->v,
 		.dirfd = AT_FDCWD,
-		.cwd = l->base,
+		.base = l->base,
 		.path = path,
 		.flags = flags | WALK_PROC,
 	};
