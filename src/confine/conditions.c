@@ -102,8 +102,8 @@ static const uint32_t hidden_limits[] = { RLIMIT_RTTIME };
 	}
 
 /* The number of a process, which may be the caller's own. */
-#define OWN_NUMBER(arg, with)                                                         \
-	{                                                                             \
+#define OWN_NUMBER(arg, with)                                                           \
+	{                                                                               \
 		CLAUSE_OWN, arg, EPERM, WHOLE, own_process, 2, with, false, false, true \
 	}
 

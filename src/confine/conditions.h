@@ -33,7 +33,7 @@ struct clause {
 	unsigned other;	  /* of CLAUSE_OWN; the same as `arg`: none */
 	bool socket_type; /* does not count where sockets of any type may be made */
 	bool tree; /* counts only where the command has a tree of its own, or a quota in it */
-	bool asked;	  /* a handler is asked instead, where there is one for that: NOTIF_WHERE_REFUSED */
+	bool asked; /* a handler is asked instead, where there is one for that: NOTIF_WHERE_REFUSED */
 };
 
 /* Refused when one of the clauses says so. */

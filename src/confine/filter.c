@@ -163,7 +163,8 @@ static size_t write_listed(struct assembly *a, const struct clause *c, size_t ye
 }
 
 /* Where to go with a call of which all clauses that come later are satisfied at @pass. */
-static size_t write_clause(struct assembly *a, const struct clause *c, uint32_t refused, size_t pass)
+static size_t write_clause(struct assembly *a, const struct clause *c, uint32_t refused,
+			   size_t pass)
 {
 	size_t refuse = assemble_return(a, refused);
 

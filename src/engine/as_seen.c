@@ -200,7 +200,7 @@ static int open_as_wanted(struct sluice_request *req, const struct resolve_open 
 			  request_open_fn open)
 {
 	struct resolve_open first = *how;
-	struct stat st;
+	struct stat st = { 0 };
 	int fd, error;
 
 	first.flags |= O_NONBLOCK;

@@ -52,7 +52,7 @@ struct chain {
 	struct chain_handler *handlers;	 /* deciding ones, in order */
 	struct chain_handler *observers; /* in order */
 	_Atomic bool to_pool;		 /* a handler may block or was demoted */
-	bool everywhere, where_refused; /* trapped: see NOTIF_WHERE_REFUSED */
+	bool everywhere, where_refused;	 /* trapped: see NOTIF_WHERE_REFUSED */
 
 	_Atomic uint64_t count, failed, dropped, supervised_ns;
 	struct histogram *latency; /* NULL unless asked for */

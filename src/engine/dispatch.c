@@ -140,8 +140,7 @@ static struct chain_handler *handlers_grow(struct chain_handler **list, uint32_t
 	return &grown[n];
 }
 
-static int add(struct dispatch *d, const struct sluice_handler *h, bool builtin,
-	       bool where_refused)
+static int add(struct dispatch *d, const struct sluice_handler *h, bool builtin, bool where_refused)
 {
 	bool observer = h->flags & SLUICE_OBSERVER;
 	struct chain_handler *slot;

@@ -285,7 +285,11 @@ static int check_change(const struct change *c, const struct branch_entry *e)
 }
 
 /* What check_found returns beside errors. */
-enum { CHANGE_NOW, CHANGE_COPY_FIRST, CHANGE_NOTHING };
+enum {
+	CHANGE_NOW,
+	CHANGE_COPY_FIRST,
+	CHANGE_NOTHING
+};
 
 /* Setting or removing must not copy up when it fails on the attribute that is there. ACLs know no flags, and to remove none is no failure. */
 static int check_xattr(const struct change *c, int fd)

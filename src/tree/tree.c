@@ -55,7 +55,8 @@ int tree_walk_from(const struct tree *tr, const struct task *t, struct tree_base
 	};
 
 	ret->fd = ret->dir = -1;
-	if (!*path && !(flags & WALK_EMPTY)) /* which the kernel says before it looks at the descriptor */
+	if (!*path &&
+	    !(flags & WALK_EMPTY)) /* which the kernel says before it looks at the descriptor */
 		return -ENOENT;
 	if (base->error)
 		return base->error;

@@ -239,7 +239,7 @@ static int refuse_others(scmp_filter_ctx ctx, const struct call_deny *deny, cons
 		const struct of_others *o = &others[i];
 		int nr = syscall_number(o->call);
 		uint32_t act = o->asked && is_asked(nr, notify, n_notify) ? SCMP_ACT_NOTIFY
-									   : SCMP_ACT_ERRNO(EPERM);
+									  : SCMP_ACT_ERRNO(EPERM);
 
 		/* what the row above refuses is refused */
 		if (deny[nr].conditional && act == SCMP_ACT_NOTIFY && o->arg[0] == 1)

@@ -48,7 +48,7 @@ static int find_new_name(struct sluice_request *req, const struct tree *tree, un
 /* Would another file there change what a denied path means that is not there yet? */
 static bool leads_to_denial(const struct tree *tree, const struct walk_end *end)
 {
-	return denial_beyond(tree->view, end->dir, end->name);
+	return tree->view && denial_beyond(tree->view, end->dir, end->name);
 }
 
 /* Mode bits for a new file in @dir, the task's umask applied. */
