@@ -247,7 +247,7 @@ struct sluice_open_args {
 };
 SLUICE_API int sluice_request_open_args(struct sluice_request *req, struct sluice_open_args *ret);
 
-/* The socket address of connect, bind, sendto. Returns its length (0-128), -EINVAL, -EFAULT, ... */
+/* The socket address of connect, bind, sendto, read once and shared by the whole chain. Returns its length (0-128), -EINVAL, -EFAULT, ... */
 SLUICE_API ssize_t sluice_request_sockaddr(struct sluice_request *req,
 					   struct sockaddr_storage *ret);
 

@@ -6,11 +6,17 @@
 #ifndef SLUICE_BUILTIN_BUILTIN_H
 #define SLUICE_BUILTIN_BUILTIN_H
 
+#include <sluice/error.h>
+
 struct dispatch;
 struct sluice_policy;
 struct tree;
 
-/* Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL. Returns 0 or -errno. */
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree);
+/*
+ * Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL. Returns 0 or -errno, and why
+ * in @err.
+ */
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
+			 struct sluice_error *err);
 
 #endif

@@ -47,6 +47,7 @@ void request_begin(struct sluice_request *req, struct engine *e, struct chain *c
 	req->drop = NULL;
 	req->decoded[0].done = false;
 	req->decoded[1].done = false;
+	req->decoded_address.done = false;
 	atomic_fetch_add_explicit(&chain->count, 1, memory_order_relaxed);
 }
 
@@ -200,7 +201,7 @@ int sluice_request_open_args(struct sluice_request *req, struct sluice_open_args
 	}
 }
 
-ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_storage *ret)
+static ssize_t read_address(struct sluice_request *req, struct sockaddr_storage *ret)
 {
 	const __u64 *args = req->notif.data.args;
 	unsigned at;
@@ -225,6 +226,19 @@ ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_stor
 		return 0;
 	r = task_read(&req->task, args[at], ret, (size_t)len);
 	return r < 0 ? r : len;
+}
+
+ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_storage *ret)
+{
+	struct decoded_path *d = &req->decoded_address;
+
+	if (!d->done) {
+		d->result = read_address(req, &req->sockaddr);
+		d->done = true;
+	}
+	if (d->result >= 0)
+		*ret = req->sockaddr;
+	return d->result;
 }
 
 /* Where the file behind @fd lies, or NULL. */

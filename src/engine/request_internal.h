@@ -104,6 +104,8 @@ struct sluice_request {
 	const char *plan_names[2];     /* in plan_dirs; in plan_bytes, or NULL */
 	struct sluice_outcome outcome;
 	struct decoded_path decoded[2];
+	struct decoded_path decoded_address; /* of sockaddr */
+	struct sockaddr_storage sockaddr;
 	struct request_buffers {
 		char path[2][PATH_MAX];
 		char host_path[2][PATH_MAX]; /* of the plan's descriptors, once somebody asks */

@@ -60,6 +60,8 @@ static void policy_free(struct sluice_policy *p)
 		free(p->mounts[i].host);
 	}
 	free(p->mounts);
+	free(p->network.targets);
+	free(p->network.binds);
 	free(p->root);
 	free(p->workdir);
 	free(p->storage);

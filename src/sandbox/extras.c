@@ -83,9 +83,7 @@ int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
 	d = dispatch_new();
 	if (!d)
 		return fail_errno(err, -ENOMEM, "dispatch table");
-	r = builtin_register_all(d, p, tree ? &tree->tree : NULL);
-	if (r < 0)
-		fail_errno(err, r, "built-in handlers");
+	r = builtin_register_all(d, p, tree ? &tree->tree : NULL, err);
 	for (size_t i = 0; r == 0 && i < n_extras; i++)
 		r = extra_add(d, p, &extras[i], i, err);
 	if (r < 0) {

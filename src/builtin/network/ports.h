@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Built-in: which sockets may be made, bound and listened on where the policy has rules of the network.
+ *
+ * What is made is decided by numbers alone, so the kernel makes it. Ports are decided on a private copy of the address and on a duplicate of the
+ * task's socket, on which bind and listen are then carried out: neither waits. Unix sockets are the other built-ins' business, but that listen is carried
+ * out for all: the kernel would take the socket from the task's table again.
+ */
+#ifndef SLUICE_BUILTIN_NETWORK_PORTS_H
+#define SLUICE_BUILTIN_NETWORK_PORTS_H
+
+#include <stdbool.h>
+
+struct dispatch;
+struct network;
+
+/* @n: borrowed until @d is freed. @any_unix_type: Unix sockets that send to an address at each message may be made. -ENOMEM. */
+int builtin_ports_register(struct dispatch *d, const struct network *n, bool any_unix_type);
+
+#endif
