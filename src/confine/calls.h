@@ -16,6 +16,11 @@ struct sluice_policy;
 #define CALL_LAST_KNOWN 469
 #define CALL_MAX (CALL_LAST_KNOWN + 1)
 
+/* A trapped call is named by its number, or so where it is trapped only with an argument @arg other than 0, and allowed elsewhere. */
+#define CALL_TRAP_WITH(nr, arg) ((nr) | ((arg) + 1) << 10)
+#define CALL_TRAP_NR(trap) ((trap) & ((1 << 10) - 1))
+#define CALL_TRAP_ARG(trap) (((trap) >> 10) - 1) /* -1: trapped always */
+
 /* How a call is refused: always with an errno, or when its arguments match the conditions of conditions.c for it. */
 struct call_deny {
 	int error;	  /* 0: not refused */

@@ -23,7 +23,7 @@ struct sluice_policy;
 struct confinement {
 	atomic_uint refs;
 	uint64_t generation; /* of the policy it was compiled from */
-	int *notify;	     /* sorted, unique */
+	int *notify;	     /* sorted by number, unique; may be of CALL_TRAP_WITH */
 	size_t n_notify;
 	struct sock_fprog filter; /* owned */
 	struct rules

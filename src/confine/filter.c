@@ -52,18 +52,22 @@ struct answer {
 	const struct condition *condition; /* NULL: none */
 	bool any_type, tree;		   /* of the condition */
 	uint32_t ret;			   /* where no condition refuses it */
+	int only_with; /* such a call is allowed where this argument is 0, and only else `ret`; -1 */
 };
 
 static bool answers_equal(const struct answer *a, const struct answer *b)
 {
 	return a->condition == b->condition && a->any_type == b->any_type && a->tree == b->tree &&
-	       a->ret == b->ret;
+	       a->ret == b->ret && a->only_with == b->only_with;
 }
 
 /* @deny and @wanted by a handler: the denial is stronger. A condition that is not known refuses always. */
-static struct answer answer_of(int nr, const struct call_deny *deny, bool wanted)
+static struct answer answer_of(int nr, const struct call_deny *deny, const int *wanted)
 {
-	struct answer a = { .ret = wanted ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW };
+	struct answer a = {
+		.ret = wanted ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW,
+		.only_with = wanted ? CALL_TRAP_ARG(*wanted) : -1,
+	};
 
 	if (deny->conditional) {
 		a.condition = condition_of(nr);
@@ -71,7 +75,7 @@ static struct answer answer_of(int nr, const struct call_deny *deny, bool wanted
 		a.tree = deny->tree;
 	}
 	if (deny->error && !a.condition)
-		a.ret = refusal(deny->error);
+		a = (struct answer){ .ret = refusal(deny->error), .only_with = -1 };
 	return a;
 }
 
@@ -79,10 +83,10 @@ static struct answer answer_of(int nr, const struct call_deny *deny, bool wanted
 static void answers_make(const struct call_deny *deny, const int *notify, size_t n_notify,
 			 struct answer ret[CALL_MAX])
 {
-	bool wanted[CALL_MAX] = { false };
+	const int *wanted[CALL_MAX] = { NULL };
 
 	for (size_t i = 0; i < n_notify; i++)
-		wanted[notify[i]] = true;
+		wanted[CALL_TRAP_NR(notify[i])] = &notify[i];
 	for (int nr = 0; nr < CALL_MAX; nr++)
 		ret[nr] = answer_of(nr, &deny[nr], wanted[nr]);
 }
@@ -118,7 +122,7 @@ static void ranges_make(struct compilation *c)
 			continue;
 		c->ranges[c->n_ranges++] = (struct range){ nr, c->answers[nr] };
 	}
-	c->ranges[c->n_ranges++] = (struct range){ CALL_MAX, { .ret = refusal(ENOSYS) } };
+	c->ranges[c->n_ranges++] = (struct range){ CALL_MAX, { .ret = refusal(ENOSYS), .only_with = -1 } };
 }
 
 /* All 64 bits of @arg are @value. */
@@ -167,11 +171,22 @@ static size_t write_clause(struct assembly *a, const struct clause *c, size_t pa
 	return refuse;
 }
 
-static size_t write_condition(struct assembly *a, const struct answer *answer)
+/* What nothing refuses. */
+static size_t write_passed(struct assembly *a, const struct answer *answer)
 {
-	size_t n = condition_clauses(answer->condition, answer->any_type, answer->tree);
 	size_t place = assemble_return(a, answer->ret);
 
+	if (answer->only_with < 0)
+		return place;
+	return write_equal(a, (unsigned)answer->only_with, 0, assemble_return(a, SECCOMP_RET_ALLOW), place);
+}
+
+static size_t write_looking(struct assembly *a, const struct answer *answer)
+{
+	size_t place = write_passed(a, answer), n = 0;
+
+	if (answer->condition)
+		n = condition_clauses(answer->condition, answer->any_type, answer->tree);
 	while (n-- > 0)
 		place = write_clause(a, &answer->condition->clauses[n], place);
 	return place;
@@ -182,13 +197,13 @@ static size_t write_answer(struct compilation *c, const struct answer *answer)
 {
 	size_t place;
 
-	if (!answer->condition)
+	if (!answer->condition && answer->only_with < 0)
 		return assemble_return(&c->assembly, answer->ret);
 	for (size_t i = 0; i < c->n_written; i++) {
 		if (answers_equal(&c->written[i].answer, answer))
 			return c->written[i].place;
 	}
-	place = write_condition(&c->assembly, answer);
+	place = write_looking(&c->assembly, answer);
 	if (c->n_written < sizeof(c->written) / sizeof(c->written[0]))
 		c->written[c->n_written++] = (struct written){ *answer, place };
 	return place;
@@ -247,6 +262,12 @@ static bool other_abis_are_refused(const struct sock_fprog *prog)
 	return true;
 }
 
+/* What becomes of a call that nothing refuses. */
+static uint32_t passed_of(const struct answer *answer, const uint64_t args[6])
+{
+	return answer->only_with >= 0 && !args[answer->only_with] ? SECCOMP_RET_ALLOW : answer->ret;
+}
+
 /* Give @args what @c lets pass. */
 static void satisfy(const struct clause *c, uint64_t args[6])
 {
@@ -264,19 +285,15 @@ static bool is_listed(const struct clause *c, uint32_t value)
 
 /* With each value of a list, or (short masks) with all that there are, and one that is in no list. */
 static bool list_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-		       uint64_t args[6], uint32_t passed)
+		       const struct answer *answer, uint64_t args[6])
 {
-	uint32_t listed = c->kind == CLAUSE_LISTED ? passed : refusal(c->error);
-	uint32_t others = c->kind == CLAUSE_LISTED ? refusal(c->error) : passed;
+	for (size_t i = 0; i < c->n + 0x10; i++) {
+		uint32_t value = c->mask == UINT32_MAX ? 0x5a5a5a50 + (uint32_t)i : (uint32_t)(i & 0xf);
+		bool refused;
 
-	for (size_t i = 0; i < c->n; i++) {
-		args[c->arg] = c->values[i];
-		if (run(prog, nr, args) != listed)
-			return false;
-	}
-	for (uint32_t i = 0; i <= 0xf; i++) {
-		args[c->arg] = c->mask == UINT32_MAX ? 0x5a5a5a50 + i : i;
-		if (run(prog, nr, args) != (is_listed(c, (uint32_t)args[c->arg]) ? listed : others))
+		args[c->arg] = i < c->n ? c->values[i] : value;
+		refused = is_listed(c, (uint32_t)args[c->arg]) == (c->kind == CLAUSE_NOT_LISTED);
+		if (run(prog, nr, args) != (refused ? refusal(c->error) : passed_of(answer, args)))
 			return false;
 	}
 	return true;
@@ -284,11 +301,12 @@ static bool list_holds(const struct sock_fprog *prog, int nr, const struct claus
 
 /* With each single bit. */
 static bool bits_hold(const struct sock_fprog *prog, int nr, const struct clause *c,
-		      uint64_t args[6], uint32_t passed)
+		      const struct answer *answer, uint64_t args[6])
 {
 	for (unsigned bit = 0; bit < 64; bit++) {
 		args[c->arg] = UINT64_C(1) << bit;
-		if (run(prog, nr, args) != (args[c->arg] & c->mask ? refusal(c->error) : passed))
+		if (run(prog, nr, args) !=
+		    (args[c->arg] & c->mask ? refusal(c->error) : passed_of(answer, args)))
 			return false;
 	}
 	return true;
@@ -296,7 +314,7 @@ static bool bits_hold(const struct sock_fprog *prog, int nr, const struct clause
 
 /* With another process, in the lower and in the upper half. */
 static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-		      uint64_t args[6], uint32_t passed)
+		      const struct answer *answer, uint64_t args[6])
 {
 	static const uint64_t differences[] = { 1, UINT64_C(1) << 32 };
 	bool two = c->other != c->arg;
@@ -309,40 +327,40 @@ static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause
 		if (!two)
 			continue;
 		args[c->other] = c->values[1];
-		if (run(prog, nr, args) != passed)
+		if (run(prog, nr, args) != passed_of(answer, args))
 			return false;
 	}
 	return true;
 }
 
 /* With each value of the list, and others, where the other argument is its value and where it is not. */
-static bool both_hold(const struct sock_fprog *prog, int nr, const struct clause *c, uint64_t args[6],
-		      uint32_t passed)
+static bool both_hold(const struct sock_fprog *prog, int nr, const struct clause *c,
+		      const struct answer *answer, uint64_t args[6])
 {
 	for (uint32_t i = 0; i <= 0xff; i++) {
 		args[c->arg] = i;
 		args[c->other] = c->other_value;
-		if (run(prog, nr, args) != (is_listed(c, i) ? refusal(c->error) : passed))
+		if (run(prog, nr, args) != (is_listed(c, i) ? refusal(c->error) : passed_of(answer, args)))
 			return false;
 		args[c->other] = UINT32_MAX - 1;
-		if (run(prog, nr, args) != passed)
+		if (run(prog, nr, args) != passed_of(answer, args))
 			return false;
 	}
 	return true;
 }
 
 static bool clause_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-			 uint64_t args[6], uint32_t passed)
+			 const struct answer *answer, uint64_t args[6])
 {
 	switch (c->kind) {
 	case CLAUSE_NO_BIT:
-		return bits_hold(prog, nr, c, args, passed);
+		return bits_hold(prog, nr, c, answer, args);
 	case CLAUSE_NOT_BOTH:
-		return both_hold(prog, nr, c, args, passed);
+		return both_hold(prog, nr, c, answer, args);
 	case CLAUSE_OWN:
-		return own_holds(prog, nr, c, args, passed);
+		return own_holds(prog, nr, c, answer, args);
 	default:
-		return list_holds(prog, nr, c, args, passed);
+		return list_holds(prog, nr, c, answer, args);
 	}
 }
 
@@ -359,8 +377,8 @@ static bool clauses_hold(const struct sock_fprog *prog, int nr, const struct ans
 			args[k] = rest;
 		for (size_t k = 0; k < n; k++)
 			satisfy(&c->clauses[k], args);
-		if (run(prog, nr, args) != answer->ret ||
-		    !clause_holds(prog, nr, &c->clauses[i], args, answer->ret))
+		if (run(prog, nr, args) != passed_of(answer, args) ||
+		    !clause_holds(prog, nr, &c->clauses[i], answer, args))
 			return false;
 	}
 	return true;
@@ -369,6 +387,22 @@ static bool clauses_hold(const struct sock_fprog *prog, int nr, const struct ans
 static bool condition_holds(const struct sock_fprog *prog, int nr, const struct answer *answer)
 {
 	return clauses_hold(prog, nr, answer, 0) && clauses_hold(prog, nr, answer, UINT64_MAX);
+}
+
+/* Without a condition: nothing in the arguments, and single bits in each. */
+static bool trap_holds(const struct sock_fprog *prog, int nr, const struct answer *answer)
+{
+	uint64_t args[6] = { 0 };
+
+	if (answer->only_with < 0)
+		return verify_run_number(prog, nr, VERIFY_ARCH) == answer->ret;
+	for (unsigned i = 0; i < 6 * 64; i++) {
+		args[i / 64] = UINT64_C(1) << i % 64;
+		if (run(prog, nr, args) != passed_of(answer, args))
+			return false;
+		args[i / 64] = 0;
+	}
+	return run(prog, nr, args) == passed_of(answer, args);
 }
 
 bool filter_holds(const struct sock_fprog *prog, const struct call_deny *deny, const int *notify,
@@ -381,7 +415,7 @@ bool filter_holds(const struct sock_fprog *prog, const struct call_deny *deny, c
 		const struct answer *a = &answers[nr];
 
 		if (a->condition ? !condition_holds(prog, nr, a)
-				 : verify_run_number(prog, nr, VERIFY_ARCH) != a->ret)
+				 : !trap_holds(prog, nr, a))
 			return false;
 	}
 	return other_abis_are_refused(prog);

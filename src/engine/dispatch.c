@@ -100,6 +100,7 @@ static struct chain *dispatch_get_chain(struct dispatch *d, int nr)
 	if (!c)
 		return NULL;
 	c->nr = nr;
+	c->only_with = -1;
 	c->family = family_of(nr);
 	d->chains[nr] = c;
 	return c;
@@ -164,12 +165,26 @@ int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builti
 	slot->deadline_errno = h->deadline_errno ? h->deadline_errno : EPERM;
 	slot->builtin = builtin;
 	(*n)++;
+	c->only_with = -1;
 	if (h->flags & SLUICE_MAY_BLOCK)
 		atomic_store_explicit(&c->to_pool, true, memory_order_relaxed);
 	if (slot->deadline_ms > c->deadline_ms)
 		c->deadline_ms = slot->deadline_ms;
 	d->extras_begun |= !builtin;
 	return 0;
+}
+
+void dispatch_trap_only_with(struct dispatch *d, int nr, int arg)
+{
+	struct chain *c = d->chains[nr];
+
+	if (c->n_handlers + c->n_observers == 1)
+		c->only_with = arg;
+}
+
+int dispatch_only_with(const struct dispatch *d, int nr)
+{
+	return d->chains[nr]->only_with;
 }
 
 size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max)

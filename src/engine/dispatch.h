@@ -37,6 +37,13 @@ int dispatch_add_planner(struct dispatch *d, int nr, sluice_handler_fn fn, void 
 /* Free @data with @fn when the table is freed: what built-ins keep for their handlers. On failure (-ENOMEM) it is freed at once. */
 int dispatch_own(struct dispatch *d, void *data, void (*fn)(void *data));
 
+/*
+ * The one handler that call @nr has so far wants it only where argument @arg is not 0. Who adds another one gets all calls, and so does the first.
+ */
+void dispatch_trap_only_with(struct dispatch *d, int nr, int arg);
+/* That argument of a number that has a chain; -1: always trapped. */
+int dispatch_only_with(const struct dispatch *d, int nr);
+
 /* The numbers that have a chain, sorted; at most @max are written. Returns how many there are. */
 size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max);
 

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "confine/calls.h"
 #include "engine/dispatch.h"
 #include <sluice/cow.h>
 
@@ -93,6 +94,20 @@ static int sandbox_confine(struct sluice_sandbox *s, const int *numbers, size_t 
 	return confinement_new(s->policy, numbers, n, &rules, &s->confinement, err);
 }
 
+/* What is trapped, as the filter takes it. */
+static size_t trapped_calls(const struct dispatch *d, int ret[DISPATCH_MAX_NR])
+{
+	size_t n = dispatch_numbers(d, ret, DISPATCH_MAX_NR);
+
+	for (size_t i = 0; i < n; i++) {
+		int arg = dispatch_only_with(d, ret[i]);
+
+		if (arg >= 0)
+			ret[i] = CALL_TRAP_WITH(ret[i], arg);
+	}
+	return n;
+}
+
 /* Filter, rulesets and engine for @dispatch (consumed in every case). */
 static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 			   const struct sluice_spawn_options *o, struct sluice_error *err)
@@ -112,7 +127,7 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		.call_name = syscall_name,
 	};
 	int numbers[DISPATCH_MAX_NR];
-	size_t n = dispatch_numbers(dispatch, numbers, DISPATCH_MAX_NR);
+	size_t n = trapped_calls(dispatch, numbers);
 	int r = sandbox_confine(s, numbers, n, err);
 
 	if (r < 0) {

@@ -539,7 +539,14 @@ static void same_for_all(const struct call_deny *deny, const int *notify, size_t
 
 static void test_libseccomp_answers_the_same(void **state)
 {
-	const int some[] = { SYS_openat, SYS_uname, SYS_clone, SYS_socket, SYS_prlimit64 };
+	const int some[] = { SYS_openat,
+			     SYS_uname,
+			     SYS_clone,
+			     SYS_socket,
+			     SYS_prlimit64,
+			     CALL_TRAP_WITH(SYS_sendto, 4),
+			     CALL_TRAP_WITH(SYS_sendmsg, 0),
+			     CALL_TRAP_WITH(SYS_getpriority, 5) };
 	struct sluice_policy *p = sluice_policy_new();
 	struct call_deny deny[CALL_MAX];
 
@@ -590,7 +597,7 @@ static void test_libseccomp_answers_the_same_to_any_list(void **state)
 			else
 				deny[nr] = (struct call_deny){ 0, false, false };
 			if (next_random(&seed) % 100 < trapped)
-				notify[n++] = nr;
+				notify[n++] = next_random(&seed) % 8 ? nr : CALL_TRAP_WITH(nr, (int)(r % 6));
 		}
 		same_for_all(deny, notify, n, false);
 	}
