@@ -8,7 +8,9 @@
 #include "builtin/network/bind.h"
 #include "builtin/network/connect.h"
 #include "builtin/network/ports.h"
+#include "builtin/network/destination.h"
 #include "builtin/network/rules.h"
+#include "builtin/network/send.h"
 #include "builtin/uname/uname.h"
 #include "engine/dispatch.h"
 #include "policy/policy.h"
@@ -28,6 +30,8 @@ static int register_network(struct dispatch *d, struct sluice_policy *p, const s
 		r = dispatch_own(d, n, network_free);
 	if (r == 0 && n)
 		r = builtin_ports_register(d, n, writable_is_all(w) && !tree);
+	if (r == 0 && n)
+		r = builtin_send_register(d, &bounds);
 	if (r == 0 && tree)
 		r = builtin_bind_register(d, tree);
 	return r < 0 ? r : builtin_connect_register(d, &bounds);
