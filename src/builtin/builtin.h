@@ -9,14 +9,15 @@
 #include <sluice/error.h>
 
 struct dispatch;
+struct remap;
 struct sluice_policy;
 struct tree;
 
 /*
- * Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL. Returns 0 or -errno, and why
- * in @err.
+ * Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL; @remap: so too, where ports
+ * may become others. Returns 0 or -errno, and why in @err.
  */
 int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
-			 struct sluice_error *err);
+			 struct remap *remap, struct sluice_error *err);
 
 #endif

@@ -86,6 +86,7 @@ struct sluice_policy {
 	uint64_t timeout_ms;
 	uint64_t max_open_files;
 	struct policy_network network;
+	bool port_remap;
 	struct policy_call_rule *call_rules;
 	size_t n_call_rules;
 	uint32_t degraded; /* bits of enum policy_feature */

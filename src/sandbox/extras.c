@@ -71,7 +71,7 @@ static int extra_add(struct dispatch *d, const struct sluice_policy *p,
 	return r < 0 ? fail_errno(err, r, "%s", label) : 0;
 }
 
-int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
+int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree, struct remap *remap,
 		   const struct sluice_handler *extras, size_t n_extras, struct dispatch **ret,
 		   struct sluice_error *err)
 {
@@ -83,7 +83,7 @@ int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
 	d = dispatch_new();
 	if (!d)
 		return fail_errno(err, -ENOMEM, "dispatch table");
-	r = builtin_register_all(d, p, tree ? &tree->tree : NULL, err);
+	r = builtin_register_all(d, p, tree ? &tree->tree : NULL, remap, err);
 	for (size_t i = 0; r == 0 && i < n_extras; i++)
 		r = extra_add(d, p, &extras[i], i, err);
 	if (r < 0) {

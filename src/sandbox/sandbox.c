@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "confine/calls.h"
+#include "builtin/port_remap/remap.h"
 #include "engine/dispatch.h"
 #include <sluice/cow.h>
 
@@ -160,6 +161,16 @@ static void sandbox_init(struct sluice_sandbox *s, struct sluice_policy *p)
 	s->end_fd = -1;
 }
 
+static int remap_prepare(struct sluice_sandbox *s, struct sluice_error *err)
+{
+	if (!s->policy->network.n_binds) {
+		fail(err, -EINVAL, "port remapping: no port may be bound");
+		return fail_hint(err, -EINVAL, "say which with --net-allow-bind PORTS");
+	}
+	s->remap = remap_new();
+	return s->remap ? 0 : fail_errno(err, -ENOMEM, "port remapping");
+}
+
 /* Everything but the thread. On failure the caller frees @s all the same. */
 static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 			   const char *const argv[], const struct sluice_spawn_options *o,
@@ -180,7 +191,10 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	r = policy_has_tree(p) ? sandbox_tree_new(p, s->name, &s->tree, err) : 0;
 	if (r < 0)
 		return r;
-	r = dispatch_build(p, s->tree, o->extras, o->n_extras, &dispatch, err);
+	r = p->port_remap ? remap_prepare(s, err) : 0;
+	if (r < 0)
+		return r;
+	r = dispatch_build(p, s->tree, s->remap, o->extras, o->n_extras, &dispatch, err);
 	if (r < 0)
 		return r;
 	r = sandbox_compile(s, dispatch, o, err);
@@ -382,6 +396,11 @@ int sluice_sandbox_kill(struct sluice_sandbox *s, int signal)
 	return r;
 }
 
+size_t sluice_sandbox_ports(struct sluice_sandbox *s, struct sluice_port *ret, size_t max)
+{
+	return s->remap ? remap_list(s->remap, ret, max) : 0;
+}
+
 char *sluice_sandbox_stats_json(struct sluice_sandbox *s)
 {
 	return engine_stats_json(s->engine);
@@ -403,6 +422,8 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	stdio_fini(&s->stdio);
 	launch_free(&s->launch);
 	engine_unref(s->engine);
+	if (s->remap)
+		remap_free(s->remap);
 	confinement_unref(s->confinement);
 	sandbox_tree_free(s->tree);
 	command_fini(&s->command);

@@ -48,6 +48,7 @@ struct sluice_sandbox {
 	struct sluice_supervisor *supervisor; /* reference or NULL */
 	struct confinement *confinement;      /* reference */
 	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
+	struct remap *remap;		      /* owned; NULL: ports are the host's */
 	struct engine *engine;		      /* reference */
 	struct command command;		      /* gone once the start has succeeded */
 	struct stdio_plan stdio;
@@ -86,7 +87,7 @@ void stdio_close_child(struct stdio_plan *s);
 void stdio_fini(struct stdio_plan *s);
 
 /* extras.c: built-ins and extras into a new dispatch table, checked against the policy. */
-int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
+int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree, struct remap *remap,
 		   const struct sluice_handler *extras, size_t n_extras, struct dispatch **ret,
 		   struct sluice_error *err);
 

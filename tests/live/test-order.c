@@ -35,13 +35,14 @@ static struct sluice_verdict gate_handle(struct sluice_request *req, void *userd
 }
 
 int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
-			 struct sluice_error *err)
+			 struct remap *remap, struct sluice_error *err)
 {
 	struct sluice_handler h = sluice_handler_make("gate", SYS_getpriority, gate_handle, &gate);
 	int r = builtin_uname_register(d);
 
 	(void)p;
 	(void)tree;
+	(void)remap;
 	(void)err;
 	h.deadline_ms = 50;
 	h.deadline_errno = ETIME;

@@ -301,7 +301,7 @@ static struct confinement *builtins_only(struct sluice_policy *p)
 	struct confinement *c = NULL;
 	size_t n;
 
-	assert_int_equal(builtin_register_all(d, p, NULL, NULL), 0);
+	assert_int_equal(builtin_register_all(d, p, NULL, NULL, NULL), 0);
 	n = dispatch_numbers(d, numbers, DISPATCH_MAX_NR);
 	assert_int_equal(confinement_get(p, numbers, n, &c, NULL), 0);
 	dispatch_free(d);

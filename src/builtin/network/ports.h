@@ -11,10 +11,10 @@
 
 #include <stdbool.h>
 
+struct connect_bounds;
 struct dispatch;
-struct network;
 
-/* @n: borrowed until @d is freed. @any_unix_type: Unix sockets that send to an address at each message may be made. -ENOMEM. */
-int builtin_ports_register(struct dispatch *d, const struct network *n, bool any_unix_type);
+/* @bounds: with rules of the network; copied, what is in it borrowed until @d is freed. @any_unix_type: Unix sockets that send to an address at each message may be made. -ENOMEM. */
+int builtin_ports_register(struct dispatch *d, const struct connect_bounds *bounds, bool any_unix_type);
 
 #endif
