@@ -297,6 +297,8 @@ static void answer(struct runner *r, struct sluice_request *req, uint64_t ticket
 	}
 	if (e->config.trace_fd >= 0)
 		trace_request(e, req);
+	if (req->drop && !plan_sends(req))
+		request_plan_drop(req); /* what is the task's own (a socket) is its alone when it goes on */
 	serve_send(e, req);
 }
 

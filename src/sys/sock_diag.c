@@ -73,16 +73,19 @@ static int found(int fd)
 static int serves(int family, int protocol, const struct in6_addr *address, uint16_t port, uint64_t cookie)
 {
 	struct question q = question(family, protocol, 0);
+	struct inet_diag_sockid *id = &q.req.id;
+	/* of UDP the kernel looks for whom a packet from the one to the other would reach, of TCP for whose own address it is */
+	void *own = protocol == IPPROTO_UDP ? id->idiag_dst : id->idiag_src;
 	const size_t skip = family == AF_INET ? 12 : 0;
 	_cleanup_close_ int fd = -1;
 
-	memcpy(q.req.id.idiag_src, address->s6_addr + skip, sizeof(*address) - skip);
+	memcpy(own, address->s6_addr + skip, sizeof(*address) - skip);
 	/* a packet for "any" address has some address */
 	if (IN6_IS_ADDR_UNSPECIFIED(address) && family == AF_INET)
-		q.req.id.idiag_src[0] = htonl(INADDR_LOOPBACK);
+		memcpy(own, &(in_addr_t){ htonl(INADDR_LOOPBACK) }, sizeof(in_addr_t));
 	else if (IN6_IS_ADDR_UNSPECIFIED(address))
-		memcpy(q.req.id.idiag_src, &in6addr_loopback, sizeof(in6addr_loopback));
-	q.req.id.idiag_sport = htons(port);
+		memcpy(own, &in6addr_loopback, sizeof(in6addr_loopback));
+	*(protocol == IPPROTO_UDP ? &id->idiag_dport : &id->idiag_sport) = htons(port);
 	q.req.id.idiag_cookie[0] = (uint32_t)cookie;
 	q.req.id.idiag_cookie[1] = (uint32_t)(cookie >> 32);
 	fd = ask(&q);
