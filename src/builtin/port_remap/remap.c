@@ -191,11 +191,12 @@ static int bind_at(int sock, const struct sockaddr_storage *addr, socklen_t len,
 	return bind(sock, (const struct sockaddr *)&at, len) < 0 ? -errno : 0;
 }
 
-static void remember_locked(struct remap *r, int sock, int protocol, uint16_t virtual_port)
+/* In the place of @old, where that is not NULL. */
+static void remember_locked(struct remap *r, int sock, int protocol, uint16_t virtual_port, struct entry *old)
 {
 	struct sockaddr_storage own = { 0 };
 	socklen_t size = sizeof(own);
-	struct entry *e = place_locked(r);
+	struct entry *e = old ? old : place_locked(r);
 
 	if (!e || getsockname(sock, (struct sockaddr *)&own, &size) < 0)
 		return;
@@ -208,32 +209,35 @@ static void remember_locked(struct remap *r, int sock, int protocol, uint16_t vi
 	};
 }
 
-/* The same, after those that are gone were forgotten. */
-static struct entry *own_alive_locked(struct remap *r, int protocol, const struct in6_addr *host, uint16_t port)
+/* A socket that shares its port with nobody has it alone. */
+static bool shares(int sock)
 {
-	if (!own_locked(r, protocol, host, port))
-		return NULL;
-	sweep_locked(r, protocol);
-	return own_locked(r, protocol, host, port);
+	return option(sock, SO_REUSEADDR) || option(sock, SO_REUSEPORT);
 }
 
 /*
- * A port that the sandbox has itself is the real one of who has it: in use, but for who shares it (SO_REUSEPORT). One that somebody else has becomes any that
- * is free.
+ * A port that the sandbox has itself is the real one of who has it: in use, but for who shares it. One that somebody else has becomes any that is free.
  */
 static int bind_locked(struct remap *r, int sock, int protocol, const struct sockaddr_storage *addr, socklen_t len)
 {
 	const struct in6_addr host = host_in(addr);
 	const uint16_t port = ntohs(port_of(addr));
-	const struct entry *own = own_alive_locked(r, protocol, &host, port);
+	struct entry *own = port ? own_locked(r, protocol, &host, port) : NULL;
 	int e = bind_at(sock, addr, len, own ? own->real_port : port);
 
-	if (!port)
-		return e; /* the kernel's choice is the socket's own */
-	if (e == -EADDRINUSE && !own)
+	if (!port) /* the kernel's choice is the socket's own */
+		return e;
+	if (e == -EADDRINUSE && own) {
+		sweep_locked(r, protocol); /* is it the sandbox that has it still? */
+		own = own_locked(r, protocol, &host, port);
+		if (own)
+			return e;
+		e = bind_at(sock, addr, len, port);
+	}
+	if (e == -EADDRINUSE)
 		e = bind_at(sock, addr, len, 0);
 	if (e == 0)
-		remember_locked(r, sock, protocol, port);
+		remember_locked(r, sock, protocol, port, own && !shares(sock) ? own : NULL);
 	return e;
 }
 
