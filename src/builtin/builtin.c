@@ -5,11 +5,13 @@
 #include "builtin/metadata/metadata.h"
 #include "builtin/network/bind.h"
 #include "builtin/network/unix.h"
+#include "builtin/procfs/ownproc.h"
 #include "builtin/uname/uname.h"
 #include "engine/dispatch.h"
 #include "tree/writable.h"
 
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree)
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
+			 struct ownproc *proc, bool proc_granted)
 {
 	int r = builtin_uname_register(d); /* every sandbox has a name */
 	struct writable *w = r < 0 ? NULL : writable_get(p, tree, &r);
@@ -17,6 +19,8 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 	if (!w)
 		return r;
 	r = dispatch_own(d, w, writable_unref);
+	if (r == 0 && proc)
+		r = builtin_ownproc_register(d, proc, proc_granted);
 	if (r == 0 && tree)
 		r = builtin_files_register(d, tree);
 	if (r == 0)

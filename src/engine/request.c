@@ -126,7 +126,9 @@ ssize_t sluice_request_path(struct sluice_request *req, unsigned which, const ch
 	if (!d->done) {
 		d->result = task_read_string(&req->task, req->notif.data.args[arg],
 					     req->buffers.path[which], PATH_MAX);
-		d->done = true;
+		d->done =
+			d->result !=
+			-ENFILE; /* that is over sooner or later, and none of the task's business */
 	}
 	if (d->result >= 0)
 		*ret_path = req->buffers.path[which];

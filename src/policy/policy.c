@@ -151,6 +151,27 @@ int sluice_policy_set_default_devices(struct sluice_policy *p, bool on)
 	return 0;
 }
 
+int sluice_policy_set_proc(struct sluice_policy *p, enum sluice_proc which)
+{
+	switch (which) {
+	case SLUICE_PROC_OWN:
+	case SLUICE_PROC_HOST:
+		p->proc = which;
+		p->generation++;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int sluice_policy_set_num_cpus(struct sluice_policy *p, unsigned n)
+{
+	if (n > POLICY_CPUS_MAX)
+		return -EINVAL;
+	p->num_cpus = n;
+	p->generation++;
+	return 0;
+}
+
 int sluice_policy_set_timeout_ms(struct sluice_policy *p, uint64_t ms)
 {
 	if (ms > TIMEOUT_MAX_MS)

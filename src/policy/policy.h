@@ -68,6 +68,8 @@ struct sluice_policy {
 	uint64_t max_disk;
 	char *name; /* NULL: sandbox-PID-N */
 	char *cwd;  /* NULL: the caller's */
+	enum sluice_proc proc;
+	unsigned num_cpus; /* 0: the machine's */
 	bool clean_env;
 	char **env; /* KEY=VALUE, n_env of them */
 	size_t n_env;
@@ -87,6 +89,9 @@ struct sluice_policy {
 	void *writable; /* guarded by lock; owned by tree/ */
 	void (*writable_unref)(void *writable);
 };
+
+/* CPUs that a command can be shown. */
+#define POLICY_CPUS_MAX 1024u
 
 /* The stable word of a feature ("fs-refer" ...). */
 const char *policy_feature_name(enum policy_feature f);

@@ -71,9 +71,9 @@ static int extra_add(struct dispatch *d, const struct sluice_policy *p,
 	return r < 0 ? fail_errno(err, r, "%s", label) : 0;
 }
 
-int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
-		   const struct sluice_handler *extras, size_t n_extras, struct dispatch **ret,
-		   struct sluice_error *err)
+int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree, struct ownproc *proc,
+		   bool proc_granted, const struct sluice_handler *extras, size_t n_extras,
+		   struct dispatch **ret, struct sluice_error *err)
 {
 	struct dispatch *d;
 	int r;
@@ -83,7 +83,7 @@ int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
 	d = dispatch_new();
 	if (!d)
 		return fail_errno(err, -ENOMEM, "dispatch table");
-	r = builtin_register_all(d, p, tree ? &tree->tree : NULL);
+	r = builtin_register_all(d, p, tree ? &tree->tree : NULL, proc, proc_granted);
 	if (r < 0)
 		fail_errno(err, r, "built-in handlers");
 	for (size_t i = 0; r == 0 && i < n_extras; i++)

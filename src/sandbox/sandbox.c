@@ -45,19 +45,6 @@ static int options_copy(const struct sluice_spawn_options *in, struct sluice_spa
 	return 0;
 }
 
-static bool grants_proc(const struct sluice_policy *p, bool write)
-{
-	for (size_t i = 0; i < p->n_grants; i++) {
-		const struct policy_grant *g = &p->grants[i];
-
-		if ((g->access == POLICY_WRITE || (g->access == POLICY_READ && !write)) &&
-		    (!strcmp(g->path, "/") || !strcmp(g->path, "/proc") ||
-		     !strcmp(g->path, "/proc/")))
-			return true;
-	}
-	return false;
-}
-
 /* CPUs that the calling thread may use. No look into /sys, which sysconf takes at each call. */
 static int cpus_allowed(void)
 {
@@ -87,9 +74,10 @@ static int sandbox_confine(struct sluice_sandbox *s, const int *numbers, size_t 
 
 	if (!s->tree)
 		return confinement_get(s->policy, numbers, n, &s->confinement, err);
-	s->tree->tree.proc_granted = s->policy->root || grants_proc(s->policy, false);
-	s->tree->tree.proc_writable = grants_proc(s->policy, true);
-	rules = (struct rules_tree){ &s->tree->tree, s->tree->branch_dir, s->tree->exec };
+	s->tree->tree.proc_granted = s->policy->root || s->proc_granted;
+	s->tree->tree.proc_writable = !s->proc && rules_grant_proc(s->policy, true);
+	rules = (struct rules_tree){ &s->tree->tree, s->tree->branch_dir, s->tree->listings,
+				     s->tree->exec };
 	return confinement_new(s->policy, numbers, n, &rules, &s->confinement, err);
 }
 
@@ -107,8 +95,9 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		.histograms = o->stats,
 		.trace_fd = o->trace ? o->trace_fd : -1,
 		.trace_chrome = o->trace == 2,
-		.proc_granted = grants_proc(p, false),
-		.proc_writable = grants_proc(p, true),
+		.proc_granted = s->proc_granted,
+		.proc_writable = !s->proc && rules_grant_proc(p, true),
+		.proc = ownproc_view(s->proc),
 		.call_name = syscall_name,
 	};
 	int numbers[DISPATCH_MAX_NR];
@@ -119,6 +108,8 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		dispatch_free(dispatch);
 		return r;
 	}
+	if (s->proc)
+		ownproc_confined(s->proc, s->confinement->rules.holes, s->confinement->listings);
 	config.proc_memory = s->confinement->proc_memory;
 	config.check_credentials = s->confinement->namespaces || !credentials_are_fixed();
 	r = engine_new(&config, &s->engine);
@@ -163,9 +154,15 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");
 	r = policy_has_tree(p) ? sandbox_tree_new(p, s->name, &s->tree, err) : 0;
+	if (r == 0)
+		r = ownproc_new(p, s->name, s->tree ? &s->tree->tree : NULL, &s->proc, err);
 	if (r < 0)
 		return r;
-	r = dispatch_build(p, s->tree, o->extras, o->n_extras, &dispatch, err);
+	s->proc_granted = rules_grant_proc(p, false);
+	if (s->tree)
+		s->tree->tree.proc = ownproc_view(s->proc);
+	r = dispatch_build(p, s->tree, s->proc, s->proc_granted, o->extras, o->n_extras, &dispatch,
+			   err);
 	if (r < 0)
 		return r;
 	r = sandbox_compile(s, dispatch, o, err);
@@ -388,6 +385,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	stdio_fini(&s->stdio);
 	launch_free(&s->launch);
 	engine_unref(s->engine);
+	ownproc_free(s->proc);
 	confinement_unref(s->confinement);
 	sandbox_tree_free(s->tree);
 	command_fini(&s->command);

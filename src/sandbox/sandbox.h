@@ -15,6 +15,7 @@
 #include <sluice/sandbox.h>
 #include <sluice/supervisor.h>
 
+#include "builtin/procfs/ownproc.h"
 #include "confine/confinement.h"
 #include "confine/launch.h"
 #include "engine/engine.h"
@@ -48,6 +49,8 @@ struct sluice_sandbox {
 	struct sluice_supervisor *supervisor; /* reference or NULL */
 	struct confinement *confinement;      /* reference */
 	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
+	bool proc_granted;		      /* the policy lets the command read /proc */
+	struct ownproc *proc;		      /* owned; NULL: the command sees the host's /proc */
 	struct engine *engine;		      /* reference */
 	struct command command;		      /* gone once the start has succeeded */
 	struct stdio_plan stdio;
@@ -86,9 +89,9 @@ void stdio_close_child(struct stdio_plan *s);
 void stdio_fini(struct stdio_plan *s);
 
 /* extras.c: built-ins and extras into a new dispatch table, checked against the policy. */
-int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
-		   const struct sluice_handler *extras, size_t n_extras, struct dispatch **ret,
-		   struct sluice_error *err);
+int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree, struct ownproc *proc,
+		   bool proc_granted, const struct sluice_handler *extras, size_t n_extras,
+		   struct dispatch **ret, struct sluice_error *err);
 
 /* control.c: the control thread. */
 void *sandbox_main(void *sandbox);

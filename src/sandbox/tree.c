@@ -34,7 +34,7 @@ static int private_part(const struct sandbox_tree *t, const char *name)
 
 static int private_make(struct sandbox_tree *t, bool own_root, struct sluice_error *err)
 {
-	int r = private_dir_make(&t->private);
+	int r = private_dir_make(PRIVATE_PROGRAMS, &t->private);
 
 	if (r < 0) {
 		fail_errno(err, r, "private directory");
@@ -51,8 +51,9 @@ static int private_make(struct sandbox_tree *t, bool own_root, struct sluice_err
 	t->dir = open_dir(AT_FDCWD, t->private.path);
 	t->exec = t->dir < 0 ? t->dir : private_part(t, "exec");
 	t->skel = t->dir < 0 ? t->dir : private_part(t, "skel");
-	for (size_t i = 0; i < 2; i++) {
-		const int fds[] = { t->exec, t->skel };
+	t->listings = t->dir < 0 ? t->dir : private_part(t, "list");
+	for (size_t i = 0; i < 3; i++) {
+		const int fds[] = { t->exec, t->skel, t->listings };
 
 		if (fds[i] < 0)
 			return fail_errno(err, fds[i], "private directory: %s", t->private.path);
@@ -283,7 +284,7 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 
 	if (!t)
 		return fail_errno(err, -ENOMEM, "tree");
-	t->dir = t->exec = t->skel = t->tree.here = t->start = t->branch_dir = -1;
+	t->dir = t->exec = t->skel = t->listings = t->tree.here = t->start = t->branch_dir = -1;
 	r = private_make(t, p->root, err);
 	if (r == 0)
 		r = view_make(t, p, err);
@@ -314,10 +315,9 @@ struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
 	view_free(t->tree.view);
 	if (t->cow)
 		sluice_cow_abort(t->cow, NULL);
-	for (size_t i = 0; i < 6; i++) {
-		const int fds[] = {
-			t->dir, t->exec, t->skel, t->tree.here, t->start, t->branch_dir
-		};
+	for (size_t i = 0; i < 7; i++) {
+		const int fds[] = { t->dir,	  t->exec,  t->skel,	  t->listings,
+				    t->tree.here, t->start, t->branch_dir };
 
 		if (fds[i] >= 0)
 			close(fds[i]);

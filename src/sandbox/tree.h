@@ -4,6 +4,7 @@
  *
  *	PRIVATE/exec	the working directory that the kernel knows of every task, and what it executes in place of the tree's programs
  *	PRIVATE/skel	empty directories on the way to mount points
+ *	PRIVATE/list	listings of what of /proc it sees
  *
  * Made by the thread that starts the sandbox, before anything is forked; removed when the sandbox is freed.
  */
@@ -15,7 +16,7 @@
 
 #include <sluice/error.h>
 
-#include "sandbox/private.h"
+#include "tree/private.h"
 #include "tree/tree.h"
 
 struct sluice_policy;
@@ -24,8 +25,8 @@ struct sandbox_tree {
 	struct tree tree;
 	char *exec_path; /* of PRIVATE/exec */
 	struct private_dir private;
-	int dir, exec, skel;	/* O_PATH descriptors; -1 */
-	struct sluice_cow *cow; /* owned; NULL: no copy-on-write, or taken */
+	int dir, exec, skel, listings; /* O_PATH descriptors; -1 */
+	struct sluice_cow *cow;	       /* owned; NULL: no copy-on-write, or taken */
 	int start; /* O_PATH descriptor of the directory where the command starts, in the view */
 	int branch_dir; /* O_PATH descriptor of its directory; -1 */
 };

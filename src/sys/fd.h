@@ -14,6 +14,11 @@
 const char *fd_link(int fd, char buf[FD_LINK_BYTES]);
 /* The path of its file as the kernel prints it, NUL-terminated. Returns its length; -ENAMETOOLONG, -errno. */
 ssize_t fd_path(int fd, char *buf, size_t size);
+/*
+ * A descriptor (CLOEXEC, O_RDONLY and @flags) of an unnamed file that holds @data and never changes. @name (at most 249 bytes) is what its link on procfs
+ * shows. -errno.
+ */
+int fd_sealed(const char *name, const void *data, size_t size, int flags);
 /* All of @data. 0 or -errno. */
 int fd_write_all(int fd, const void *data, size_t size);
 

@@ -15,6 +15,8 @@
 
 #include "task/task.h"
 
+struct procfs_view;
+
 struct resolve_open {
 	int dirfd;	  /* the task's */
 	const char *path; /* private copy */
@@ -22,7 +24,9 @@ struct resolve_open {
 	uint64_t mode;	  /* umask applied already */
 	uint64_t resolve; /* RESOLVE_* */
 	bool proc_granted; /* the policy lets the task read /proc; else anything on procfs is EACCES */
-	bool proc_writable;	/* and write it */
+	bool proc_writable; /* and write it */
+	/* what the task sees of procfs: an open of a file there, or of another that it stands for, gives what that shows; NULL: the host's */
+	const struct procfs_view *view;
 	bool check_credentials; /* the task's may differ from ours: then the open is EACCES */
 };
 

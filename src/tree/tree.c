@@ -20,6 +20,7 @@ int tree_walk(const struct tree *tr, const struct task *t, int dirfd, const char
 		.flags = flags | (tr->proc_granted ? WALK_PROC : 0),
 		.resolve = resolve,
 		.cwds = tr->cwds,
+		.proc = tr->proc,
 		.exe_of = tr->exe_of,
 	};
 	int r;

@@ -18,6 +18,7 @@ struct tree {
 	struct dirents *dirents;
 	struct cwd_table *cwds;
 	int here; /* O_PATH descriptor of the directory that relative paths of the policy start from */
+	const struct procfs_view *proc; /* what the command sees of procfs; NULL: the host's */
 	walk_exe_fn exe_of;
 	bool own_root; /* the policy has a root: nothing of it is granted to the command itself, not even where that is the host's */
 	const char *private_path; /* the working directory that the kernel knows of every task */

@@ -17,6 +17,7 @@
 #include "task/task.h"
 
 struct cwd_table;
+struct procfs_view;
 struct view;
 
 enum walk_flags {
@@ -43,11 +44,12 @@ struct walk_from {
 	const struct view *view; /* NULL: the host's own tree */
 	int dirfd;		 /* the task's descriptor, or AT_FDCWD */
 	int cwd; /* O_PATH descriptor of its virtual working directory, borrowed; -1: the one that the kernel knows */
-	const char *path;	/* private copy */
-	uint32_t flags;		/* enum walk_flags */
-	uint64_t resolve;	/* RESOLVE_* of openat2 */
-	struct cwd_table *cwds; /* of all processes; NULL: the kernel knows them */
-	walk_exe_fn exe_of;	/* NULL: the kernel names all programs */
+	const char *path;		/* private copy */
+	uint32_t flags;			/* enum walk_flags */
+	uint64_t resolve;		/* RESOLVE_* of openat2 */
+	struct cwd_table *cwds;		/* of all processes; NULL: the kernel knows them */
+	const struct procfs_view *proc; /* what the task sees of procfs; NULL: the host's */
+	walk_exe_fn exe_of;		/* NULL: the kernel names all programs */
 };
 
 /* What is at the end. Descriptors are O_PATH and the caller's: walk_end_close. */

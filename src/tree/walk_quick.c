@@ -48,11 +48,25 @@ bool walk_may_be_on_procfs(int fd, const struct stat *st)
 	return !major(st->st_dev) && procfs_has(fd);
 }
 
+/* What the task's own descriptor names, or what that stands for. */
+static int open_given(const struct task *t, const struct walk_from *from)
+{
+	int fd = task_open_dirfd(t, from->dirfd), real;
+
+	if (fd < 0 || !from->proc)
+		return fd;
+	real = from->proc->stands_for(from->proc, fd);
+	if (real == -ENODATA)
+		return fd;
+	close(fd);
+	return real;
+}
+
 int walk_base(const struct task *t, const struct walk_from *from)
 {
 	if (from->dirfd == AT_FDCWD && from->cwd >= 0)
 		return walk_dup(from->cwd);
-	return t ? task_open_dirfd(t, from->dirfd) : -EBADF;
+	return t ? open_given(t, from) : -EBADF;
 }
 
 /* ---- the way ---- */

@@ -62,6 +62,8 @@ static int guest_embed(const char *arg)
 	int r;
 
 	sluice_policy_allow_read(p, "/", NULL);
+	sluice_policy_set_proc(
+		p, SLUICE_PROC_HOST); /* here is no directory that it could write listings to */
 	allow(p, arg);
 	r = sluice_run(p, argv, NULL, &err);
 	if (r == 0)

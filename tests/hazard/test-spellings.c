@@ -303,7 +303,7 @@ static void hazard_B1_every_call_with_a_path_is_the_trees(void **state)
 	(void)state;
 	assert_int_equal(sluice_policy_set_chroot(p, dir, NULL), 0);
 	assert_int_equal(sandbox_tree_new(p, "test", &tree, NULL), 0);
-	assert_int_equal(dispatch_build(p, tree, NULL, 0, &d, NULL), 0);
+	assert_int_equal(dispatch_build(p, tree, NULL, true, NULL, 0, &d, NULL), 0);
 	n = dispatch_numbers(d, numbers, DISPATCH_MAX_NR);
 	for (size_t i = 0; i < N_OF(spellings); i++) {
 		int nr = sluice_syscall_number(spellings[i].name);

@@ -184,6 +184,11 @@ def every_message_of_a_bad_flag():
         (["-r", ""], "--fs-read: read grant: empty path", None),
         (["-w", "/" + "x" * 4096], "write grant: .*File name too long$", None),
         (["--cwd", ""], "--cwd: working directory: empty", None),
+        (["--proc", "none"], "--proc: none: not own or host", None),
+        (["--num-cpus", "0"], "--num-cpus: 0: a command needs at least one", None),
+        (["--num-cpus", "1025"], "--num-cpus: 1025: too large", "1 to 1024"),
+        (["--num-cpus", "-1"], "--num-cpus: -1: not a number of CPUs", "1 to 1024"),
+        (["--proc", "host", "--num-cpus", "1"], "number of CPUs: the host's /proc", "--proc own"),
         (["--dispatch", "fast"], "--dispatch: fast: no such mode", "adaptive, pool, inline"),
         (["--workers", "4"], "--workers: 4: not MIN:MAX", "0:4"),
         (["--workers", "4:2"], "--workers: 4:2: not MIN:MAX", "MIN <= MAX"),
@@ -236,7 +241,7 @@ def help_shows_every_flag_and_default():
     for spelling in (("run", "--help"), ("run", "-h")):
         check(sluice(*spelling).out == text, spelling)
     entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
-    check(len(entries) == 32, entries)
+    check(len(entries) == 34, entries)
     for e in entries:
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")
@@ -736,7 +741,7 @@ def with_status(*argv):
 
 @case
 def status_line_of_every_end():
-    d, s = with_status("--name", "box", "--", "sh", "-c", "uname; exit 4")
+    d, s = with_status("--name", "box", "--proc", "host", "--", "sh", "-c", "uname; exit 4")
     check(d.status == 4 and s["end"] == "exit" and s["exit_code"] == 4 and s["name"] == "box" and s["signal"] == 0, s)
     check(s["notifications"] == 1 and s["denied"] == 0 and 0 < s["wall_ms"] < 20000 and s["max_rss_kib"] > 100, s)
     _, s = with_status("--", "sh", "-c", "kill -9 $$")
@@ -765,12 +770,12 @@ def status_descriptor_is_not_the_commands():
 
 @case
 def statistics():
-    d = sh("uname; uname; exit 6", "--stats")
+    d = sh("uname; uname; exit 6", "--stats", "--proc", "host")  # where uname alone is supervised
     check(d.status == 6 and d.out == "Linux\nLinux\n", d)
     check(re.search(r"^sluice: \S+: 2 calls supervised, 0 denied, in [\d.]+ of [\d.]+ ms \([\d.]+ %\)$", d.err, re.M), d)
     row = re.search(r"^uname +2 +0 +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)%$", d.err, re.M)
     check(row and 0 < float(row.group(1)) <= float(row.group(2)) <= float(row.group(3)) * 1.13, d)
-    check(sh("uname", "--stats=s.json").err == "")
+    check(sh("uname", "--stats=s.json", "--proc=host").err == "")
     with open("s.json", encoding="utf-8") as f:
         s = json.load(f)
     check(s["run"]["end"] == "exit" and s["notifications"] == 1, s)
@@ -788,7 +793,7 @@ def statistics():
 def traces():
     d = run("--trace", "-", "uname")
     check(re.search(r"^\d+ uname .*= 0 \(continue by sluice, [\d.]+ us\)$", d.err, re.M), d)
-    check(sh("uname; uname", "--trace=t.json").err == "")
+    check(sh("uname; uname", "--trace=t.json", "--proc=host").err == "")
     with open("t.json", encoding="utf-8") as f:
         events = json.load(f)
     calls = [e for e in events if e["ph"] == "X"]
@@ -802,6 +807,54 @@ def verbose_says_start_and_end():
     d = run("--verbose", "--name", "box", "true")
     check(re.fullmatch(r"sluice: box: true: process \d+\n"
                        r"sluice: box: exit, exit status 0, after [\d.]+ s, \d+ calls supervised, \d+ denied\n", d.err), d)
+
+
+# ---- the machine ----
+
+
+def has(program):
+    return shutil.which(program) is not None
+
+
+@case
+def programs_see_one_machine():
+    for flags in ([], ["--chroot", "/", "--fs-mount", "/sys:/sys:ro"]):
+        flags = [*flags, "--name", "box", "--num-cpus", "3"]
+        check(sh("nproc", *flags).out == "3\n")
+        check(sh("cat /etc/hostname /proc/sys/kernel/hostname; uname -n", *flags).out == "box\n" * 3)
+        d = run(*flags, "python3", "-c", "import os; print(os.cpu_count(), len(os.sched_getaffinity(0)))")
+        check(d.out == "3 3\n", d)
+        if has("lscpu"):
+            d = run(*flags, "lscpu")
+            check(re.search(r"^CPU\(s\): +3$", d.out, re.M), d)
+        if has("make"):
+            check(sh("echo 'all: ; @echo $(MAKEFLAGS)' > m; make -s -f m -j$(nproc)", *flags).out.split()[:2] == ["s", "-j3"])
+        if has("ps"):
+            d = sh("sleep 100 & ps -e -o comm=; kill $!", *flags)
+            check(sorted(d.out.split()) == ["ps", "sh", "sleep"], d)
+            d = sh("top -b -n1 | tail -n +8", *flags)
+            check(sorted(line.split()[-1] for line in d.out.splitlines()) == ["sh", "tail", "top"], d)
+            d = sh("sleep 100 & pgrep -x sleep; echo $!; kill $!", *flags)
+            check(len(set(d.out.split())) == 1, d)
+        if has("free"):
+            total = sh("free -k | awk '/Mem:/ { print $2 }'; awk '/MemTotal/ { print $2 }' /proc/meminfo", *flags).out.split()
+            check(len(total) == 2 and total[0] == total[1], total)
+
+
+@case
+def names_in_proc_are_those_of_the_sandbox():
+    hosts = sorted(n for n in os.listdir("/proc") if not n.isdigit())
+    d = sh("ls /proc", "--proc", "host")
+    check(str(os.getpid()) in d.out.split(), d)
+    for flags in ([], ["--chroot", "/"]):
+        d = sh("ls -U /proc; echo $$", *flags)
+        numbers = [int(n) for n in d.out.split() if n.isdigit()]
+        names = [n for n in d.out.split() if not n.isdigit()]
+        check(len(numbers) == 3 and numbers.count(numbers[-1]) == 2 and str(os.getpid()) not in d.out.split(), d)
+        check(set(names) < set(hosts) and {"self", "meminfo", "sys", "net"} < set(names), d)
+        check(not {"kcore", "kallsyms", "keys", "kmsg", "modules"} & set(names), d)
+        d = sh("find /proc -maxdepth 1 -name meminfo; head -c 9 /etc/mtab >/dev/null && echo read", *flags)
+        check(d.out == "/proc/meminfo\nread\n", d)
 
 
 # ---- plugins ----

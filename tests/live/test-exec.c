@@ -411,6 +411,8 @@ static int inside(const char *role, const char *arg)
 	assert_int_equal(sluice_policy_allow_write(p, dir, NULL), 0);
 	assert_int_equal(sluice_policy_allow_write(p, "/proc", NULL), 0);
 	assert_int_equal(sluice_policy_set_cwd(p, dir, NULL), 0);
+	assert_int_equal(sluice_policy_set_proc(p, SLUICE_PROC_HOST),
+			 0); /* nothing but exec is trapped */
 	extras[0] = sluice_handler_make("exec", SYS_execve, exec_handle, x);
 	extras[1] = sluice_handler_make("exec", SYS_execveat, exec_handle, x);
 	r = guest_run(p, extras, 2, role, arg);

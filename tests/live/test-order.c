@@ -34,13 +34,16 @@ static struct sluice_verdict gate_handle(struct sluice_request *req, void *userd
 	return answer_handle(req, userdata);
 }
 
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree)
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
+			 struct ownproc *proc, bool proc_granted)
 {
 	struct sluice_handler h = sluice_handler_make("gate", SYS_getpriority, gate_handle, &gate);
 	int r = builtin_uname_register(d);
 
 	(void)p;
 	(void)tree;
+	(void)proc;
+	(void)proc_granted;
 	h.deadline_ms = 50;
 	h.deadline_errno = ETIME;
 	return r < 0 ? r : dispatch_add(d, &h, true);

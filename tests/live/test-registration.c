@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 
 #include "builtin/builtin.h"
+#include "builtin/procfs/ownproc.h"
 #include "confine/confinement.h"
 #include "engine/dispatch.h"
 #include "policy/policy.h"
@@ -299,12 +300,15 @@ static struct confinement *builtins_only(struct sluice_policy *p)
 	struct dispatch *d = dispatch_new();
 	int numbers[DISPATCH_MAX_NR];
 	struct confinement *c = NULL;
+	struct ownproc *proc = NULL;
 	size_t n;
 
-	assert_int_equal(builtin_register_all(d, p, NULL), 0);
+	assert_int_equal(ownproc_new(p, "name", NULL, &proc, NULL), 0);
+	assert_int_equal(builtin_register_all(d, p, NULL, proc, true), 0);
 	n = dispatch_numbers(d, numbers, DISPATCH_MAX_NR);
 	assert_int_equal(confinement_get(p, numbers, n, &c, NULL), 0);
 	dispatch_free(d);
+	ownproc_free(proc);
 	return c;
 }
 

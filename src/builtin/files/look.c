@@ -195,7 +195,7 @@ static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, in
 			 const char *name, char *buf, size_t size)
 {
 	const struct task *t = request_task(req);
-	int place = procfs_place(dir);
+	int place = procfs_place(tree->proc, dir);
 	ssize_t n;
 
 	if (place < 0)

@@ -88,7 +88,11 @@ static int open_existing(const struct sluice_request *req, const struct files_pl
 	r = check_existing(p, fd, &st, flags);
 	if (r < 0)
 		return r;
-	if (writes(flags) && !p->tree->proc_writable && procfs_has(fd))
+	if (p->tree->proc) {
+		r = p->tree->proc->open(p->tree->proc, request_task(req), fd, &st, flags);
+		if (r != -ENODATA)
+			return r;
+	} else if (writes(flags) && !p->tree->proc_writable && procfs_has(fd))
 		return -EACCES; /* our own domain may grant more of /proc than the policy does */
 	flags &= ~keep;
 	r = is_tmpfile(flags) || S_ISFIFO(st.st_mode) || (S_ISREG(st.st_mode) && writes(flags))
