@@ -36,7 +36,8 @@ static struct branch *branch_alloc(const struct branch_spec *spec)
 	if (!b)
 		return NULL;
 	b->storage_fd = b->dir_fd = b->upper_fd = b->work_fd = b->index_fd = b->lock_fd =
-		b->log_fd = -1;
+		b->log_fd = b->room_fd = -1;
+	b->look_ns = UINT64_MAX;
 	b->durable = spec->durable;
 	b->max_bytes = spec->max_bytes;
 	b->name = strdup(spec->name);
@@ -418,8 +419,12 @@ static int create(struct branch *b, const struct branch_spec *spec, const char *
 		return fail(err, r,
 			    "branch storage %s: no overlayfs whiteouts or user attributes there",
 			    spec->storage);
-	if (r == 0)
+	if (r == 0) {
+		r = room_init(b, err);
+		if (r < 0)
+			return r;
 		r = copy_root(b);
+	}
 	if (r == 0)
 		r = identify_root(b);
 	if (r == 0)
@@ -477,6 +482,9 @@ static int open_existing(struct branch *b, const struct branch_spec *spec, struc
 		r = open_own(b);
 	}
 	if (r == 0) {
+		r = room_init(b, err);
+		if (r < 0)
+			return r;
 		empty_work(b->work_fd);
 		r = identify_root(b);
 	}

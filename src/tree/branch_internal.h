@@ -37,12 +37,12 @@ struct lower_fs {
 	uint8_t uuid[FS_UUID_BYTES]; /* zero where there is none, as overlayfs has it */
 };
 
-/* A file that was opened for writing, and the bytes of it that are in used_bytes. */
+/* A file that is open for writing, or open and without a name, and the bytes of it that are in used_bytes. */
 struct watched {
-	int fd; /* O_PATH; -1: none */
+	int fd; /* O_PATH */
 	ino_t ino;
 	uint64_t counted;
-	uint64_t grown_ns; /* when it was opened or seen to grow last */
+	unsigned pins; /* it is being opened or changed: stays watched */
 };
 
 struct branch {
@@ -80,9 +80,17 @@ struct branch {
 	pthread_mutex_t log_lock;
 
 	pthread_mutex_t room_lock;
-	struct watched *watched; /* guarded by room_lock; up to ROOM_WATCHED, with a quota only */
-	unsigned n_watched;	 /* guarded by room_lock */
-	uint64_t measured_ns;	 /* guarded by room_lock */
+	int room_fd; /* eventfd; -1 without a quota */
+	/* guarded by room_lock; with a quota only */
+	struct watched *watched; /* ROOM_WATCHED of them */
+	unsigned n_watched;
+	uint64_t measured_ns;
+	uint64_t
+		look_ns; /* when branch_room_check will be called; UINT64_MAX: when room_fd asks for it; 0: it was asked */
+	bool holding;		   /* processes shall not write */
+	unsigned held_ms;	   /* the last pause while they are held, */
+	uint64_t held_bytes;	   /* and what was used then */
+	uint64_t held_since_bytes; /* used when all of them were held; 0: they are not yet */
 };
 
 void branch_rdlock(struct branch *b);
@@ -191,14 +199,31 @@ uint64_t born_ns(int fd);
 
 /* ---- room ---- */
 
+/* Once work_fd is there. -ENOLCK, -ENOMEM ... and @err where a quota can't be had. */
+int room_init(struct branch *b, struct sluice_error *err);
+void room_fini(struct branch *b);
 /* 0, or -ENOSPC when @more bytes would pass the quota. */
 int room_take(struct branch *b, uint64_t more);
+/* The same before a file is opened for writing: -ENFILE when too many are open. */
+int room_take_file(struct branch *b);
 void room_give(struct branch *b, uint64_t bytes);
-/* @fd was opened for writing: look at it again. */
-void room_watch(struct branch *b, int fd);
-void room_fini(struct branch *b);
-/* The last name of the file goes: its bytes come back. */
-void room_forget(struct branch *b, const struct stat *st);
+/* @fd was just made: watch it while somebody writes there. -ENFILE. */
+int room_watch(struct branch *b, int fd);
+/* @fd is about to be opened for writing, or to change its size: from before to after. *ret is for room_unpin, also when it fails. -ENFILE. */
+int room_pin(struct branch *b, int fd, ino_t *ret);
+void room_unpin(struct branch *b, ino_t pinned);
+
+/* The last name of a file is taken away: its bytes come back when nobody has it open any more. */
+struct room_last {
+	int fd; /* O_PATH; -1 */
+	ino_t ino;
+	uint64_t bytes;
+};
+/* Before, while @name in @dir_fd is still there; @st is its own. */
+void room_last_begin(struct branch *b, int dir_fd, const char *name, const struct stat *st,
+		     struct room_last *ret);
+/* After, in every case. @gone: it was, and it was the last one. */
+void room_last_end(struct branch *b, struct room_last *last, bool gone);
 
 /* Rights of the calling thread on a file that may not be copied up without them: 0 or -EACCES. */
 int may_access(int fd, int mode);

@@ -332,12 +332,16 @@ static int remove_target(struct branch *b, struct target *t)
 	uint64_t upper = t->v.kind == BRANCH_LOWER ? 0 : t->v.upper_st.st_ino;
 	bool is_file = !S_ISDIR(t->v.st.st_mode);
 	struct link_group *link = upper ? t->v.link : NULL;
+	bool last_name = upper && is_file && t->v.upper_st.st_nlink == 1;
+	struct room_last last = { .fd = -1 };
 	int r = target_ready_locked(b, t);
 
 	if (r == 0)
 		r = links_will_change(b, link);
 	if (r < 0)
 		return r;
+	if (last_name)
+		room_last_begin(b, t->dir, t->name, &t->v.upper_st, &last);
 	if (t->v.lower.fd < 0)
 		r = remove_pure(b, t);
 	else if (is_file || t->v.kind == BRANCH_LOWER)
@@ -347,8 +351,8 @@ static int remove_target(struct branch *b, struct target *t)
 	/* a file may live on in open descriptors, and keeps its identity for them */
 	if (r == 0 && upper && !is_file)
 		identities_drop(&b->identities, upper);
-	if (r == 0 && upper && is_file && t->v.upper_st.st_nlink == 1)
-		room_forget(b, &t->v.upper_st);
+	if (last_name)
+		room_last_end(b, &last, r == 0);
 	if (r == 0)
 		links_dropped(b, link);
 	return r;

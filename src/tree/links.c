@@ -255,12 +255,14 @@ static void close_group(struct branch *b, struct link_group *g)
 
 bool links_dropped(struct branch *b, struct link_group *g)
 {
+	struct room_last last;
 	struct stat st;
 
 	if (!g || links_stat(b, g, &st) < 0 || (int)st.st_nlink + g->diff > 0)
 		return false;
+	room_last_begin(b, b->index_fd, g->name, &st, &last);
 	unlinkat(b->index_fd, g->name, 0);
-	room_forget(b, &st);
+	room_last_end(b, &last, true);
 	drop(&b->links, g);
 	return true;
 }

@@ -63,11 +63,11 @@ static int create_file(struct branch *b, const char *path, int flags, mode_t mod
 	if (r == 0)
 		r = target_may_change_locked(b, &t);
 	if (r == 0)
-		r = room_take(b, 0);
+		r = room_take_file(b);
 	if (r == 0)
 		r = create_locked(b, &t, make_file, &c);
 	if (r == 0) {
-		room_watch(b, c.fd);
+		r = room_watch(b, c.fd);
 		identities_drop(&b->identities, t.v.walk.node->ino);
 	}
 	target_end(&t);
@@ -92,7 +92,7 @@ static int open_nameless(struct branch *b, const char *path, int flags, mode_t m
 	r = !S_ISDIR(e.st.st_mode) ? -ENOTDIR : may_access(e.fd, W_OK | X_OK);
 	close(e.fd);
 	if (r == 0)
-		r = room_take(b, 0);
+		r = room_take_file(b);
 	if (r < 0)
 		return r;
 	branch_wrlock(b);
@@ -106,10 +106,12 @@ static int open_nameless(struct branch *b, const char *path, int flags, mode_t m
 	if (r == 0 && fstat(fd, &st) == 0)
 		identities_drop(&b->identities, st.st_ino);
 	branch_unlock(b);
-	if (r == 0) {
-		room_watch(b, fd);
+	if (r == 0)
+		r = room_watch(b, fd);
+	if (r == 0)
 		*ret_fd = fd;
-	}
+	else if (fd >= 0)
+		close(fd);
 	return r;
 }
 
@@ -154,19 +156,21 @@ static int lift(struct branch *b, const char *path, int flags, struct branch_ent
 static int open_existing(struct branch *b, const char *path, int flags, struct branch_entry *e)
 {
 	int r = check_kind(e, flags);
+	ino_t pinned = 0;
 
 	/* a FIFO too: what is written there must not reach who has the lower one open */
 	if (r == 0 && (S_ISFIFO(e->st.st_mode) || (wants_write(flags) && S_ISREG(e->st.st_mode)))) {
-		r = room_take(b, 0);
+		r = room_take_file(b);
 		if (r == 0 && e->kind == BRANCH_LOWER)
 			r = lift(b, path, flags, e);
 		if (r == 0 && e->kind == BRANCH_NONE)
 			r = -EAGAIN;
 		if (r == 0)
-			room_watch(b, e->fd);
+			r = room_pin(b, e->fd, &pinned);
 	}
 	if (r == 0)
 		r = reopen(e->fd, flags);
+	room_unpin(b, pinned);
 	if (e->fd >= 0)
 		close(e->fd);
 	return r;
@@ -322,6 +326,7 @@ static int change_file(struct branch *b, const char *path, const struct change *
 {
 	bool empty = c->kind == CHANGE_SIZE && c->length == 0;
 	struct branch_entry e;
+	ino_t pinned = 0;
 	int r = branch_lookup(b, path, &e);
 
 	if (r < 0)
@@ -339,9 +344,10 @@ static int change_file(struct branch *b, const char *path, const struct change *
 	if (S_ISDIR(e.st.st_mode) && c->kind != CHANGE_TIMES)
 		b->dirs_changed = true;
 	if (r == 0 && c->kind == CHANGE_SIZE)
-		room_watch(b, e.fd);
+		r = room_pin(b, e.fd, &pinned);
 	if (r == 0)
 		r = apply(c, e.fd);
+	room_unpin(b, pinned);
 	if (e.fd >= 0)
 		close(e.fd);
 	return r;

@@ -175,6 +175,7 @@ static int move(struct branch *b, struct rename_op *op)
 {
 	bool leaves_whiteout = op->from.v.lower.fd >= 0;
 	const struct node *over = op->to.v.walk.node;
+	struct room_last last;
 	bool frees;
 	int r = hide_below(&op->from, &op->to);
 
@@ -187,15 +188,17 @@ static int move(struct branch *b, struct rename_op *op)
 	if (r < 0)
 		return r;
 	frees = over && over->type != DT_WHT && !is_dir(&op->to) && op->to.v.upper_st.st_nlink == 1;
+	if (frees)
+		room_last_begin(b, op->to.dir, op->to.name, &op->to.v.upper_st, &last);
 	if (over && over->type == DT_WHT && op->from.v.walk.node->type == DT_DIR)
 		r = move_over_whiteout(op, leaves_whiteout);
 	else if (renameat2(op->from.dir, op->from.name, op->to.dir, op->to.name,
 			   leaves_whiteout ? RENAME_WHITEOUT : 0) < 0)
 		r = -errno;
+	if (frees)
+		room_last_end(b, &last, r == 0);
 	if (r < 0)
 		return r;
-	if (frees)
-		room_forget(b, &op->to.v.upper_st);
 	if (op->to.v.kind == BRANCH_UPPER)
 		links_dropped(b, op->to.v.link);
 	else if (op->to.v.kind == BRANCH_LOWER && !is_dir(&op->to))

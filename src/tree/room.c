@@ -6,19 +6,23 @@
  * happens: write(2) must not be trapped (programs do not retry it), and no quota of the kernel's can be had without privilege. So there are three bounds for it:
  *
  * 1. RLIMIT_FSIZE of the tasks, which their launcher sets to the quota: no one file grows past it, at no cost.
- * 2. Files that were opened for writing (the last ROOM_WATCHED to grow) are kept as O_PATH descriptors and measured: when something asks for room, and by branch_room_check, each time after
- *    what the fastest disk (ROOM_BYTES_PER_MS) would need for what is left. When that is nothing, branch_room_hold sets the soft RLIMIT_FSIZE of each process to 0, and their next write to
- *    any file fails (EFBIG and SIGXFSZ instead of ENOSPC, which nobody can make the kernel say); it takes that back when there is room again. What gets through is what is written within one
- *    such time: 1 to 20 MB measured on tmpfs and ext4 with a writer that does nothing else.
- * 3. A process that raises its soft limit itself goes on: the caller sees `used` grow past `max`, and may end it.
+ * 2. Files that somebody has open for writing, and files without a name that somebody has open at all, are kept as O_PATH descriptors ("watched") and measured: when something asks for room, and by
+ *    branch_room_check, each time after what the fastest disk (ROOM_BYTES_PER_MS) would need for what is left. When that is nothing, branch_room_hold sets the soft RLIMIT_FSIZE of each
+ *    process to 0, and their next write to any file fails (EFBIG instead of ENOSPC, which nobody can make the kernel say); it takes that back when there is room again or nobody has a file open any
+ *    more. What gets through is what is written within one such time: 1 to 20 MB measured on tmpfs and ext4 with a writer that does nothing else.
+ * 3. What no limit of a process bounds (pages of a mapping over a hole) goes on: the caller sees `past` and ends it.
  *
- * Not counted: files without a name (O_TMPFILE until linked, unlinked ones), blocks that a shared mapping fills after its file was pushed out of the watched ones, directories and attributes.
- * Only branches with a quota pay for any of it.
+ * Whether a file is open is asked of the kernel by trying for a lease on it: one for reading is refused while anybody writes, one for writing while anybody has it open, mappings included. So what is
+ * watched are the files that are really open, and no close has to be seen. There is room for ROOM_WATCHED of them: the open of one more for writing fails (ENFILE).
+ *
+ * Not counted: directories and attributes. Only branches with a quota pay for any of it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,56 +30,100 @@
 #include "tree/branch_internal.h"
 #include "sys/fd.h"
 #include "util/clock.h"
+#include "util/fail.h"
 
 #define ROOM_BYTES_PER_MS (4u << 20)
-#define ROOM_LONGEST_MS 1000u
-#define ROOM_FULL_MS 20u /* until it is looked whether there is room again */
-
-static void count(struct branch *b, uint64_t was, uint64_t is)
-{
-	if (is > was)
-		atomic_fetch_add_explicit(&b->used_bytes, is - was, memory_order_relaxed);
-	else if (is < was)
-		room_give(b, was - is);
-}
-
-static void unwatch_locked(struct branch *b, struct watched *f)
-{
-	close(f->fd);
-	*f = b->watched[--b->n_watched];
-}
-
-/* False: it is watched no more. An unlinked file's blocks were given back by who unlinked it, and a descriptor of ours would keep them. */
-static bool measure_one_locked(struct branch *b, struct watched *f, uint64_t now_ns)
-{
-	struct stat st;
-
-	if (fstat(f->fd, &st) < 0 || st.st_nlink == 0) {
-		unwatch_locked(b, f);
-		return false;
-	}
-	if ((uint64_t)st.st_blocks * 512 > f->counted)
-		f->grown_ns = now_ns;
-	count(b, f->counted, (uint64_t)st.st_blocks * 512);
-	f->counted = (uint64_t)st.st_blocks * 512;
-	return true;
-}
-
-static void measure(struct branch *b)
-{
-	uint64_t now_ns = clock_now_ns();
-
-	pthread_mutex_lock(&b->room_lock);
-	for (unsigned i = 0; i < b->n_watched;)
-		i += measure_one_locked(b, &b->watched[i], now_ns);
-	b->measured_ns = now_ns;
-	pthread_mutex_unlock(&b->room_lock);
-}
+#define ROOM_LONGEST_MS 60000u
+#define ROOM_HELD_MS \
+	20u /* until it is looked whether there is room again; more where nothing changes */
+#define ROOM_HELD_LONGEST_MS 1000u
+#define ROOM_PAST_BYTES (UINT64_C(16) << 20)
 
 static uint64_t used_bytes(const struct branch *b)
 {
 	return atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
 }
+
+static uint64_t bytes_of(const struct stat *st)
+{
+	return (uint64_t)st->st_blocks * 512;
+}
+
+/* ---- life ---- */
+
+/*
+ * 1: somebody has the file behind @fd open for writing (@at_all: open at all, but for O_PATH), or nobody may look. 0: nobody has. -errno: leases can't be had. Who opens it in this very moment waits
+ * until ours is gone, and the signal that is sent to tell us so is one that does nothing.
+ */
+static int is_open(int fd, bool at_all)
+{
+	char link[FD_LINK_BYTES];
+	int r, own = open(fd_link(fd, link), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (own < 0)
+		return 1;
+	if (fcntl(own, F_SETSIG, SIGURG) < 0)
+		r = -errno;
+	else if (fcntl(own, F_SETLEASE, at_all ? F_WRLCK : F_RDLCK) == 0)
+		r = 0;
+	else
+		r = errno == EAGAIN ? 1 : -errno;
+	if (r == 0)
+		fcntl(own, F_SETLEASE, F_UNLCK);
+	close(own);
+	return r;
+}
+
+/* Both answers of is_open, on a file of our own. */
+static int check_leases(struct branch *b)
+{
+	_cleanup_close_ int path = -1;
+	char link[FD_LINK_BYTES];
+	int r, fd = openat(b->work_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return -errno;
+	path = open(fd_link(fd, link), O_PATH | O_CLOEXEC);
+	r = path < 0 ? -errno : is_open(path, false);
+	close(fd);
+	if (r == 1)
+		r = is_open(path, true);
+	return r == 1 ? -ENOLCK : r;
+}
+
+int room_init(struct branch *b, struct sluice_error *err)
+{
+	int r;
+
+	if (!b->max_bytes)
+		return 0;
+	r = check_leases(b);
+	if (r < 0) {
+		fail_errno(err, r, "branch %s: quota: leases of files in its storage", b->name);
+		return fail_hint(err, r, "another storage, or fs.leases-enable=1; or no quota");
+	}
+	b->watched = calloc(ROOM_WATCHED, sizeof(*b->watched));
+	if (!b->watched)
+		return fail_errno(err, -ENOMEM, "branch %s: quota", b->name);
+	b->room_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return b->room_fd < 0 ? fail_errno(err, -errno, "branch %s: quota", b->name) : 0;
+}
+
+void room_fini(struct branch *b)
+{
+	while (b->n_watched)
+		close(b->watched[--b->n_watched].fd);
+	free(b->watched);
+	if (b->room_fd >= 0)
+		close(b->room_fd);
+}
+
+int branch_room_fd(const struct branch *b)
+{
+	return b->room_fd;
+}
+
+/* ---- when to look ---- */
 
 /* How long the room that is left takes to fill, at least. */
 static unsigned ms_to_fill(const struct branch *b)
@@ -86,16 +134,116 @@ static unsigned ms_to_fill(const struct branch *b)
 	return ms < ROOM_LONGEST_MS ? (unsigned)ms : ROOM_LONGEST_MS;
 }
 
+static void ring_locked(struct branch *b, uint64_t look_ns)
+{
+	uint64_t one = 1;
+
+	b->look_ns = look_ns;
+	if (write(b->room_fd, &one, sizeof(one)) < 0)
+		return; /* full: it was rung already */
+}
+
+/* Does somebody have to look before it was meant to be looked? A little later is soon enough: else each copy-up would ring. */
+static void ring_if_due_locked(struct branch *b, uint64_t now_ns)
+{
+	uint64_t due_ns = now_ns + ms_to_fill(b) * UINT64_C(1000000);
+
+	if (b->n_watched && !b->holding && due_ns + (due_ns - now_ns) / 4 < b->look_ns)
+		ring_locked(b, due_ns);
+}
+
+/* ---- counting ---- */
+
+void room_give(struct branch *b, uint64_t bytes)
+{
+	uint64_t used = used_bytes(b), left;
+
+	do {
+		left = used > bytes ? used - bytes : 0;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&b->used_bytes, &used, left, memory_order_relaxed, memory_order_relaxed));
+}
+
+static void count(struct branch *b, uint64_t was, uint64_t is)
+{
+	if (is > was)
+		atomic_fetch_add_explicit(&b->used_bytes, is - was, memory_order_relaxed);
+	else if (is < was)
+		room_give(b, was - is);
+}
+
+/* Back to those who are held, at once. */
+static void room_is_back_locked(struct branch *b)
+{
+	if (b->holding && b->look_ns && (used_bytes(b) < b->max_bytes || !b->n_watched))
+		ring_locked(b, 0);
+}
+
+static void unwatch_locked(struct branch *b, struct watched *f)
+{
+	close(f->fd);
+	*f = b->watched[--b->n_watched];
+}
+
+/* False: it is watched no more, since nobody can make it grow. What has no name goes with the last who has it open. */
+static bool measure_one_locked(struct branch *b, struct watched *f)
+{
+	struct stat st = { 0 };
+	uint64_t is;
+
+	if (fstat(f->fd, &st) < 0)
+		st.st_nlink = 1;
+	is = bytes_of(&st);
+	if (f->pins || is_open(f->fd, st.st_nlink == 0) > 0) {
+		count(b, f->counted, is);
+		f->counted = is;
+		return true;
+	}
+	/* once more: the last write may have come in between */
+	if (fstat(f->fd, &st) == 0)
+		is = bytes_of(&st);
+	count(b, f->counted, st.st_nlink ? is : 0);
+	unwatch_locked(b, f);
+	return false;
+}
+
+static void measure_locked(struct branch *b)
+{
+	for (unsigned i = 0; i < b->n_watched;)
+		i += measure_one_locked(b, &b->watched[i]);
+	b->measured_ns = clock_now_ns();
+}
+
 static void measure_when_due(struct branch *b)
 {
-	uint64_t measured_ns;
-
 	pthread_mutex_lock(&b->room_lock);
-	measured_ns = b->measured_ns;
+	if (clock_now_ns() - b->measured_ns >= ms_to_fill(b) * UINT64_C(1000000))
+		measure_locked(b);
+	room_is_back_locked(b);
 	pthread_mutex_unlock(&b->room_lock);
-	if (clock_now_ns() - measured_ns >= ms_to_fill(b) * UINT64_C(1000000))
-		measure(b);
 }
+
+int room_take(struct branch *b, uint64_t more)
+{
+	uint64_t used;
+
+	if (b->max_bytes)
+		measure_when_due(b);
+	used = used_bytes(b);
+	do {
+		if (b->max_bytes && (used >= b->max_bytes || more > b->max_bytes - used))
+			return -ENOSPC;
+	} while (!atomic_compare_exchange_weak_explicit(
+		&b->used_bytes, &used, used + more, memory_order_relaxed, memory_order_relaxed));
+	if (b->max_bytes && more) {
+		pthread_mutex_lock(&b->room_lock);
+		ring_if_due_locked(b, clock_now_ns());
+		pthread_mutex_unlock(&b->room_lock);
+	}
+	return 0;
+}
+
+/* ---- watching ---- */
 
 static struct watched *find_watched(struct branch *b, ino_t ino)
 {
@@ -106,140 +254,260 @@ static struct watched *find_watched(struct branch *b, ino_t ino)
 	return NULL;
 }
 
-/* A place for one more; that of the file that has not grown for longest, when there is none. */
-static struct watched *place_locked(struct branch *b, uint64_t now_ns)
+static bool has_place_locked(struct branch *b)
 {
-	struct watched *oldest;
-
-	if (!b->watched)
-		b->watched = calloc(ROOM_WATCHED, sizeof(*b->watched));
-	if (!b->watched)
-		return NULL;
-	if (b->n_watched < ROOM_WATCHED)
-		return &b->watched[b->n_watched++];
-	oldest = &b->watched[0];
-	for (unsigned i = 1; i < b->n_watched; i++) {
-		if (b->watched[i].grown_ns < oldest->grown_ns)
-			oldest = &b->watched[i];
-	}
-	if (measure_one_locked(b, oldest, now_ns))
-		unwatch_locked(b, oldest);
-	return &b->watched[b->n_watched++];
+	if (b->n_watched == ROOM_WATCHED)
+		measure_locked(b);
+	return b->n_watched < ROOM_WATCHED;
 }
 
-/* Without memory or descriptors for it the file is not watched; the next open of it tries again. */
-static void watch_locked(struct branch *b, int fd, const struct stat *st)
+/* @f->fd is consumed when it succeeds. */
+static int add_locked(struct branch *b, const struct watched *f)
 {
-	uint64_t now_ns = clock_now_ns();
-	struct watched *f = find_watched(b, st->st_ino);
-	char link[FD_LINK_BYTES];
-	int own;
-
-	if (f) {
-		f->grown_ns = now_ns;
-		return;
-	}
-	fd_link(fd, link);
-	own = open(link, O_PATH | O_CLOEXEC);
-	f = own < 0 ? NULL : place_locked(b, now_ns);
-	if (!f) {
-		if (own >= 0)
-			close(own);
-		return;
-	}
-	/* what it has now was counted when it was copied up, or measured last */
-	*f = (struct watched){ .fd = own,
-			       .ino = st->st_ino,
-			       .counted = (uint64_t)st->st_blocks * 512,
-			       .grown_ns = now_ns };
+	if (!has_place_locked(b))
+		return -ENFILE;
+	b->watched[b->n_watched++] = *f;
+	ring_if_due_locked(b, clock_now_ns());
+	return 0;
 }
 
-void room_watch(struct branch *b, int fd)
+int room_take_file(struct branch *b)
 {
-	struct stat st;
+	int r = room_take(b, 0);
 
-	if (!b->max_bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return;
+	if (r < 0 || !b->max_bytes)
+		return r;
 	pthread_mutex_lock(&b->room_lock);
-	watch_locked(b, fd, &st);
+	r = has_place_locked(b) ? 0 : -ENFILE;
 	pthread_mutex_unlock(&b->room_lock);
+	return r;
 }
 
-void room_forget(struct branch *b, const struct stat *st)
+/* What it has by now was counted when it was made or copied up, or measured last. */
+static int pin_new_locked(struct branch *b, int fd, const struct stat *st)
+{
+	struct watched f = { .ino = st->st_ino, .counted = bytes_of(st), .pins = 1 };
+	char link[FD_LINK_BYTES];
+	int r;
+
+	f.fd = open(fd_link(fd, link), O_PATH | O_CLOEXEC);
+	if (f.fd < 0)
+		return -ENFILE;
+	r = add_locked(b, &f);
+	if (r < 0)
+		close(f.fd);
+	return r;
+}
+
+int room_pin(struct branch *b, int fd, ino_t *ret)
 {
 	struct watched *f;
-	uint64_t counted = (uint64_t)st->st_blocks * 512;
+	struct stat st;
+	int r = 0;
 
+	*ret = 0;
+	if (!b->max_bytes || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
 	pthread_mutex_lock(&b->room_lock);
-	f = find_watched(b, st->st_ino);
-	if (f) {
-		counted = f->counted;
-		unwatch_locked(b, f);
-	}
+	f = find_watched(b, st.st_ino);
+	if (f)
+		f->pins++;
+	else
+		r = pin_new_locked(b, fd, &st);
 	pthread_mutex_unlock(&b->room_lock);
-	room_give(b, counted);
+	if (r == 0)
+		*ret = st.st_ino;
+	return r;
 }
 
-void room_fini(struct branch *b)
+void room_unpin(struct branch *b, ino_t pinned)
 {
-	while (b->n_watched)
-		close(b->watched[--b->n_watched].fd);
-	free(b->watched);
+	if (!pinned)
+		return;
+	pthread_mutex_lock(&b->room_lock);
+	find_watched(b, pinned)->pins--;
+	pthread_mutex_unlock(&b->room_lock);
 }
+
+int room_watch(struct branch *b, int fd)
+{
+	ino_t pinned;
+	int r = room_pin(b, fd, &pinned);
+
+	room_unpin(b, pinned);
+	return r;
+}
+
+/* ---- the last name of a file ---- */
+
+void room_last_begin(struct branch *b, int dir_fd, const char *name, const struct stat *st,
+		     struct room_last *ret)
+{
+	*ret = (struct room_last){ -1, st->st_ino, bytes_of(st) };
+	if (b->max_bytes && S_ISREG(st->st_mode))
+		ret->fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Somebody has it open: from now on it is watched, or (where there is no place for it) counts for ever. */
+static bool keeps_blocks_locked(struct branch *b, const struct room_last *last)
+{
+	const struct watched f = { last->fd, last->ino, last->bytes, 0 };
+
+	if (last->fd < 0 || !last->bytes || is_open(last->fd, true) <= 0)
+		return false;
+	if (add_locked(b, &f) < 0)
+		close(last->fd);
+	return true;
+}
+
+void room_last_end(struct branch *b, struct room_last *last, bool gone)
+{
+	struct watched *f;
+
+	if (!b->max_bytes) {
+		if (gone)
+			room_give(b, last->bytes);
+		return;
+	}
+	pthread_mutex_lock(&b->room_lock);
+	f = gone ? find_watched(b, last->ino) : NULL;
+	if (f)
+		measure_one_locked(b, f);
+	else if (gone && keeps_blocks_locked(b, last))
+		last->fd = -1;
+	else if (gone)
+		room_give(b, last->bytes);
+	room_is_back_locked(b);
+	pthread_mutex_unlock(&b->room_lock);
+	if (last->fd >= 0)
+		close(last->fd);
+}
+
+/* ---- for who runs the tasks ---- */
 
 uint64_t branch_used_bytes(struct branch *b)
 {
-	measure(b);
+	pthread_mutex_lock(&b->room_lock);
+	measure_locked(b);
+	room_is_back_locked(b);
+	pthread_mutex_unlock(&b->room_lock);
 	return used_bytes(b);
+}
+
+/* What a look found; the time of the next one. */
+static unsigned next_ms_locked(struct branch *b, uint64_t used)
+{
+	unsigned ms;
+
+	if (!b->n_watched)
+		return 0;
+	if (b->holding) {
+		ms = b->held_ms && used == b->held_bytes ? b->held_ms * 2 : ROOM_HELD_MS;
+		b->held_ms = ms < ROOM_HELD_LONGEST_MS ? ms : ROOM_HELD_LONGEST_MS;
+		b->held_bytes = used;
+		return b->held_ms;
+	}
+	b->held_ms = 0;
+	ms = ms_to_fill(b);
+	return ms ? ms : 1;
 }
 
 void branch_room_check(struct branch *b, struct branch_room *ret)
 {
-	unsigned ms;
+	uint64_t past, now_ns;
 
-	*ret = (struct branch_room){ .max = b->max_bytes };
-	if (b->max_bytes)
-		measure(b);
-	ret->used = used_bytes(b);
+	*ret = (struct branch_room){ .max = b->max_bytes, .used = used_bytes(b) };
 	if (!b->max_bytes)
 		return;
-	ret->full = ret->used >= ret->max;
-	ms = ret->full ? ROOM_FULL_MS : ms_to_fill(b);
-	ret->next_ms = ms ? ms : 1;
+	pthread_mutex_lock(&b->room_lock);
+	measure_locked(b);
+	ret->used = used_bytes(b);
+	ret->hold = ret->used >= ret->max && b->n_watched;
+	if (ret->hold && !b->holding)
+		b->held_since_bytes = 0;
+	b->holding = ret->hold;
+	past = ret->max / 4 > ROOM_PAST_BYTES ? ret->max / 4 : ROOM_PAST_BYTES;
+	ret->past = ret->hold && b->held_since_bytes && ret->used > b->held_since_bytes + past;
+	ret->next_ms = next_ms_locked(b, ret->used);
+	now_ns = clock_now_ns();
+	b->look_ns = ret->next_ms ? now_ns + ret->next_ms * UINT64_C(1000000) : UINT64_MAX;
+	pthread_mutex_unlock(&b->room_lock);
 }
 
-int branch_room_hold(pid_t pid, bool full)
+void branch_room_held(struct branch *b)
+{
+	pthread_mutex_lock(&b->room_lock);
+	if (b->holding && !b->held_since_bytes) {
+		measure_locked(b);
+		b->held_since_bytes = used_bytes(b);
+	}
+	pthread_mutex_unlock(&b->room_lock);
+}
+
+int branch_room_hold(struct branch *b, pid_t pid)
 {
 	struct rlimit limit;
+	int r = 0;
 
+	pthread_mutex_lock(&b->room_lock);
 	if (prlimit(pid, RLIMIT_FSIZE, NULL, &limit) < 0)
-		return -errno;
+		r = -errno;
 	/* what is to be had again is the hard limit, which this leaves alone */
-	limit.rlim_cur = full ? 0 : limit.rlim_max;
-	return prlimit(pid, RLIMIT_FSIZE, &limit, NULL) < 0 ? -errno : 0;
+	if (r == 0 && limit.rlim_max && (limit.rlim_cur == 0) != b->holding) {
+		limit.rlim_cur = b->holding ? 0 : limit.rlim_max;
+		r = prlimit(pid, RLIMIT_FSIZE, &limit, NULL) < 0 ? -errno : 1;
+	}
+	pthread_mutex_unlock(&b->room_lock);
+	return r;
 }
 
-int room_take(struct branch *b, uint64_t more)
+int branch_room_limit(struct branch *b, pid_t pid, const struct rlimit *limit,
+		      struct rlimit *ret_old)
 {
-	uint64_t used;
+	struct rlimit set = *limit;
+	int r;
 
-	if (b->max_bytes)
-		measure_when_due(b);
-	used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
-	do {
-		if (b->max_bytes && (used >= b->max_bytes || more > b->max_bytes - used))
-			return -ENOSPC;
-	} while (!atomic_compare_exchange_weak_explicit(
-		&b->used_bytes, &used, used + more, memory_order_relaxed, memory_order_relaxed));
-	return 0;
+	if (set.rlim_cur > set.rlim_max)
+		return -EINVAL;
+	pthread_mutex_lock(&b->room_lock);
+	if (b->holding)
+		set.rlim_cur = 0;
+	r = prlimit(pid, RLIMIT_FSIZE, &set, ret_old) < 0 ? -errno : 0;
+	pthread_mutex_unlock(&b->room_lock);
+	return r;
 }
 
-void room_give(struct branch *b, uint64_t bytes)
+/* A file of the branch that is open for writing is always watched. */
+static bool is_watched(struct branch *b, const struct stat *st)
 {
-	uint64_t used = atomic_load_explicit(&b->used_bytes, memory_order_relaxed);
+	bool found;
 
-	while (!atomic_compare_exchange_weak_explicit(&b->used_bytes, &used,
-						      used > bytes ? used - bytes : 0,
-						      memory_order_relaxed, memory_order_relaxed))
-		;
+	pthread_mutex_lock(&b->room_lock);
+	found = st->st_dev == b->upper_dev && find_watched(b, st->st_ino);
+	pthread_mutex_unlock(&b->room_lock);
+	return found;
+}
+
+int branch_room_allocate(struct branch *b, int fd, int mode, off_t offset, off_t length)
+{
+	bool grows = length > 0 && offset >= 0 &&
+		     !(mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE));
+	struct stat st;
+	int r = 0;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	/* what is there already needs no room; a file that may have holes is taken to need all */
+	if (grows && is_watched(b, &st) && bytes_of(&st) < (uint64_t)offset + (uint64_t)length)
+		r = room_take(b, (uint64_t)length);
+	else
+		grows = false;
+	if (r < 0)
+		return r;
+	r = fallocate(fd, mode, offset, length) < 0 ? -errno : 0;
+	if (grows) { /* by as much as it did */
+		room_give(b, (uint64_t)length);
+		branch_used_bytes(b);
+	}
+	return r;
 }

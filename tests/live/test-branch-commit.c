@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -469,10 +470,11 @@ static void hold_when_full(struct branch *b, pid_t pid, bool until, struct branc
 	do {
 		branch_room_check(b, room);
 		assert_true(room->next_ms > 0 && guest_now_ms() < end);
-		if (room->full != until)
+		if (room->hold != until)
 			usleep(room->next_ms * 1000);
-	} while (room->full != until);
-	assert_int_equal(branch_room_hold(pid, until), 0);
+	} while (room->hold != until);
+	assert_int_equal(branch_room_hold(b, pid), 1);
+	assert_int_equal(branch_room_hold(b, pid), 0);
 }
 
 static void test_quota_of_a_writer(void **state)
@@ -508,13 +510,16 @@ static void test_quota_of_a_writer(void **state)
 	end_branch(b);
 }
 
-/* More files than are watched: those that grow stay so. */
+/* Files that nobody has open any more are not watched, however many there were. */
 static void test_quota_of_many_files(void **state)
 {
 	struct branch *b = new_branch(1 << 20);
+	struct branch_room room;
 	int grows, fd;
 
 	(void)state;
+	branch_room_check(b, &room);
+	assert_int_equal(room.next_ms, 0); /* nobody can write */
 	assert_int_equal(branch_open_file(b, "grows", O_WRONLY | O_CREAT, 0644, &grows), 0);
 	for (unsigned i = 0; i < 1500; i++) {
 		char name[32];
@@ -530,10 +535,133 @@ static void test_quota_of_many_files(void **state)
 	}
 	/* ext4 may put a block of its own to it */
 	assert_in_range(branch_used_bytes(b), 15 * 4096, 20 * 4096);
+	branch_room_check(b, &room);
+	assert_true(room.next_ms > 0);
 	fill(grows, 1 << 20);
 	fsync(grows);
 	assert_int_equal(write_file(b, "one more", "x"), -ENOSPC);
+	branch_room_check(b, &room);
+	assert_true(room.hold);
 	close(grows);
+	branch_room_check(b, &room);
+	assert_false(room.hold); /* it is as full as before, but nobody can write there */
+	assert_int_equal(room.next_ms, 0);
+	end_branch(b);
+}
+
+/* As many files as there is room for may be open for writing at a time. */
+static void test_quota_of_open_files(void **state)
+{
+	struct branch *b = new_branch(1 << 20);
+	int fds[600], n = 0, r = 0;
+
+	(void)state;
+	while (n < 600) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "%d", n);
+		r = branch_open_file(b, name, O_WRONLY | O_CREAT, 0644, &fds[n]);
+		if (r < 0)
+			break;
+		n++;
+	}
+	assert_int_equal(n, 512);
+	assert_int_equal(r, -ENFILE);
+	assert_int_equal(branch_open_file(b, "0", O_RDONLY, 0, &fds[n]), 0);
+	close(fds[n]);
+	close(fds[--n]);
+	assert_int_equal(branch_open_file(b, "1", O_WRONLY, 0, &fds[n]), 0);
+	while (n >= 0)
+		close(fds[n--]);
+	end_branch(b);
+}
+
+/* Blocks of a file without a name are there as long as somebody has it open. */
+static void test_quota_of_nameless_files(void **state)
+{
+	struct branch *b = new_branch(1 << 20);
+	int fd, reads;
+
+	(void)state;
+	assert_int_equal(branch_open_file(b, "", O_WRONLY | O_TMPFILE, 0644, &fd), 0);
+	fill(fd, 2 << 20);
+	fsync(fd);
+	assert_int_equal(write_file(b, "small", "x"), -ENOSPC);
+	close(fd);
+	assert_int_equal(write_file(b, "small", "x"), 0);
+	/* unlinked while it is written */
+	assert_int_equal(branch_open_file(b, "gone", O_WRONLY | O_CREAT, 0644, &fd), 0);
+	fill(fd, 4096);
+	assert_int_equal(branch_unlink(b, "gone"), 0);
+	fill(fd, 2 << 20);
+	fsync(fd);
+	assert_int_equal(write_file(b, "small2", "x"), -ENOSPC);
+	close(fd);
+	assert_int_equal(write_file(b, "small2", "x"), 0);
+	/* replaced while it is read */
+	assert_int_equal(branch_open_file(b, "read", O_WRONLY | O_CREAT, 0644, &fd), 0);
+	fill(fd, 2 << 20);
+	fsync(fd);
+	close(fd);
+	assert_int_equal(branch_open_file(b, "read", O_RDONLY, 0, &reads), 0);
+	assert_int_equal(branch_rename(b, "small", "read", 0), 0);
+	assert_true(branch_used_bytes(b) >= 2 << 20);
+	assert_int_equal(write_file(b, "small3", "x"), -ENOSPC);
+	close(reads);
+	assert_int_equal(write_file(b, "small3", "x"), 0);
+	assert_in_range(branch_used_bytes(b), 1, 16 * 4096);
+	end_branch(b);
+}
+
+/* A mapping writes without a descriptor, and past what a limit of the process says. */
+static void test_quota_of_a_mapping(void **state)
+{
+	const size_t size = 24 << 20;
+	struct branch *b = new_branch(1 << 20);
+	struct branch_room room;
+	char *at;
+	int fd;
+
+	(void)state;
+	assert_int_equal(branch_open_file(b, "mapped", O_RDWR | O_CREAT, 0644, &fd), 0);
+	assert_int_equal(ftruncate(fd, size), 0);
+	at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(at, MAP_FAILED);
+	close(fd);
+	memset(at, 'x', 2 << 20);
+	branch_room_check(b, &room);
+	assert_true(room.hold && !room.past);
+	branch_room_held(b);
+	branch_room_check(b, &room);
+	assert_true(room.hold && !room.past);
+	memset(at, 'x', size);
+	branch_room_check(b, &room);
+	assert_true(room.hold && room.past);
+	munmap(at, size);
+	branch_room_check(b, &room);
+	assert_false(room.hold || room.past);
+	end_branch(b);
+}
+
+static void test_quota_of_allocations(void **state)
+{
+	const int keep = FALLOC_FL_KEEP_SIZE, hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+	struct branch *b = new_branch(1 << 20);
+	int fd;
+
+	(void)state;
+	assert_int_equal(branch_open_file(b, "f", O_RDWR | O_CREAT, 0644, &fd), 0);
+	assert_int_equal(branch_room_allocate(b, fd, 0, 0, 2 << 20), -ENOSPC);
+	assert_int_equal(branch_room_allocate(b, fd, keep, 0, INT64_MAX), -ENOSPC);
+	assert_int_equal(branch_room_allocate(b, fd, keep, 0, 768 << 10), 0);
+	assert_in_range(branch_used_bytes(b), 768 << 10, 800 << 10);
+	assert_int_equal(branch_room_allocate(b, fd, 0, 0, 512 << 10), 0); /* it has that */
+	assert_int_equal(branch_room_allocate(b, fd, keep, 1 << 20, 512 << 10), -ENOSPC);
+	assert_int_equal(branch_room_allocate(b, fd, hole, 0, 512 << 10), 0);
+	assert_in_range(branch_used_bytes(b), 0, 320 << 10);
+	assert_int_equal(branch_room_allocate(b, fd, 0, 0, 0), -EINVAL);
+	assert_int_equal(branch_room_allocate(b, fd, 0, -1, 4096), -EINVAL);
+	close(fd);
 	end_branch(b);
 }
 
@@ -555,6 +683,10 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_quota),
 		cmocka_unit_test(test_quota_of_a_writer),
 		cmocka_unit_test(test_quota_of_many_files),
+		cmocka_unit_test(test_quota_of_open_files),
+		cmocka_unit_test(test_quota_of_nameless_files),
+		cmocka_unit_test(test_quota_of_a_mapping),
+		cmocka_unit_test(test_quota_of_allocations),
 	};
 
 	guest_begin(argc, argv, roles);
