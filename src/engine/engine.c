@@ -82,7 +82,8 @@ static int engine_init(struct engine *e, const struct engine_config *config)
 	e->config.name = e->name;
 	e->dispatch = config->dispatch;
 	e->listener = e->listener_slot = e->doorbell = e->doorbell_slot = -1;
-	e->timer_ns = UINT64_MAX;
+	for (unsigned i = 0; i < ENGINE_TIMERS; i++)
+		e->timers[i].at_ns = UINT64_MAX;
 	pthread_mutex_init(&e->runners_lock, NULL);
 	r = poller_new(&e->poller, POLLER_PPOLL);
 	return r == 0 && config->histograms ? engine_histograms(e->dispatch) : r;
@@ -178,11 +179,14 @@ void engine_remove_source(struct engine *e, int source)
 	poller_remove(e->poller, (unsigned)source);
 }
 
-void engine_set_timer(struct engine *e, uint64_t delay_ms, engine_source_fn fn, void *userdata)
+void engine_set_timer(struct engine *e, unsigned timer, uint64_t delay_ms, engine_source_fn fn,
+		      void *userdata)
 {
-	e->timer_fn = fn;
-	e->timer_userdata = userdata;
-	e->timer_ns = delay_ms == UINT64_MAX ? UINT64_MAX : clock_now_ns() + delay_ms * 1000000u;
+	e->timers[timer] = (struct engine_timer){
+		.at_ns = delay_ms == UINT64_MAX ? UINT64_MAX : clock_now_ns() + delay_ms * 1000000u,
+		.fn = fn,
+		.userdata = userdata,
+	};
 }
 
 /* ---- looking after runners ---- */
@@ -390,21 +394,27 @@ static int64_t engine_sleep_us(struct engine *e, struct activity a)
 
 static int64_t engine_timer_us(const struct engine *e, int64_t sleep_us)
 {
-	uint64_t now = clock_now_ns();
-	uint64_t left;
+	uint64_t at_ns = UINT64_MAX, now, left;
 
-	if (e->timer_ns == UINT64_MAX)
+	for (unsigned i = 0; i < ENGINE_TIMERS; i++)
+		at_ns = e->timers[i].at_ns < at_ns ? e->timers[i].at_ns : at_ns;
+	if (at_ns == UINT64_MAX)
 		return sleep_us;
-	left = e->timer_ns > now ? (e->timer_ns - now + 999) / 1000 : 0;
+	now = clock_now_ns();
+	left = at_ns > now ? (at_ns - now + 999) / 1000 : 0;
 	return sleep_us < 0 || left < (uint64_t)sleep_us ? (int64_t)left : sleep_us;
 }
 
-static void engine_run_timer(struct engine *e)
+static void engine_run_timers(struct engine *e)
 {
-	if (e->timer_ns == UINT64_MAX || clock_now_ns() < e->timer_ns)
-		return;
-	e->timer_ns = UINT64_MAX;
-	e->timer_fn(e, e->timer_userdata);
+	for (unsigned i = 0; i < ENGINE_TIMERS; i++) {
+		struct engine_timer *t = &e->timers[i];
+
+		if (t->at_ns == UINT64_MAX || clock_now_ns() < t->at_ns)
+			continue;
+		t->at_ns = UINT64_MAX;
+		t->fn(e, t->userdata);
+	}
 }
 
 /* ---- events ---- */
@@ -478,7 +488,7 @@ static void engine_loop(struct engine *e)
 		atomic_store(&e->control_parked, false);
 		for (int i = 0; i < n; i++)
 			on_event(e, &ev[i]);
-		engine_run_timer(e);
+		engine_run_timers(e);
 		a = engine_tick(e);
 	}
 }

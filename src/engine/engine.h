@@ -49,8 +49,10 @@ int engine_new(const struct engine_config *config, struct engine **ret);
 typedef void (*engine_source_fn)(struct engine *e, void *userdata);
 int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata);
 void engine_remove_source(struct engine *e, int source);
-/* Call @fn on the control thread after @delay_ms; one timer, a later call replaces it; UINT64_MAX disarms. Control thread. */
-void engine_set_timer(struct engine *e, uint64_t delay_ms, engine_source_fn fn, void *userdata);
+/* Call @fn on the control thread after @delay_ms, once; a later call with the same @timer replaces it; UINT64_MAX disarms. Control thread. */
+#define ENGINE_TIMERS 2u
+void engine_set_timer(struct engine *e, unsigned timer, uint64_t delay_ms, engine_source_fn fn,
+		      void *userdata);
 
 /* Take @listener (consumed in every case) and watch it. Control thread, once. */
 int engine_serve(struct engine *e, int listener);
@@ -61,7 +63,7 @@ int engine_serve(struct engine *e, int listener);
 void engine_run(struct engine *e);
 /* Wait for threads whose handlers have still not returned. Same thread, after engine_run or in its place. */
 void engine_join(struct engine *e);
-/* Make engine_run return. Control thread: from a source or the timer. */
+/* Make engine_run return. Control thread: from a source or a timer. */
 void engine_stop(struct engine *e);
 
 struct engine_counts {

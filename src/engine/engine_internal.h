@@ -97,9 +97,11 @@ struct engine {
 	struct poller *poller;
 	int listener_slot, doorbell_slot;
 	struct engine_source sources[POLLER_MAX_FDS];
-	uint64_t timer_ns; /* UINT64_MAX: none */
-	engine_source_fn timer_fn;
-	void *timer_userdata;
+	struct engine_timer {
+		uint64_t at_ns; /* UINT64_MAX: none */
+		engine_source_fn fn;
+		void *userdata;
+	} timers[ENGINE_TIMERS];
 	unsigned quiet_ticks;
 	struct suspect {
 		uint64_t seq; /* of the receiver's call; 0: nobody is under suspicion */

@@ -18,6 +18,9 @@
 #include "util/clock.h"
 #include "util/fail.h"
 
+/* Of the engine's timers. */
+#define TIMER_LIMIT 0
+
 static void set_state(struct sluice_sandbox *s, enum sandbox_state state, int code,
 		      const struct sluice_error *err)
 {
@@ -218,7 +221,7 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 	if (r < 0)
 		return fail_errno(err, r, "engine: watching the listener");
 	if (s->policy->timeout_ms)
-		engine_set_timer(s->engine, s->policy->timeout_ms, on_timeout, s);
+		engine_set_timer(s->engine, TIMER_LIMIT, s->policy->timeout_ms, on_timeout, s);
 	if (s->launch.execed)
 		set_state(s, SANDBOX_RUNNING, 0, NULL);
 	return 0;
