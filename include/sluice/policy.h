@@ -93,7 +93,11 @@ enum sluice_cow_action {
 /* What becomes of the branch when the command exits with 0 (default COMMIT), and when it ends in any other way (default ABORT). -EINVAL. */
 SLUICE_API int sluice_policy_set_on_exit(struct sluice_policy *p, enum sluice_cow_action action);
 SLUICE_API int sluice_policy_set_on_error(struct sluice_policy *p, enum sluice_cow_action action);
-/* Bytes that a branch may take; 0 = no bound (default). What passes it gets ENOSPC. */
+/*
+ * Bytes that a branch may take; 0 = no bound (default). What would pass it gets ENOSPC, a write through a descriptor that is open already EFBIG: the command's processes have RLIMIT_FSIZE at
+ * that, and at 0 while the branch is full and files in it are open; SIGXFSZ is ignored when the command starts. At most 512 files of the branch may be open for writing at a time (ENFILE). Who goes on past it
+ * by 16 MiB, or a quarter, which only a mapping can, is killed: SLUICE_ENDED_QUOTA.
+ */
 SLUICE_API int sluice_policy_set_max_disk(struct sluice_policy *p, uint64_t bytes);
 
 /* ---- identity and surroundings of the command ---- */

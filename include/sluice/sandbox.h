@@ -34,6 +34,8 @@ enum sluice_end {
 	SLUICE_ENDED_KILLED = 4,  /* sluice_sandbox_kill or _free ended it */
 	SLUICE_ENDED_FAULT =
 		5, /* sluice itself could not go on; the tree was killed; error says why */
+	SLUICE_ENDED_QUOTA =
+		6, /* it went on writing, by a mapping, far past sluice_policy_set_max_disk; the tree was killed */
 };
 
 /* How it ended. Times of the command and all its reaped descendants. */

@@ -5,6 +5,7 @@
 #include "builtin/metadata/metadata.h"
 #include "builtin/network/bind.h"
 #include "builtin/network/unix.h"
+#include "builtin/quota/quota.h"
 #include "builtin/uname/uname.h"
 #include "engine/dispatch.h"
 #include "tree/writable.h"
@@ -23,5 +24,7 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 		r = builtin_metadata_register(d, w, tree);
 	if (r == 0 && tree)
 		r = builtin_bind_register(d, tree);
+	if (r == 0 && tree)
+		r = builtin_quota_register(d, tree);
 	return r < 0 ? r : builtin_unix_register(d, w, tree);
 }

@@ -33,6 +33,8 @@ const char *report_end(const struct sluice_result *result)
 		return "timeout";
 	case SLUICE_ENDED_KILLED:
 		return "killed";
+	case SLUICE_ENDED_QUOTA:
+		return "quota";
 	default:
 		return "fault";
 	}

@@ -124,6 +124,9 @@ static void say_end(const struct run *r, struct sluice_sandbox *s, const char *c
 	if (result->end == SLUICE_ENDED_TIMEOUT)
 		fprintf(stderr, "sluice: timeout: %s: not done within %s: killed\n", command,
 			r->timeout);
+	if (result->end == SLUICE_ENDED_QUOTA)
+		fprintf(stderr, "sluice: --max-disk: %s: went on writing past it: killed\n",
+			command);
 	if (result->end == SLUICE_ENDED_FAULT)
 		fprintf(stderr, "sluice: %s: its init process was killed, and so was the rest\n",
 			name);

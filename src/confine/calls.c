@@ -257,6 +257,11 @@ void calls_keep_working_directories(struct call_deny *deny)
 	each_call("getrlimit setrlimit prlimit64", set_tree, deny);
 }
 
+void calls_bound_allocations(struct call_deny *deny)
+{
+	each_call("ioctl", set_tree, deny);
+}
+
 int confine_call_treatment(const struct sluice_policy *p, int nr, enum call_treatment *ret,
 			   struct sluice_error *err)
 {

@@ -21,7 +21,7 @@ struct call_deny {
 	int error;	  /* 0: not refused */
 	bool conditional; /* only under those conditions */
 	bool any_type; /* of a socket that is made: also those that can send to an address at each message */
-	bool tree; /* of a resource limit: but for the one that holds a virtual working directory */
+	bool tree; /* of a resource limit: but for the one that holds a virtual working directory; of ioctl: what allocates */
 };
 
 /*
@@ -37,5 +37,7 @@ int calls_deny_list(const struct sluice_policy *p, struct call_deny *deny,
 void calls_allow_any_socket_type(struct call_deny *deny);
 /* The command has virtual working directories (tree/cwd.h), which are none of its own business. */
 void calls_keep_working_directories(struct call_deny *deny);
+/* The command's tree has a quota: nothing is allocated but by calls that are looked at. */
+void calls_bound_allocations(struct call_deny *deny);
 
 #endif

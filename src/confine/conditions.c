@@ -52,6 +52,13 @@ static const uint32_t ioctls[] = {
 	0x5000943f, /* BTRFS_IOC_SNAP_DESTROY_V2 */
 };
 
+/* fallocate(2) by other names, which no handler looks at. */
+static const uint32_t allocations[] = {
+	0x40305828, /* FS_IOC_RESVSP */
+	0x4030582a, /* FS_IOC_RESVSP64 */
+	0x40305839, /* FS_IOC_ZERO_RANGE */
+};
+
 /* READ_IMPLIES_EXEC, MMAP_PAGE_ZERO and their kind are left out. */
 static const uint32_t personalities[] = {
 	PER_LINUX,	   PER_LINUX32,
@@ -104,7 +111,11 @@ static const uint32_t hidden_limits[] = { RLIMIT_RTTIME };
 const struct condition conditions[N_CONDITIONS] = {
 	{ { SYS_clone, -1 }, { NO_BIT(0, CLONE_NAMESPACES, EPERM) }, 1 },
 	{ { SYS_unshare, -1 }, { NO_BIT(0, CLONE_NAMESPACES | CLONE_NEWTIME, EPERM) }, 1 },
-	{ { SYS_ioctl, -1 }, { NOT_LISTED(1, ioctls, EPERM) }, 1 },
+	{ { SYS_ioctl, -1 },
+	  { NOT_LISTED(1, ioctls, EPERM),
+	    { CLAUSE_NOT_LISTED, 1, EOPNOTSUPP, WHOLE, allocations, N_OF(allocations), 0, false,
+	      true } },
+	  2 },
 	{ { SYS_personality, -1 }, { LISTED(0, personalities, EPERM) }, 1 },
 	/* a connection made by a send, past a rule on connect */
 	{ { SYS_sendto, SYS_sendmmsg, -1 }, { NO_BIT(3, MSG_FASTOPEN, EOPNOTSUPP) }, 1 },

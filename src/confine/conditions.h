@@ -32,7 +32,7 @@ struct clause {
 	size_t n;
 	unsigned other;	  /* of CLAUSE_OWN; the same as `arg`: none */
 	bool socket_type; /* does not count where sockets of any type may be made */
-	bool tree;	  /* counts only where the command has a tree of its own */
+	bool tree; /* counts only where the command has a tree of its own, or a quota in it */
 };
 
 /* Refused when one of the clauses says so. */

@@ -63,6 +63,8 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	c->namespaces = r == 0 && namespaces_allowed(deny);
 	if (r == 0 && tree)
 		calls_keep_working_directories(deny);
+	if (r == 0 && tree && p->workdir && p->max_disk)
+		calls_bound_allocations(deny);
 	if (r == 0)
 		r = rules_make(p, c->proc_memory || tree ? RULES_PROC_WRITE : RULES_PROC_READ, tree,
 			       &c->rules, err);

@@ -116,9 +116,10 @@ static long exec_command(struct init_shared *s)
 	return refused ? -EACCES : r;
 }
 
-/* Never above what the caller may have. */
+/* Never above what the caller may have. A write that is refused shall fail, as on a full disk, and not kill. */
 static void bound_files(uint64_t bytes)
 {
+	const uint64_t ignore[4] = { (uint64_t)(uintptr_t)SIG_IGN };
 	struct limit limit = { 0, 0 };
 
 	if (raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, 0, &limit, 0) < 0)
@@ -128,6 +129,7 @@ static void bound_files(uint64_t bytes)
 	if (limit.maximum > bytes)
 		limit.maximum = bytes;
 	raw_call(SYS_prlimit64, 0, RLIMIT_FSIZE, &limit, 0, 0);
+	raw_call(SYS_rt_sigaction, SIGXFSZ, ignore, 0, KERNEL_SIGSET_BYTES, 0);
 }
 
 static int command_main(void *arg)

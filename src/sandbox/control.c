@@ -13,6 +13,7 @@
 
 #include "builtin/files/files.h"
 #include "policy/policy.h"
+#include "sandbox/quota.h"
 #include "sandbox/sandbox.h"
 #include "sys/pidfd.h"
 #include "util/clock.h"
@@ -33,14 +34,14 @@ static void set_state(struct sluice_sandbox *s, enum sandbox_state state, int co
 	pthread_mutex_unlock(&s->lock);
 }
 
-int sandbox_kill_tree(struct sluice_sandbox *s, bool timeout)
+int sandbox_kill_tree(struct sluice_sandbox *s, enum sluice_end reason)
 {
 	int r = -ESRCH;
 
 	pthread_mutex_lock(&s->lock);
 	if (s->signalable) {
-		s->timed_out |= timeout;
-		s->killed |= !timeout;
+		if (!s->kill_reason)
+			s->kill_reason = reason;
 		r = launch_kill_tree(&s->launch);
 	}
 	pthread_mutex_unlock(&s->lock);
@@ -50,7 +51,7 @@ int sandbox_kill_tree(struct sluice_sandbox *s, bool timeout)
 static void on_timeout(struct engine *e, void *userdata)
 {
 	(void)e;
-	sandbox_kill_tree(userdata, true);
+	sandbox_kill_tree(userdata, SLUICE_ENDED_TIMEOUT);
 }
 
 /* ---- launch events ---- */
@@ -182,6 +183,7 @@ static void on_channel(struct engine *e, void *userdata)
 	if (!s->launch.empty && r == 0)
 		return;
 	engine_remove_source(e, s->channel_source);
+	quota_stop(s);
 	launch_end(s);
 	engine_stop(e);
 }
@@ -203,6 +205,8 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 	};
 	int r = confine_engine_thread(s->confinement, &spec.umask, err);
 
+	if (r == 0)
+		r = quota_start(s, err);
 	if (r < 0)
 		return r;
 	s->started_ns = clock_now_ns();
@@ -241,11 +245,10 @@ static void sandbox_ended(struct sluice_sandbox *s)
 		r->end = SLUICE_ENDED_FAULT;
 		r->exit_code = 125;
 		r->wall_ns = clock_now_ns() - s->started_ns;
-	} else if (s->timed_out) {
-		r->end = SLUICE_ENDED_TIMEOUT;
-		r->exit_code = 124;
-	} else if (s->killed) {
-		r->end = SLUICE_ENDED_KILLED;
+	} else if (s->kill_reason) {
+		r->end = s->kill_reason;
+		if (r->end == SLUICE_ENDED_TIMEOUT)
+			r->exit_code = 124;
 	}
 	if (s->state != SANDBOX_FAILED)
 		s->state = SANDBOX_ENDED;

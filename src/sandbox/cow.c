@@ -30,6 +30,11 @@ struct sluice_cow *cow_new(struct branch *branch, const char *name)
 	return cow;
 }
 
+struct branch *cow_branch(const struct sluice_cow *cow)
+{
+	return cow->branch;
+}
+
 int sluice_cow_open(const char *storage, const char *name, struct sluice_cow **ret,
 		    struct sluice_error *err)
 {

@@ -11,5 +11,7 @@ struct branch;
 
 /* A handle for @branch, which it owns from now on. NULL: memory is short, and the branch is still the caller's. */
 struct sluice_cow *cow_new(struct branch *branch, const char *name);
+/* Its branch, borrowed. */
+struct branch *cow_branch(const struct sluice_cow *cow);
 
 #endif

@@ -359,7 +359,7 @@ int sluice_sandbox_kill(struct sluice_sandbox *s, int signal)
 	int r = -ESRCH;
 
 	if (signal == SIGKILL)
-		return sandbox_kill_tree(s, false);
+		return sandbox_kill_tree(s, SLUICE_ENDED_KILLED);
 	pthread_mutex_lock(&s->lock);
 	if (s->signalable)
 		r = pidfd_kill(s->launch.pidfd, signal);
@@ -377,7 +377,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	if (!s)
 		return NULL;
 	if (s->thread_started) {
-		sandbox_kill_tree(s, false);
+		sandbox_kill_tree(s, SLUICE_ENDED_KILLED);
 		pthread_join(s->thread, NULL);
 	}
 	if (s->supervisor) {

@@ -61,6 +61,8 @@ struct sluice_sandbox {
 	struct launch launch;
 	bool launched;
 	int channel_source;
+	int quota_source; /* -1: no quota */
+	bool quota_holds; /* the processes must not write */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	     /* on CLOCK_MONOTONIC */
@@ -68,7 +70,7 @@ struct sluice_sandbox {
 	int code;		     /* negative errno of FAILED; guarded by lock */
 	struct sluice_error error;   /* guarded by lock */
 	struct sluice_result result; /* guarded by lock */
-	bool timed_out, killed;	     /* guarded by lock */
+	enum sluice_end kill_reason; /* the first one; 0: nobody killed it; guarded by lock */
 	bool signalable; /* launch.pidfd and launch.init_pidfd may be used; guarded by lock */
 	uint64_t started_ns;
 };
@@ -93,7 +95,7 @@ int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
 /* control.c: the control thread. */
 void *sandbox_main(void *sandbox);
 /* Kill the tree, for @reason. Any thread. -ESRCH when it has ended. */
-int sandbox_kill_tree(struct sluice_sandbox *s, bool timeout);
+int sandbox_kill_tree(struct sluice_sandbox *s, enum sluice_end reason);
 
 /* supervisor.c */
 int supervisor_enter(struct sluice_supervisor *v, struct sluice_error *err);

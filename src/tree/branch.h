@@ -105,20 +105,20 @@ struct branch_room {
 	uint64_t used, max;
 	unsigned next_ms; /* look again after so long; 0: when branch_room_fd becomes readable */
 	bool hold; /* it is full, and there are open files: processes must not write any more */
-	bool past; /* they do all the same, by far */
 };
 
 /*
  * The quota for descriptors that are open already (src/tree/room.c has the model): whoever runs the tasks, on one thread, calls branch_room_check whenever the last one's time is over and whenever
- * branch_room_fd (an eventfd, read by the caller; -1 without a quota) becomes readable; when `hold` is not what it was, branch_room_hold for every process until none is left that it changes; and then, if they are
- * held, branch_room_held.
+ * branch_room_fd (an eventfd, read by the caller; -1 without a quota) becomes readable; while it says `hold`, and once after it, branch_room_hold for every process until none is left that it changes.
  */
 void branch_room_check(struct branch *b, struct branch_room *ret);
 int branch_room_fd(const struct branch *b);
 /* Let the process @pid of this user write to files, or not, as branch_room_check said last. 1: that is new to it, 0: it was so already; -ESRCH it is gone, -EPERM it is another user's now. */
 int branch_room_hold(struct branch *b, pid_t pid);
-/* All processes are held: what comes now is past the quota. */
-void branch_room_held(struct branch *b);
+/*
+ * After that: do they go on writing all the same, by far? @quiet: all were held before this look, so that it was no process that was missed.
+ */
+bool branch_room_is_past(struct branch *b, bool quiet);
 
 struct rlimit;
 /* setrlimit(RLIMIT_FSIZE) by the process @pid: what it asks for, but not while it is held. 0 or -errno; @ret_old may be NULL. */

@@ -84,13 +84,13 @@ struct branch {
 	/* guarded by room_lock; with a quota only */
 	struct watched *watched; /* ROOM_WATCHED of them */
 	unsigned n_watched;
-	uint64_t measured_ns;
+	uint64_t measured_ns, looked_after_ns;
 	uint64_t
 		look_ns; /* when branch_room_check will be called; UINT64_MAX: when room_fd asks for it; 0: it was asked */
 	bool holding;		   /* processes shall not write */
 	unsigned held_ms;	   /* the last pause while they are held, */
 	uint64_t held_bytes;	   /* and what was used then */
-	uint64_t held_since_bytes; /* used when all of them were held; 0: they are not yet */
+	uint64_t held_since_bytes; /* used when the last of them was held; 0: they are not yet */
 };
 
 void branch_rdlock(struct branch *b);

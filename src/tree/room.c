@@ -10,7 +10,7 @@
  *    branch_room_check, each time after what the fastest disk (ROOM_BYTES_PER_MS) would need for what is left. When that is nothing, branch_room_hold sets the soft RLIMIT_FSIZE of each
  *    process to 0, and their next write to any file fails (EFBIG instead of ENOSPC, which nobody can make the kernel say); it takes that back when there is room again or nobody has a file open any
  *    more. What gets through is what is written within one such time: 1 to 20 MB measured on tmpfs and ext4 with a writer that does nothing else.
- * 3. What no limit of a process bounds (pages of a mapping over a hole) goes on: the caller sees `past` and ends it.
+ * 3. What no limit of a process bounds (pages of a mapping over a hole) goes on: branch_room_is_past says so, and the caller ends it.
  *
  * Whether a file is open is asked of the kernel by trying for a lease on it: one for reading is refused while anybody writes, one for writing while anybody has it open, mappings included. So what is
  * watched are the files that are really open, and no close has to be seen. There is room for ROOM_WATCHED of them: the open of one more for writing fails (ENFILE).
@@ -34,6 +34,7 @@
 
 #define ROOM_BYTES_PER_MS (4u << 20)
 #define ROOM_LONGEST_MS 60000u
+#define ROOM_LOOK_AFTER_MS 100u /* asking whether a file is open costs more than measuring it */
 #define ROOM_HELD_MS \
 	20u /* until it is looked whether there is room again; more where nothing changes */
 #define ROOM_HELD_LONGEST_MS 1000u
@@ -185,33 +186,44 @@ static void unwatch_locked(struct branch *b, struct watched *f)
 	*f = b->watched[--b->n_watched];
 }
 
-/* False: it is watched no more, since nobody can make it grow. What has no name goes with the last who has it open. */
-static bool measure_one_locked(struct branch *b, struct watched *f)
+/* Returns st_nlink. */
+static unsigned measure_one_locked(struct branch *b, struct watched *f)
 {
-	struct stat st = { 0 };
-	uint64_t is;
+	struct stat st;
 
 	if (fstat(f->fd, &st) < 0)
-		st.st_nlink = 1;
-	is = bytes_of(&st);
-	if (f->pins || is_open(f->fd, st.st_nlink == 0) > 0) {
-		count(b, f->counted, is);
-		f->counted = is;
+		return 1;
+	count(b, f->counted, bytes_of(&st));
+	f->counted = bytes_of(&st);
+	return (unsigned)st.st_nlink;
+}
+
+/* The same, and false when nobody can make it grow any more and it is not watched from now on. What has no name goes with the last who has it open. */
+static bool look_after_one_locked(struct branch *b, struct watched *f)
+{
+	unsigned nlink = measure_one_locked(b, f);
+
+	if (f->pins || is_open(f->fd, nlink == 0) > 0)
 		return true;
-	}
 	/* once more: the last write may have come in between */
-	if (fstat(f->fd, &st) == 0)
-		is = bytes_of(&st);
-	count(b, f->counted, st.st_nlink ? is : 0);
+	if (measure_one_locked(b, f) == 0)
+		room_give(b, f->counted);
 	unwatch_locked(b, f);
 	return false;
 }
 
 static void measure_locked(struct branch *b)
 {
-	for (unsigned i = 0; i < b->n_watched;)
-		i += measure_one_locked(b, &b->watched[i]);
+	for (unsigned i = 0; i < b->n_watched; i++)
+		measure_one_locked(b, &b->watched[i]);
 	b->measured_ns = clock_now_ns();
+}
+
+static void look_after_locked(struct branch *b)
+{
+	for (unsigned i = 0; i < b->n_watched;)
+		i += look_after_one_locked(b, &b->watched[i]);
+	b->looked_after_ns = b->measured_ns = clock_now_ns();
 }
 
 static void measure_when_due(struct branch *b)
@@ -223,24 +235,36 @@ static void measure_when_due(struct branch *b)
 	pthread_mutex_unlock(&b->room_lock);
 }
 
-int room_take(struct branch *b, uint64_t more)
+static int try_to_take(struct branch *b, uint64_t more)
 {
-	uint64_t used;
+	uint64_t used = used_bytes(b);
 
-	if (b->max_bytes)
-		measure_when_due(b);
-	used = used_bytes(b);
 	do {
 		if (b->max_bytes && (used >= b->max_bytes || more > b->max_bytes - used))
 			return -ENOSPC;
 	} while (!atomic_compare_exchange_weak_explicit(
 		&b->used_bytes, &used, used + more, memory_order_relaxed, memory_order_relaxed));
-	if (b->max_bytes && more) {
+	return 0;
+}
+
+int room_take(struct branch *b, uint64_t more)
+{
+	int r;
+
+	if (!b->max_bytes)
+		return try_to_take(b, more);
+	measure_when_due(b);
+	r = try_to_take(b, more);
+	if (r < 0) { /* unless somebody has let go of something by now */
+		branch_used_bytes(b);
+		r = try_to_take(b, more);
+	}
+	if (r == 0 && more) {
 		pthread_mutex_lock(&b->room_lock);
 		ring_if_due_locked(b, clock_now_ns());
 		pthread_mutex_unlock(&b->room_lock);
 	}
-	return 0;
+	return r;
 }
 
 /* ---- watching ---- */
@@ -257,7 +281,7 @@ static struct watched *find_watched(struct branch *b, ino_t ino)
 static bool has_place_locked(struct branch *b)
 {
 	if (b->n_watched == ROOM_WATCHED)
-		measure_locked(b);
+		look_after_locked(b);
 	return b->n_watched < ROOM_WATCHED;
 }
 
@@ -372,7 +396,7 @@ void room_last_end(struct branch *b, struct room_last *last, bool gone)
 	pthread_mutex_lock(&b->room_lock);
 	f = gone ? find_watched(b, last->ino) : NULL;
 	if (f)
-		measure_one_locked(b, f);
+		look_after_one_locked(b, f);
 	else if (gone && keeps_blocks_locked(b, last))
 		last->fd = -1;
 	else if (gone)
@@ -388,7 +412,7 @@ void room_last_end(struct branch *b, struct room_last *last, bool gone)
 uint64_t branch_used_bytes(struct branch *b)
 {
 	pthread_mutex_lock(&b->room_lock);
-	measure_locked(b);
+	look_after_locked(b);
 	room_is_back_locked(b);
 	pthread_mutex_unlock(&b->room_lock);
 	return used_bytes(b);
@@ -414,34 +438,36 @@ static unsigned next_ms_locked(struct branch *b, uint64_t used)
 
 void branch_room_check(struct branch *b, struct branch_room *ret)
 {
-	uint64_t past, now_ns;
-
 	*ret = (struct branch_room){ .max = b->max_bytes, .used = used_bytes(b) };
 	if (!b->max_bytes)
 		return;
 	pthread_mutex_lock(&b->room_lock);
 	measure_locked(b);
+	if (used_bytes(b) >= ret->max ||
+	    b->measured_ns - b->looked_after_ns >= ROOM_LOOK_AFTER_MS * UINT64_C(1000000))
+		look_after_locked(b);
 	ret->used = used_bytes(b);
 	ret->hold = ret->used >= ret->max && b->n_watched;
-	if (ret->hold && !b->holding)
+	if (!ret->hold)
 		b->held_since_bytes = 0;
 	b->holding = ret->hold;
-	past = ret->max / 4 > ROOM_PAST_BYTES ? ret->max / 4 : ROOM_PAST_BYTES;
-	ret->past = ret->hold && b->held_since_bytes && ret->used > b->held_since_bytes + past;
 	ret->next_ms = next_ms_locked(b, ret->used);
-	now_ns = clock_now_ns();
-	b->look_ns = ret->next_ms ? now_ns + ret->next_ms * UINT64_C(1000000) : UINT64_MAX;
+	b->look_ns = ret->next_ms ? clock_now_ns() + ret->next_ms * UINT64_C(1000000) : UINT64_MAX;
 	pthread_mutex_unlock(&b->room_lock);
 }
 
-void branch_room_held(struct branch *b)
+bool branch_room_is_past(struct branch *b, bool quiet)
 {
+	uint64_t past = b->max_bytes / 4 > ROOM_PAST_BYTES ? b->max_bytes / 4 : ROOM_PAST_BYTES;
+	uint64_t used = branch_used_bytes(b);
+	bool is_past;
+
 	pthread_mutex_lock(&b->room_lock);
-	if (b->holding && !b->held_since_bytes) {
-		measure_locked(b);
-		b->held_since_bytes = used_bytes(b);
-	}
+	if (!quiet || !b->held_since_bytes)
+		b->held_since_bytes = used;
+	is_past = used > b->held_since_bytes + past;
 	pthread_mutex_unlock(&b->room_lock);
+	return is_past;
 }
 
 int branch_room_hold(struct branch *b, pid_t pid)

@@ -1023,6 +1023,20 @@ def the_hosts_own_root():
     check(d.status == 0 and d.out.splitlines()[:2] == ["/", "/bin"] and d.out.endswith("refused\n"), d)
 
 
+MAPPINGS = """
+import mmap, time
+maps = []
+for i in range(200):
+    f = open(str(i), "w+b")
+    f.truncate(1 << 20)
+    maps.append(mmap.mmap(f.fileno(), 1 << 20))
+    f.close()
+for m in maps:
+    m.write(bytes(1 << 20))
+    time.sleep(0.01)
+"""
+
+
 @case
 def a_branch_has_its_quota():
     if no_descriptors():
@@ -1036,6 +1050,13 @@ def a_branch_has_its_quota():
         d = w.run("for i in 1 2 3 4 5 6 7 8 9; do " + write.format(1, "f$i", "$i") + "done", "--max-disk", "256K", "--on-error", "abort",
                   "--on-exit", "abort")
         check("1\n2\n3\n" in d.out and "6" not in d.out, d)
+        # a write that is refused fails and does not kill; who writes by mappings is ended
+        d = w.run("exec 3>one; head -c 64M /dev/zero >&3; echo status $?", "--max-disk", "1M", "--on-exit", "abort")
+        check(d.out == "status 1\n" and "too large" in d.err, d)
+        python = next((p for p in (sys.executable, "/usr/bin/python3") if os.access(p, os.X_OK)), None)
+        if python:  # not all may execute the one that runs this
+            d = w.run(f"exec {python} -c '{MAPPINGS}'", "--max-disk", "1M", "--on-exit", "abort")
+            error_is(d, 137, "^sluice: --max-disk: .*: went on writing past it: killed")
 
 
 @case
