@@ -74,6 +74,9 @@ SLUICE_API int sluice_cow_changes(struct sluice_cow *cow, sluice_cow_change_fn f
 SLUICE_API int sluice_cow_commit(struct sluice_cow *cow, sluice_cow_commit_fn fn, void *userdata,
 				 struct sluice_error *err);
 
+/* What its commit promises, COMMIT where nobody says otherwise. -EINVAL. */
+SLUICE_API int sluice_cow_set_durability(struct sluice_cow *cow, enum sluice_durability durability);
+
 enum sluice_cow_format {
 	SLUICE_COW_TAR = 1, /* what is new or changed, and the directories above it */
 	SLUICE_COW_OCI = 2, /* an image layer: the same with whiteouts for what was deleted */

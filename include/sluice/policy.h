@@ -93,6 +93,15 @@ enum sluice_cow_action {
 /* What becomes of the branch when the command exits with 0 (default COMMIT), and when it ends in any other way (default ABORT). -EINVAL. */
 SLUICE_API int sluice_policy_set_on_exit(struct sluice_policy *p, enum sluice_cow_action action);
 SLUICE_API int sluice_policy_set_on_error(struct sluice_policy *p, enum sluice_cow_action action);
+enum sluice_durability {
+	SLUICE_DURABILITY_COMMIT =
+		0, /* a commit is on disk before it returns, and before it takes anything from the branch */
+	SLUICE_DURABILITY_NONE =
+		1, /* nothing is waited for: after the end of power either may be in any state */
+};
+/* What a commit of the branch promises; default COMMIT. A crash of processes leaves the old or the new of each file with both. -EINVAL. */
+SLUICE_API int sluice_policy_set_durability(struct sluice_policy *p,
+					    enum sluice_durability durability);
 /*
  * Bytes that a branch may take; 0 = no bound (default). What would pass it gets ENOSPC, a write through a descriptor that is open already EFBIG: the command's processes have RLIMIT_FSIZE at
  * that, and at 0 while the branch is full and files in it are open; SIGXFSZ is ignored when the command starts. At most 512 files of the branch may be open for writing at a time (ENFILE). Who goes on past it

@@ -20,6 +20,7 @@
 
 #include "cli/changes.h"
 #include "cli/cli.h"
+#include "cli/run.h"
 #include "util/fail.h"
 #include "util/parse.h"
 #include "util/quote.h"
@@ -29,6 +30,7 @@ struct cow_options {
 	const char *storage;
 	const char *output; /* NULL: standard output */
 	enum sluice_cow_format format;
+	enum sluice_durability durability;
 	bool json, nul, quiet, has_mtime;
 	int64_t mtime;
 };
@@ -72,6 +74,11 @@ static int set_mtime(void *target, const char *value, struct sluice_error *err)
 	return 0;
 }
 
+static int set_durability(void *target, const char *value, struct sluice_error *err)
+{
+	return parse_durability(value, &((struct cow_options *)target)->durability, err);
+}
+
 static const struct option_entry entries[] = {
 	{ "fs-storage", 0, false, false, "DIR", "~/.local/state/sluice/branches",
 	  "where branches are kept", set_storage },
@@ -85,6 +92,8 @@ static const struct option_entry entries[] = {
 	{ "output", 'o', false, false, "FILE", "standard output", "export: where to", set_output },
 	{ "mtime", 0, false, false, "SECONDS", "its own", "export: time of every entry, since 1970",
 	  set_mtime },
+	{ "durability", 0, false, false, "commit|none", "commit",
+	  "commit: on disk before it is done with, or left to the kernel", set_durability },
 	{ "quiet", 0, false, false, NULL, "off", "commit: don't list what is committed", NULL,
 	  offsetof(struct cow_options, quiet) },
 };
@@ -264,7 +273,10 @@ static void print_committed(const struct sluice_cow_change *c, int error, void *
 static int commit(struct sluice_cow *cow, struct cow_options *o, struct sluice_error *err)
 {
 	struct sluice_error first = { 0 };
-	int kept = sluice_cow_commit(cow, print_committed, o, &first);
+	int kept = sluice_cow_set_durability(cow, o->durability);
+
+	if (kept == 0)
+		kept = sluice_cow_commit(cow, print_committed, o, &first);
 
 	if (kept == 0)
 		return sluice_cow_abort(cow, err);

@@ -34,6 +34,9 @@ struct run {
 	int status_fd, trace_fd, stats_fd;
 };
 
+/* run_options.c: --durability, of `sluice cow` too. */
+int parse_durability(const char *value, enum sluice_durability *ret, struct sluice_error *err);
+
 /* cow_report.c: settle the branch of @s, which has ended with @result, and say what is to be said. Returns the exit status. */
 int report_branch(const struct run *r, struct sluice_sandbox *s,
 		  const struct sluice_result *result);

@@ -117,6 +117,25 @@ static int set_on_error(void *target, const char *value, struct sluice_error *er
 	return e < 0 ? e : sluice_policy_set_on_error(((struct run *)target)->policy, a);
 }
 
+int parse_durability(const char *value, enum sluice_durability *ret, struct sluice_error *err)
+{
+	if (!strcmp(value, "commit"))
+		*ret = SLUICE_DURABILITY_COMMIT;
+	else if (!strcmp(value, "none"))
+		*ret = SLUICE_DURABILITY_NONE;
+	else
+		return fail(err, -EINVAL, "%s: not commit or none", value);
+	return 0;
+}
+
+static int set_durability(void *target, const char *value, struct sluice_error *err)
+{
+	enum sluice_durability d = SLUICE_DURABILITY_COMMIT;
+	int e = parse_durability(value, &d, err);
+
+	return e < 0 ? e : sluice_policy_set_durability(((struct run *)target)->policy, d);
+}
+
 static int set_max_disk(void *target, const char *value, struct sluice_error *err)
 {
 	uint64_t bytes;
@@ -322,6 +341,9 @@ static const struct option_entry entries[] = {
 	  "what becomes of the branch when CMD exits with 0: commit, abort or keep", set_on_exit },
 	{ "on-error", 0, false, false, "ACTION", "abort",
 	  "what becomes of it when CMD ends otherwise", set_on_error },
+	{ "durability", 0, false, false, "commit|none", "commit",
+	  "whether a commit is on disk before it is done with, or left to the kernel",
+	  set_durability },
 	{ "max-disk", 0, false, false, "SIZE", "0, none", "bytes that the branch may take",
 	  set_max_disk },
 	{ "dry-run", 0, false, false, NULL, "off",

@@ -72,6 +72,15 @@ int sluice_policy_set_on_error(struct sluice_policy *p, enum sluice_cow_action a
 	return set_action(p, &p->on_error, action);
 }
 
+int sluice_policy_set_durability(struct sluice_policy *p, enum sluice_durability durability)
+{
+	if (durability != SLUICE_DURABILITY_COMMIT && durability != SLUICE_DURABILITY_NONE)
+		return -EINVAL;
+	p->durability = durability;
+	p->generation++;
+	return 0;
+}
+
 int sluice_policy_set_max_disk(struct sluice_policy *p, uint64_t bytes)
 {
 	p->max_disk = bytes;

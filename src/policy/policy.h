@@ -65,6 +65,7 @@ struct sluice_policy {
 	char *workdir; /* NULL: no copy-on-write */
 	char *storage; /* NULL: the user's own place */
 	enum sluice_cow_action on_exit, on_error;
+	enum sluice_durability durability;
 	uint64_t max_disk;
 	char *name; /* NULL: sandbox-PID-N */
 	char *cwd;  /* NULL: the caller's */

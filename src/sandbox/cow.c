@@ -73,6 +73,14 @@ int sluice_cow_abort(struct sluice_cow *cow, struct sluice_error *err)
 	return r;
 }
 
+int sluice_cow_set_durability(struct sluice_cow *cow, enum sluice_durability durability)
+{
+	if (durability != SLUICE_DURABILITY_COMMIT && durability != SLUICE_DURABILITY_NONE)
+		return -EINVAL;
+	branch_set_durable(cow->branch, durability == SLUICE_DURABILITY_COMMIT);
+	return 0;
+}
+
 const char *sluice_cow_name(const struct sluice_cow *cow)
 {
 	return cow->name;

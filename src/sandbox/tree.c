@@ -172,7 +172,7 @@ static int branch_new(const struct sluice_policy *p, const char *name, const cha
 		.lower_fds = &lower,
 		.n_lowers = 1,
 		.max_bytes = p->max_disk,
-		.durable = true,
+		.durable = p->durability == SLUICE_DURABILITY_COMMIT,
 	};
 	int r = -EEXIST;
 

@@ -204,7 +204,7 @@ int branch_write_meta(const struct branch *b)
 	if (fd < 0)
 		return -errno;
 	r = fd_write_all(fd, text, strlen(text));
-	if (r == 0 && fsync(fd) < 0)
+	if (r == 0 && b->durable && fsync(fd) < 0)
 		r = -errno;
 	if (r == 0 && renameat(b->dir_fd, META_NEXT, b->dir_fd, META) < 0)
 		r = -errno;
@@ -509,6 +509,11 @@ int branch_open(const struct branch_spec *spec, struct branch **ret, struct slui
 	else
 		*ret = b;
 	return r;
+}
+
+void branch_set_durable(struct branch *b, bool durable)
+{
+	b->durable = durable;
 }
 
 int branch_abort(struct branch *b)

@@ -42,7 +42,7 @@ struct branch_spec {
 		lower_fds; /* borrowed; topmost first. NULL for branch_open: where branch.json says */
 	size_t n_lowers;
 	uint64_t max_bytes; /* 0: no quota */
-	bool durable;	    /* commit reaches the disk before it returns */
+	bool durable; /* commit reaches the disk before it returns; else nothing is waited for */
 };
 
 /* ---- life ---- */
@@ -57,6 +57,8 @@ int branch_open(const struct branch_spec *spec, struct branch **ret, struct slui
 struct branch *branch_close(struct branch *b);
 /* Close it and remove it from the disk. */
 int branch_abort(struct branch *b);
+/* As branch_spec has it, from the next commit on. No other call may be running. */
+void branch_set_durable(struct branch *b, bool durable);
 
 struct branch_info {
 	char name[256];

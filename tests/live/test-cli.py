@@ -236,7 +236,7 @@ def help_shows_every_flag_and_default():
     for spelling in (("run", "--help"), ("run", "-h")):
         check(sluice(*spelling).out == text, spelling)
     entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
-    check(len(entries) == 32, entries)
+    check(len(entries) == 33, entries)
     for e in entries:
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")
@@ -1013,6 +1013,7 @@ def copy_on_write_in_other_forms():
         error_is(run("--dry-run", "--", "true"), 125, "--dry-run: without --workdir", "--workdir")
         error_is(w.run("true", "--on-exit", "later"), 125, "later: not commit, abort or keep")
         error_is(run("--workdir", "/no/such", "--", "true"), 125, "No such file")
+        error_is(run("--durability", "maybe", "--", "true"), 125, "--durability: maybe: not commit or none")
         error_is(run("--workdir", w.dir, "--fs-storage", "/no/such", "--", "true"), 125, "No such file")
 
 
@@ -1079,7 +1080,8 @@ def kept_branches():
             os.unlink(one)
             os.unlink(two)
         w.write("a", "somebody else\n")
-        d = w.cow("commit", "kept")
+        error_is(w.cow("commit", "--durability", "all", "kept"), 125, "--durability: all: not commit or none")
+        d = w.cow("commit", "--durability", "none", "kept")
         check(d.status == 125 and "a: changed by somebody else" in d.err, d)
         check(w.files()["a"] == "somebody else\n" and w.names() == ["kept"], "kept")
         w.write("a", "a\n")
