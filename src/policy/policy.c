@@ -59,6 +59,9 @@ static void policy_free(struct sluice_policy *p)
 		free(p->mounts[i].at);
 		free(p->mounts[i].host);
 	}
+	for (size_t i = 0; i < p->n_lowers; i++)
+		free(p->lowers[i]);
+	free(p->lowers);
 	free(p->mounts);
 	free(p->root);
 	free(p->workdir);

@@ -80,9 +80,9 @@ static const struct guest_role roles[] = {
 /* A branch with FILES new files; committed by the policy, or (@kept) afterwards by its name. */
 static void commit(enum sluice_durability durability, bool kept, const char *storage)
 {
-	const enum sluice_durability other = durability == SLUICE_DURABILITY_NONE ?
-						     SLUICE_DURABILITY_COMMIT :
-						     SLUICE_DURABILITY_NONE;
+	const enum sluice_durability other = durability == SLUICE_DURABILITY_NONE
+						     ? SLUICE_DURABILITY_COMMIT
+						     : SLUICE_DURABILITY_NONE;
 	struct sluice_policy *p = guest_policy();
 	struct sluice_result result;
 	struct sluice_sandbox *s;
@@ -99,13 +99,15 @@ static void commit(enum sluice_durability durability, bool kept, const char *sto
 	assert_int_equal(result.exit_code, 0);
 	snprintf(name, sizeof(name), "%s", sluice_cow_name(sluice_sandbox_cow(s)));
 	n_fsync = n_syncfs = 0;
-	assert_int_equal(sluice_sandbox_settle(s, kept ? SLUICE_COW_KEEP : -1, NULL, NULL, NULL), 0);
+	assert_int_equal(sluice_sandbox_settle(s, kept ? SLUICE_COW_KEEP : -1, NULL, NULL, NULL),
+			 0);
 	sluice_sandbox_free(s);
 	sluice_policy_unref(p);
 	if (kept) {
 		assert_int_equal(committed(), 0);
 		assert_int_equal(sluice_cow_open(storage, name, &cow, NULL), 0);
-		assert_int_equal(sluice_cow_set_durability(cow, (enum sluice_durability)7), -EINVAL);
+		assert_int_equal(sluice_cow_set_durability(cow, (enum sluice_durability)7),
+				 -EINVAL);
 		if (durability != SLUICE_DURABILITY_COMMIT)
 			assert_int_equal(sluice_cow_set_durability(cow, durability), 0);
 		n_fsync = n_syncfs = 0;
