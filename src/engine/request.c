@@ -151,11 +151,14 @@ int request_check_path(struct sluice_request *req, unsigned which)
 
 ssize_t sluice_request_path(struct sluice_request *req, unsigned which, const char **ret_path)
 {
-	ssize_t n = request_peek_path(req, which, ret_path);
+	const char *path = NULL;
+	ssize_t n = request_peek_path(req, which, &path);
 
-	if (n == -EINVAL || req->decoded[which].checked)
-		return n;
-	return request_check_path(req, which) < 0 ? -ESRCH : n;
+	if (n != -EINVAL && !req->decoded[which].checked && request_check_path(req, which) < 0)
+		n = -ESRCH;
+	if (n >= 0)
+		*ret_path = path;
+	return n;
 }
 
 int sluice_request_dirfd(struct sluice_request *req, unsigned which)
