@@ -140,6 +140,32 @@ SLUICE_API int sluice_policy_set_timeout_ms(struct sluice_policy *p, uint64_t ms
 SLUICE_API int sluice_policy_set_max_open_files(struct sluice_policy *p, uint64_t n,
 						struct sluice_error *err);
 
+/*
+ * Bytes of memory that all processes of the sandbox may have together: anonymous and shared memory, and what of it was swapped out; pages that several share count once. Files
+ * that are cached, and memory of the kernel, do not count. Sampled, from once in 100 ms far from the limit to once in 1 ms near it: past the limit the process that has most is killed (SIGKILL),
+ * as the kernel's own killer does, and again until it fits; sluice_result has memory_kills and memory_peak. 0 = none (default); else at least 1 MiB (-EINVAL).
+ */
+SLUICE_API int sluice_policy_set_max_memory(struct sluice_policy *p, uint64_t bytes,
+					    struct sluice_error *err);
+/*
+ * Processes that the sandbox may have at a time, the command included, and those that ended but are not waited for: fork, vfork and clone get EAGAIN beyond. Threads are not
+ * counted. 0 = no limit (default), at most 4194304 (-EINVAL).
+ */
+SLUICE_API int sluice_policy_set_max_processes(struct sluice_policy *p, uint64_t n,
+					       struct sluice_error *err);
+/*
+ * Processor time of the whole sandbox in percent of one processor: 50, or 250 for two and a half. Held on the average of 100 ms, by stopping all of its processes (SIGSTOP, SIGCONT)
+ * for the rest; waitpid(2) inside does not show these stops, but calls that a stop interrupts (epoll_wait, semop ...: signal(7)) return EINTR. 0 = no limit (default), at most 102400 (-EINVAL).
+ */
+SLUICE_API int sluice_policy_set_cpu_percent(struct sluice_policy *p, unsigned percent,
+					     struct sluice_error *err);
+/*
+ * Processors that the command may use: numbers and ranges ("0-3,6", each below 1024), or NULL for those of the caller (default). sched_setaffinity(2) inside does not get
+ * beyond them. -EINVAL says which column; a list that names no processor of this machine fails when the sandbox is started.
+ */
+SLUICE_API int sluice_policy_set_cpu_cores(struct sluice_policy *p, const char *list,
+					   struct sluice_error *err);
+
 /* ---- system calls ---- */
 
 /*

@@ -10,8 +10,12 @@
 #include "builtin/network/unix.h"
 #include "builtin/process/process.h"
 #include "builtin/quota/quota.h"
+#include "builtin/resource/cores.h"
+#include "builtin/resource/memfds.h"
+#include "builtin/resource/processes.h"
 #include "builtin/uname/uname.h"
 #include "engine/dispatch.h"
+#include "policy/policy.h"
 #include "tree/tree.h"
 #include "tree/writable.h"
 
@@ -33,7 +37,7 @@ static int plan_on_host(struct dispatch *d)
 }
 
 int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
-			 bool extras)
+			 bool extras, const struct builtin_sandbox *sandbox)
 {
 	struct bind_names *names = NULL;
 	int r = builtin_uname_register(d); /* every sandbox has a name */
@@ -54,5 +58,11 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 		r = builtin_quota_register(d, tree);
 	if (r == 0)
 		r = builtin_unix_register(d, w, tree, names);
-	return r < 0 ? r : builtin_process_register(d, p, tree);
+	if (r == 0)
+		r = builtin_process_register(d, p, tree);
+	if (r == 0)
+		r = builtin_processes_register(d, p->max_processes, sandbox->init);
+	if (r == 0 && p->max_memory)
+		r = builtin_memfds_register(d, sandbox->memfds_made);
+	return r < 0 ? r : builtin_cores_register(d, p->cores, sandbox->init);
 }

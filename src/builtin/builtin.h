@@ -6,17 +6,26 @@
 #ifndef SLUICE_BUILTIN_BUILTIN_H
 #define SLUICE_BUILTIN_BUILTIN_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 struct dispatch;
 struct sluice_policy;
 struct tree;
+
+/* What they know of their sandbox; all borrowed until the dispatch table is freed. */
+struct builtin_sandbox {
+	const pid_t
+		*init; /* number of the process above all of its; set before the first call comes */
+	atomic_bool *memfds_made; /* set by the first memfd_create */
+};
 
 /*
  * Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL. @extras: there will be some, who may
  * want calls carried out that no built-in handles. Returns 0 or -errno.
  */
 int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
-			 bool extras);
+			 bool extras, const struct builtin_sandbox *sandbox);
 
 #endif

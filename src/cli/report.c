@@ -65,12 +65,14 @@ static int end_members(const char *name, const struct sluice_result *r, char *bu
 	return snprintf(buf, size,
 			"\"name\":\"%s\",\"end\":\"%s\",\"exit_code\":%d,\"signal\":%d,"
 			"\"core_dumped\":%s,\"wall_ms\":%.3f,\"user_ms\":%.3f,\"system_ms\":%.3f,"
-			"\"max_rss_kib\":%llu,\"notifications\":%llu,\"denied\":%llu",
+			"\"max_rss_kib\":%llu,\"memory_peak\":%llu,\"memory_kills\":%llu,"
+			"\"stopped_ms\":%.3f,\"notifications\":%llu,\"denied\":%llu",
 			quoted, report_end(r), r->exit_code, r->signal,
 			r->core_dumped ? "true" : "false", to_ms(r->wall_ns),
 			(double)r->user_us / 1e3, (double)r->system_us / 1e3,
-			(unsigned long long)r->max_rss_kib, (unsigned long long)r->notifications,
-			(unsigned long long)r->denied);
+			(unsigned long long)r->max_rss_kib, (unsigned long long)r->memory_peak,
+			(unsigned long long)r->memory_kills, (double)r->stopped_us / 1e3,
+			(unsigned long long)r->notifications, (unsigned long long)r->denied);
 }
 
 void report_status(const struct run *r, const char *name, const struct sluice_result *result)

@@ -127,6 +127,11 @@ static void say_end(const struct run *r, struct sluice_sandbox *s, const char *c
 	if (result->end == SLUICE_ENDED_QUOTA)
 		fprintf(stderr, "sluice: --max-disk: %s: went on writing past it: killed\n",
 			command);
+	if (result->memory_kills)
+		fprintf(stderr,
+			"sluice: --max-memory: %s: %llu killed: together its processes had %llu MiB\n",
+			command, (unsigned long long)result->memory_kills,
+			(unsigned long long)(result->memory_peak >> 20));
 	if (result->end == SLUICE_ENDED_FAULT)
 		fprintf(stderr, "sluice: %s: its init process was killed, and so was the rest\n",
 			name);

@@ -213,6 +213,48 @@ static int set_open_files(void *target, const char *value, struct sluice_error *
 	return sluice_policy_set_max_open_files(((struct run *)target)->policy, n, err);
 }
 
+static int set_memory(void *target, const char *value, struct sluice_error *err)
+{
+	uint64_t bytes;
+	int e = parse_size(value, &bytes);
+
+	if (e < 0)
+		return number_failed(err, e, value, "a size such as 512M or 1G");
+	return sluice_policy_set_max_memory(((struct run *)target)->policy, bytes, err);
+}
+
+static int set_processes(void *target, const char *value, struct sluice_error *err)
+{
+	uint64_t n;
+	int e = parse_u64(value, &n);
+
+	if (e < 0)
+		return number_failed(err, e, value, "a number");
+	return sluice_policy_set_max_processes(((struct run *)target)->policy, n, err);
+}
+
+/* With or without the sign. */
+static int set_cpu(void *target, const char *value, struct sluice_error *err)
+{
+	size_t n = strcspn(value, "%");
+	char digits[16];
+	unsigned percent;
+	int e = -EINVAL;
+
+	if (n < sizeof(digits) && (!value[n] || !value[n + 1])) {
+		snprintf(digits, sizeof(digits), "%.*s", (int)n, value);
+		e = parse_uint(digits, UINT_MAX, &percent);
+	}
+	if (e < 0)
+		return number_failed(err, e, value, "a percentage such as 50 or 250");
+	return sluice_policy_set_cpu_percent(((struct run *)target)->policy, percent, err);
+}
+
+static int set_cores(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_set_cpu_cores(((struct run *)target)->policy, value, err);
+}
+
 static int set_exec_shell(void *target, const char *value, struct sluice_error *err)
 {
 	(void)err;
@@ -374,6 +416,15 @@ static const struct option_entry entries[] = {
 	  set_timeout },
 	{ "max-open-files", 0, false, false, "N", "the caller's",
 	  "limit of open descriptors per process", set_open_files },
+	{ "max-memory", 'm', false, false, "SIZE", "0, none",
+	  "memory that all processes may have together; past it the largest is killed",
+	  set_memory },
+	{ "max-processes", 'P', false, false, "N", "0, none",
+	  "processes that there may be at a time; a fork beyond gets EAGAIN", set_processes },
+	{ "cpu", 'c', false, false, "PERCENT", "0, none",
+	  "processor time of all processes together, in percent of one processor", set_cpu },
+	{ "cpu-cores", 0, false, false, "LIST", "the caller's",
+	  "processors that CMD may use, e.g. 0-3,6", set_cores },
 	{ "exec-shell", 'e', false, false, "STRING", "none",
 	  "run `/bin/sh -c STRING` instead of CMD", set_exec_shell },
 	{ "extra-deny-syscall", 0, true, false, "CALL", "none",

@@ -144,6 +144,10 @@ static int command_main(void *arg)
 		give_up(s, LAUNCH_STAGE_CWD, r);
 	if (spec->max_file_bytes)
 		bound_files(spec->max_file_bytes);
+	if (spec->cores)
+		r = raw_call(SYS_sched_setaffinity, 0, sizeof(*spec->cores), spec->cores, 0, 0);
+	if (r < 0)
+		give_up(s, LAUNCH_STAGE_CORES, r);
 	raw_call(SYS_umask, spec->umask, 0, 0, 0, 0);
 	raw_call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	raw_call(SYS_rt_sigaction, SIGCHLD, s->sigchld, 0, KERNEL_SIGSET_BYTES, 0);
@@ -269,6 +273,9 @@ static void usage_of_all(struct init_shared *s)
 static void reaped(struct init_shared *s, pid_t pid, int status)
 {
 	if (pid != s->command)
+		return;
+	if (WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP &&
+	    __atomic_load_n(&s->held, __ATOMIC_ACQUIRE))
 		return;
 	if (WIFSTOPPED(status)) {
 		event_begin(s, LAUNCH_STOPPED);

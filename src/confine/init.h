@@ -45,6 +45,9 @@ struct init_shared {
 	int stage, error;    /* of a command that did not get to its exec */
 	uint64_t sigchld[4]; /* the kernel's sigaction as the embedder had it */
 
+	/* between init and the engine */
+	bool held; /* the sandbox is stopped for its limit of CPU */
+
 	/* init's own */
 	pid_t command;
 	int pidfd;

@@ -102,11 +102,16 @@ static bool traps_exec(const struct confinement *c)
 	return false;
 }
 
+static struct init_shared *shared_of(const struct launch *l)
+{
+	return (struct init_shared *)(void *)((char *)l->memory + SHARED_OFFSET);
+}
+
 static struct init_shared *shared_fill(struct launch *l, const struct launch_spec *spec,
 				       int channel)
 {
 	size_t argc = count(spec->argv);
-	struct init_shared *s = (struct init_shared *)(void *)((char *)l->memory + SHARED_OFFSET);
+	struct init_shared *s = shared_of(l);
 
 	memset(s, 0, offsetof(struct init_shared, children));
 	s->spec = *spec;
@@ -197,6 +202,8 @@ static const char *stage_text(uint32_t stage)
 		return "starting the init process";
 	case LAUNCH_STAGE_LIMITS:
 		return "limit of open files";
+	case LAUNCH_STAGE_CORES:
+		return "processors of the command";
 	case LAUNCH_STAGE_LANDLOCK:
 		return "Landlock domain of the command";
 	case LAUNCH_STAGE_FILTER:
@@ -215,6 +222,9 @@ int launch_failure(uint32_t stage, int error, struct sluice_error *err)
 				 "sluice?); only one can");
 	if (stage == LAUNCH_STAGE_LIMITS)
 		return fail_hint(err, -error, "at most the hard limit (ulimit -Hn)");
+	if (stage == LAUNCH_STAGE_CORES)
+		return fail_hint(err, -error,
+				 "`taskset -p $$` shows what there is for --cpu-cores");
 	if (error == EAGAIN)
 		return fail_hint(err, -error, "the limit of processes is reached (ulimit -u)");
 	return -error;
@@ -269,6 +279,11 @@ int launch_next_event(struct launch *l, struct launch_event *ret)
 	if (r == 1 && ret->tree_gone)
 		l->empty = true;
 	return r;
+}
+
+void launch_hold(struct launch *l, bool on)
+{
+	__atomic_store_n(&shared_of(l)->held, on, __ATOMIC_RELEASE);
 }
 
 int launch_kill_tree(const struct launch *l)

@@ -12,6 +12,7 @@
 #ifndef SLUICE_CONFINE_LAUNCH_H
 #define SLUICE_CONFINE_LAUNCH_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -36,6 +37,7 @@ struct launch_spec {
 	uint64_t max_open_files; /* 0: as the caller's */
 	uint64_t
 		max_file_bytes; /* RLIMIT_FSIZE, if that is lower than the caller's; 0: as the caller's */
+	const cpu_set_t *cores; /* processors that it may use; NULL: as the caller */
 };
 
 enum launch_event_kind {
@@ -55,6 +57,7 @@ enum launch_stage {
 	LAUNCH_STAGE_STDIO,
 	LAUNCH_STAGE_CWD,
 	LAUNCH_STAGE_LIMITS,
+	LAUNCH_STAGE_CORES,
 	LAUNCH_STAGE_LANDLOCK,
 	LAUNCH_STAGE_FILTER,
 	LAUNCH_STAGE_EXEC,
@@ -106,6 +109,9 @@ int launch_next_event(struct launch *l, struct launch_event *ret);
 
 /* The error of a LAUNCH_FAILED other than of LAUNCH_STAGE_CWD and _EXEC. Returns the negative errno. */
 int launch_failure(uint32_t stage, int error, struct sluice_error *err);
+
+/* The command is about to be stopped, or has been let go on, by us: that is no news for whoever asked about stops. Any thread. */
+void launch_hold(struct launch *l, bool on);
 
 /* Tell init to kill the whole tree. Async-signal-safe; any thread. */
 int launch_kill_tree(const struct launch *l);

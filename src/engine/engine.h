@@ -50,7 +50,7 @@ typedef void (*engine_source_fn)(struct engine *e, void *userdata);
 int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata);
 void engine_remove_source(struct engine *e, int source);
 /* Call @fn on the control thread after @delay_ms, once; a later call with the same @timer replaces it; UINT64_MAX disarms. Control thread. */
-#define ENGINE_TIMERS 2u
+#define ENGINE_TIMERS 4u
 void engine_set_timer(struct engine *e, unsigned timer, uint64_t delay_ms, engine_source_fn fn,
 		      void *userdata);
 

@@ -14,10 +14,6 @@
 
 #define NAME_MAX_BYTES 64
 #define WORKERS_LIMIT 256
-/* A timer counts nanoseconds in a signed 64-bit number. */
-#define TIMEOUT_MAX_MS ((uint64_t)INT64_MAX / 1000000)
-/* No kernel lets fs.nr_open be larger. */
-#define OPEN_FILES_LIMIT ((uint64_t)INT_MAX)
 
 struct sluice_policy *sluice_policy_new(void)
 {
@@ -71,6 +67,7 @@ static void policy_free(struct sluice_policy *p)
 	free(p->call_rules);
 	free(p->name);
 	free(p->cwd);
+	free(p->cores);
 	pthread_mutex_destroy(&p->lock);
 	free(p);
 }
@@ -150,27 +147,6 @@ int sluice_policy_set_cwd(struct sluice_policy *p, const char *path, struct slui
 int sluice_policy_set_default_devices(struct sluice_policy *p, bool on)
 {
 	p->default_devices = on;
-	p->generation++;
-	return 0;
-}
-
-int sluice_policy_set_timeout_ms(struct sluice_policy *p, uint64_t ms)
-{
-	if (ms > TIMEOUT_MAX_MS)
-		return -EINVAL;
-	p->timeout_ms = ms;
-	p->generation++;
-	return 0;
-}
-
-int sluice_policy_set_max_open_files(struct sluice_policy *p, uint64_t n, struct sluice_error *err)
-{
-	if (n > OPEN_FILES_LIMIT) {
-		fail(err, -EINVAL, "open files: %llu: more than any kernel allows",
-		     (unsigned long long)n);
-		return fail_hint(err, -EINVAL, "`ulimit -Hn` shows what is allowed here");
-	}
-	p->max_open_files = n;
 	p->generation++;
 	return 0;
 }

@@ -10,6 +10,7 @@
 #define SLUICE_POLICY_POLICY_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -76,6 +77,9 @@ struct sluice_policy {
 	size_t n_env;
 	uint64_t timeout_ms;
 	uint64_t max_open_files;
+	uint64_t max_memory, max_processes; /* 0: none */
+	unsigned cpu_percent;		    /* of one processor; 0: all there is */
+	cpu_set_t *cores;		    /* NULL: as the caller */
 	struct policy_call_rule *call_rules;
 	size_t n_call_rules;
 	uint32_t degraded; /* bits of enum policy_feature */

@@ -13,14 +13,14 @@
 
 #include "builtin/files/files.h"
 #include "policy/policy.h"
+#include "sandbox/cpu_limit.h"
+#include "sandbox/memory_limit.h"
 #include "sandbox/quota.h"
 #include "sandbox/sandbox.h"
 #include "sys/pidfd.h"
+#include "task/descendants.h"
 #include "util/clock.h"
 #include "util/fail.h"
-
-/* Of the engine's timers. */
-#define TIMER_LIMIT 0
 
 static void set_state(struct sluice_sandbox *s, enum sandbox_state state, int code,
 		      const struct sluice_error *err)
@@ -77,6 +77,17 @@ static int exec_failed(struct sluice_sandbox *s, int error, struct sluice_error 
 			err, -error,
 			"is the program's path (and its interpreter's) granted for reading? (-r PATH)");
 	return -error;
+}
+
+/* What samples the processes finds them by the kernel's lists of children. */
+static int limits_check(const struct sluice_policy *p, struct sluice_error *err)
+{
+	int r = p->max_memory || p->max_processes || p->cpu_percent ? descendants_check() : 0;
+
+	if (r == 0)
+		return 0;
+	fail_errno(err, r, "limits of memory, processes and CPU: /proc/thread-self/children");
+	return fail_hint(err, r, "a kernel with CONFIG_PROC_CHILDREN; or none of these limits");
 }
 
 static void launch_failed(struct sluice_sandbox *s, const struct launch_event *ev)
@@ -184,6 +195,8 @@ static void on_channel(struct engine *e, void *userdata)
 		return;
 	engine_remove_source(e, s->channel_source);
 	quota_stop(s);
+	memory_limit_stop(s);
+	cpu_limit_stop(s);
 	launch_end(s);
 	engine_stop(e);
 }
@@ -202,11 +215,14 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 		.sigmask = s->sigmask,
 		.max_open_files = s->policy->max_open_files,
 		.max_file_bytes = s->policy->workdir ? s->policy->max_disk : 0,
+		.cores = s->policy->cores,
 	};
 	int r = confine_engine_thread(s->confinement, &spec.umask, err);
 
 	if (r == 0)
 		r = quota_start(s, err);
+	if (r == 0)
+		r = limits_check(s->policy, err);
 	if (r < 0)
 		return r;
 	s->started_ns = clock_now_ns();
@@ -225,7 +241,12 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 	if (r < 0)
 		return fail_errno(err, r, "engine: watching the listener");
 	if (s->policy->timeout_ms)
-		engine_set_timer(s->engine, TIMER_LIMIT, s->policy->timeout_ms, on_timeout, s);
+		engine_set_timer(s->engine, TIMER_TIMEOUT, s->policy->timeout_ms, on_timeout, s);
+	r = memory_limit_start(s, err);
+	if (r == 0)
+		r = cpu_limit_start(s, err);
+	if (r < 0)
+		return r;
 	if (s->launch.execed)
 		set_state(s, SANDBOX_RUNNING, 0, NULL);
 	return 0;

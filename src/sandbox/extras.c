@@ -72,8 +72,8 @@ static int extra_add(struct dispatch *d, const struct sluice_policy *p,
 }
 
 int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
-		   const struct sluice_handler *extras, size_t n_extras, struct dispatch **ret,
-		   struct sluice_error *err)
+		   const struct builtin_sandbox *sandbox, const struct sluice_handler *extras,
+		   size_t n_extras, struct dispatch **ret, struct sluice_error *err)
 {
 	struct dispatch *d;
 	int r;
@@ -83,7 +83,7 @@ int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
 	d = dispatch_new();
 	if (!d)
 		return fail_errno(err, -ENOMEM, "dispatch table");
-	r = builtin_register_all(d, p, tree ? &tree->tree : NULL, n_extras > 0);
+	r = builtin_register_all(d, p, tree ? &tree->tree : NULL, n_extras > 0, sandbox);
 	if (r < 0)
 		fail_errno(err, r, "built-in handlers");
 	for (size_t i = 0; r == 0 && i < n_extras; i++)

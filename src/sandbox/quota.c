@@ -51,7 +51,7 @@ static void look(struct engine *e, void *sandbox)
 		return;
 	}
 	s->quota_holds = room.hold;
-	engine_set_timer(e, QUOTA_TIMER, room.next_ms ? room.next_ms : UINT64_MAX, look, s);
+	engine_set_timer(e, TIMER_QUOTA, room.next_ms ? room.next_ms : UINT64_MAX, look, s);
 }
 
 static void on_room(struct engine *e, void *sandbox)
@@ -83,7 +83,7 @@ int quota_start(struct sluice_sandbox *s, struct sluice_error *err)
 
 void quota_stop(struct sluice_sandbox *s)
 {
-	engine_set_timer(s->engine, QUOTA_TIMER, UINT64_MAX, NULL, NULL);
+	engine_set_timer(s->engine, TIMER_QUOTA, UINT64_MAX, NULL, NULL);
 	if (s->quota_source >= 0)
 		engine_remove_source(s->engine, s->quota_source);
 	s->quota_source = -1;

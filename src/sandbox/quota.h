@@ -9,9 +9,6 @@
 
 struct sluice_sandbox;
 
-/* Of the engine's timers. */
-#define QUOTA_TIMER 1u
-
 /* Before anything runs. 0, also where there is no quota; -ENOTSUP, -ENOSPC. */
 int quota_start(struct sluice_sandbox *s, struct sluice_error *err);
 /* Nothing runs any more. */

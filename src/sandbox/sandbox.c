@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "builtin/builtin.h"
 #include "engine/dispatch.h"
 #include <sluice/cow.h>
 
@@ -150,6 +151,7 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 			   const char *const argv[], const struct sluice_spawn_options *o,
 			   struct sluice_error *err)
 {
+	const struct builtin_sandbox shared = { &s->launch.init_pid, &s->memfds_made };
 	struct dispatch *dispatch = NULL;
 	int r;
 
@@ -165,7 +167,7 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	r = policy_has_tree(p) ? sandbox_tree_new(p, s->name, &s->tree, err) : 0;
 	if (r < 0)
 		return r;
-	r = dispatch_build(p, s->tree, o->extras, o->n_extras, &dispatch, err);
+	r = dispatch_build(p, s->tree, &shared, o->extras, o->n_extras, &dispatch, err);
 	if (r < 0)
 		return r;
 	r = sandbox_compile(s, dispatch, o, err);

@@ -9,6 +9,7 @@
 #define SLUICE_SANDBOX_SANDBOX_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,6 +28,14 @@ enum sandbox_state {
 	SANDBOX_ENDED,
 };
 
+/* The engine's timers. */
+enum sandbox_timer {
+	TIMER_TIMEOUT,
+	TIMER_QUOTA,
+	TIMER_MEMORY,
+	TIMER_CPU,
+};
+
 /* The command line made ready for exec: all heap, owned. */
 struct command {
 	char **argv;	   /* one block with its strings */
@@ -41,6 +50,8 @@ struct stdio_plan {
 	bool close_child[3]; /* ours to close after the start */
 	int ours[3];	     /* -1: none */
 };
+
+struct builtin_sandbox;
 
 struct sluice_sandbox {
 	char name[72];
@@ -61,8 +72,11 @@ struct sluice_sandbox {
 	struct launch launch;
 	bool launched;
 	int channel_source;
-	int quota_source; /* -1: no quota */
-	bool quota_holds; /* the processes must not write */
+	int quota_source;	     /* -1: no quota */
+	bool quota_holds;	     /* the processes must not write */
+	struct memory_limit *memory; /* NULL: none */
+	atomic_bool memfds_made;     /* by the command, where memory is limited; any thread */
+	struct cpu_limit *cpu;	     /* NULL: none */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	     /* on CLOCK_MONOTONIC */
@@ -89,8 +103,8 @@ void stdio_fini(struct stdio_plan *s);
 
 /* extras.c: built-ins and extras into a new dispatch table, checked against the policy. */
 int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
-		   const struct sluice_handler *extras, size_t n_extras, struct dispatch **ret,
-		   struct sluice_error *err);
+		   const struct builtin_sandbox *sandbox, const struct sluice_handler *extras,
+		   size_t n_extras, struct dispatch **ret, struct sluice_error *err);
 
 /* control.c: the control thread. */
 void *sandbox_main(void *sandbox);

@@ -63,9 +63,9 @@ pages_have_aliases() {
 flags_are_documented() {
 	sed -n 's/^\t{ "\([a-z-]*\)", [^ ]*, \(true\|false\).*/\1/p' src/cli/run_options.c | LC_ALL=C sort >"$dir/flags"
 	grep -qx fs-read "$dir/flags" || return 1
-	sed -n 's/^\.It Fl \([a-z] , \)\{0,1\}-\([a-z-]*\).*/\2/p' docs/man/sluice.1 | LC_ALL=C sort >"$dir/page"
+	sed -n 's/^\.It Fl \([a-zA-Z] , \)\{0,1\}-\([a-z-]*\).*/\2/p' docs/man/sluice.1 | LC_ALL=C sort >"$dir/page"
 	diff "$dir/flags" "$dir/page" || return 1
-	sed -n 's/^| `\(-[a-z], \)\{0,1\}--\([a-z-]*\).*/\2/p' docs/cli.md | LC_ALL=C sort >"$dir/cli"
+	sed -n 's/^| `\(-[a-zA-Z], \)\{0,1\}--\([a-z-]*\).*/\2/p' docs/cli.md | LC_ALL=C sort >"$dir/cli"
 	diff "$dir/flags" "$dir/cli"
 }
 

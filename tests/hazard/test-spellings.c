@@ -18,6 +18,7 @@
 #include "../support/cmocka.h"
 #include "../support/guest.h"
 #include "engine/dispatch.h"
+#include "builtin/builtin.h"
 #include "sandbox/sandbox.h"
 #include "sandbox/tree.h"
 
@@ -303,7 +304,8 @@ static void hazard_B1_every_call_with_a_path_is_the_trees(void **state)
 	(void)state;
 	assert_int_equal(sluice_policy_set_chroot(p, dir, NULL), 0);
 	assert_int_equal(sandbox_tree_new(p, "test", &tree, NULL), 0);
-	assert_int_equal(dispatch_build(p, tree, NULL, 0, &d, NULL), 0);
+	assert_int_equal(dispatch_build(p, tree, &(struct builtin_sandbox){ 0 }, NULL, 0, &d, NULL),
+			 0);
 	n = dispatch_numbers(d, numbers, DISPATCH_MAX_NR);
 	for (size_t i = 0; i < N_OF(spellings); i++) {
 		int nr = sluice_syscall_number(spellings[i].name);

@@ -179,6 +179,14 @@ def every_message_of_a_bad_flag():
         (["--max-open-files", "many"], "--max-open-files: many: not a number", None),
         (["--max-open-files", "18446744073709551616"], "--max-open-files: .*: too large", None),
         (["--max-open-files", "4294967296"], "--max-open-files: .*more than any kernel", "ulimit -Hn"),
+        (["-m", "lots"], "--max-memory: lots: not a size", None),
+        (["-m", "5K"], "--max-memory: memory: 5120 bytes: no program", "1M is the least"),
+        (["-P", "x"], "--max-processes: x: not a number", None),
+        (["-P", "4194305"], "--max-processes: processes: 4194305: more than any kernel", "0 is no limit"),
+        (["-c", "half"], "--cpu: half: not a percentage", None),
+        (["-c", "50%%"], "--cpu: 50%%: not a percentage", None),
+        (["--cpu", "102401"], "--cpu: CPU: 102401 %: more than any machine", "100 is one"),
+        (["--cpu-cores", "0,x"], "--cpu-cores: CPU cores: 0,x: column 3", "0-3,6"),
         (["--env", "NOVALUE"], "--env: environment: NOVALUE: no '='", "KEY=VALUE"),
         (["--env", "=x"], "--env: environment: =x: empty key", None),
         (["-r", ""], "--fs-read: read grant: empty path", None),
@@ -236,7 +244,7 @@ def help_shows_every_flag_and_default():
     for spelling in (("run", "--help"), ("run", "-h")):
         check(sluice(*spelling).out == text, spelling)
     entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
-    check(len(entries) == 34, entries)
+    check(len(entries) == 38, entries)
     for e in entries:
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")
@@ -805,6 +813,20 @@ def verbose_says_start_and_end():
 
 
 # ---- plugins ----
+
+
+@case
+def limits_are_told_about():
+    big = "x = bytearray(1 << 28); x[::4096] = b'1' * len(x[::4096])"
+    d = run("--", "python3", "-c", big)
+    check(d.status == 0, d)
+    d = run("-m", "64M", "--", "python3", "-c", big)
+    check(d.status == 128 + signal.SIGKILL, d)
+    check(re.fullmatch(r"sluice: --max-memory: python3: 1 killed: together its processes had \d+ MiB\n", d.err), d)
+    d = sh("for i in 1 2 3 4 5 6 7 8; do sleep 100 & done; wait", "-P", "5")
+    check(d.status == 2 and "fork" in d.err, d)
+    d = sh("nproc", "--cpu-cores", "0")
+    check(d.out == "1\n", d)
 
 
 @case

@@ -35,7 +35,7 @@ static struct sluice_verdict gate_handle(struct sluice_request *req, void *userd
 }
 
 int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
-			 bool extras)
+			 bool extras, const struct builtin_sandbox *sandbox)
 {
 	struct sluice_handler h = sluice_handler_make("gate", SYS_getpriority, gate_handle, &gate);
 	int r = builtin_uname_register(d);
@@ -43,6 +43,7 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 	(void)p;
 	(void)tree;
 	(void)extras;
+	(void)sandbox;
 	h.deadline_ms = 50;
 	h.deadline_errno = ETIME;
 	return r < 0 ? r : dispatch_add(d, &h, true);

@@ -301,7 +301,8 @@ static struct confinement *builtins_only(struct sluice_policy *p)
 	struct confinement *c = NULL;
 	size_t n;
 
-	assert_int_equal(builtin_register_all(d, p, NULL, false), 0);
+	assert_int_equal(builtin_register_all(d, p, NULL, false, &(struct builtin_sandbox){ 0 }),
+			 0);
 	n = dispatch_numbers(d, numbers, DISPATCH_MAX_NR);
 	assert_int_equal(confinement_get(p, numbers, n, &c, NULL), 0);
 	dispatch_free(d);

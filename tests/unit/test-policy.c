@@ -202,6 +202,47 @@ static void test_limits(void **state)
 	assert_int_equal(sluice_policy_set_max_open_files(p, 0, NULL), 0);
 }
 
+static void test_memory_processes_and_processors(void **state)
+{
+	static const struct {
+		const char *list;
+		const char *column; /* NULL: a list */
+	} lists[] = {
+		{ "0", NULL },		{ "0-3,6", NULL },
+		{ "1023", NULL },	{ "3-3", NULL },
+		{ "", "column 1" },	{ "a", "column 1" },
+		{ "1,", "column 3" },	{ "1,,2", "column 3" },
+		{ "3-1", "column 1" },	{ "0,2-", "column 3" },
+		{ "1024", "column 1" }, { "0 1", "column 2" },
+		{ "-1", "column 1" },	{ "0,99999999999", "column 3" },
+	};
+	struct sluice_policy *p = *state;
+	struct sluice_error err;
+
+	assert_int_equal(sluice_policy_set_max_memory(p, 1 << 20, NULL), 0);
+	assert_int_equal(sluice_policy_set_max_memory(p, (1 << 20) - 1, &err), -EINVAL);
+	assert_int_equal(p->max_memory, 1 << 20);
+	assert_int_equal(sluice_policy_set_max_memory(p, 0, NULL), 0);
+	assert_int_equal(sluice_policy_set_max_processes(p, 1 << 22, NULL), 0);
+	assert_int_equal(sluice_policy_set_max_processes(p, (1 << 22) + 1, &err), -EINVAL);
+	assert_int_equal(p->max_processes, 1 << 22);
+	assert_int_equal(sluice_policy_set_cpu_percent(p, 102400, NULL), 0);
+	assert_int_equal(sluice_policy_set_cpu_percent(p, 102401, &err), -EINVAL);
+	assert_int_equal(p->cpu_percent, 102400);
+	for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+		int r = sluice_policy_set_cpu_cores(p, lists[i].list, &err);
+
+		if (r != (lists[i].column ? -EINVAL : 0) ||
+		    (lists[i].column && !strstr(err.text, lists[i].column)))
+			fail_msg("'%s': %d: %s", lists[i].list, r, r ? err.text : "");
+	}
+	assert_int_equal(sluice_policy_set_cpu_cores(p, "0-3,6", NULL), 0);
+	assert_int_equal(CPU_COUNT(p->cores), 5);
+	assert_true(CPU_ISSET(3, p->cores) && CPU_ISSET(6, p->cores));
+	assert_int_equal(sluice_policy_set_cpu_cores(p, NULL, NULL), 0);
+	assert_null(p->cores);
+}
+
 static void test_dispatch_and_workers(void **state)
 {
 	struct sluice_policy *p = *state;
@@ -305,6 +346,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cwd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory_processes_and_processors, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_dispatch_and_workers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_features, setup, teardown),

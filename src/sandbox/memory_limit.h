@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A sandbox's limit of memory: samples what its processes have, and kills the one that has most while it is too much. Thread: the control thread.
+ */
+#ifndef SLUICE_SANDBOX_MEMORY_LIMIT_H
+#define SLUICE_SANDBOX_MEMORY_LIMIT_H
+
+#include <sluice/error.h>
+
+struct sluice_sandbox;
+
+/* The command runs. 0, also where there is no limit; -ENOMEM. */
+int memory_limit_start(struct sluice_sandbox *s, struct sluice_error *err);
+/* Nothing runs any more. */
+void memory_limit_stop(struct sluice_sandbox *s);
+
+#endif

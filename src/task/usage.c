@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "task/usage.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TEXT_BYTES 4096
+#define NS_PER_S UINT64_C(1000000000)
+
+/* /proc/PID/NAME as a string: what fits into @buf. */
+static int read_text(pid_t pid, const char *name, char buf[TEXT_BYTES])
+{
+	char path[64];
+	ssize_t n;
+	int fd, r;
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	n = read(fd, buf, TEXT_BYTES - 1);
+	r = n < 0 ? -errno : 0;
+	close(fd);
+	if (r == 0)
+		buf[n] = '\0';
+	return r;
+}
+
+/* The line that begins with @key ("\nRssAnon:" ...) in bytes, where procfs gives KiB; 0: there is none. */
+static uint64_t line_of(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 10) * 1024 : 0;
+}
+
+int usage_memory(pid_t pid, struct usage_memory *ret)
+{
+	char text[TEXT_BYTES];
+	int r = read_text(pid, "status", text);
+
+	if (r == 0)
+		*ret = (struct usage_memory){
+			.anonymous = line_of(text, "\nRssAnon:") + line_of(text, "\nVmSwap:"),
+			.shared = line_of(text, "\nRssShmem:"),
+		};
+	return r;
+}
+
+int usage_memory_share(pid_t pid, struct usage_memory *ret)
+{
+	char text[TEXT_BYTES];
+	int r = read_text(pid, "smaps_rollup", text);
+
+	if (r < 0 || !strstr(text, "\nPss_Anon:"))
+		return usage_memory(pid, ret);
+	*ret = (struct usage_memory){
+		.anonymous = line_of(text, "\nPss_Anon:") + line_of(text, "\nSwapPss:"),
+		.shared = line_of(text, "\nPss_Shmem:"),
+	};
+	return 0;
+}
+
+static bool is_memfd(int dir, const char *name)
+{
+	static const char begin[] = "/memfd:";
+	char link[sizeof(begin)];
+
+	return readlinkat(dir, name, link, sizeof(link)) == sizeof(link) &&
+	       !memcmp(link, begin, sizeof(begin) - 1);
+}
+
+int usage_memfds(pid_t pid, void (*fn)(const struct stat *st, void *arg), void *arg)
+{
+	char path[64];
+	struct dirent *e;
+	struct stat st;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", (int)pid);
+	d = opendir(path);
+	if (!d)
+		return -errno;
+	while ((e = readdir(d))) {
+		if (e->d_name[0] != '.' && is_memfd(dirfd(d), e->d_name) &&
+		    fstatat(dirfd(d), e->d_name, &st, 0) == 0)
+			fn(&st, arg);
+	}
+	closedir(d);
+	return 0;
+}
+
+bool usage_same_memory(pid_t a, pid_t b)
+{
+	return syscall(SYS_kcmp, a, b, KCMP_VM, 0, 0) == 0;
+}
+
+/* Processor time of a whole process, by the clock that clock_getcpuclockid(3) names. */
+static int own_time(pid_t pid, uint64_t *ret_ns)
+{
+	struct timespec t;
+	clockid_t clock;
+	int r = clock_getcpuclockid(pid, &clock);
+
+	if (r)
+		return -r;
+	if (clock_gettime(clock, &t) < 0)
+		return -errno;
+	*ret_ns = (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+	return 0;
+}
+
+int usage_cpu(pid_t pid, struct usage_cpu *ret)
+{
+	unsigned long long user = 0, system = 0;
+	char text[TEXT_BYTES];
+	const char *at;
+	int r = read_text(pid, "stat", text);
+
+	if (r == 0)
+		r = own_time(pid, &ret->own_ns);
+	if (r < 0)
+		return r;
+	/* the name may hold anything; of what follows, cutime and cstime are the 14th and 15th */
+	at = strrchr(text, ')');
+	if (!at || sscanf(at + 1, " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu",
+			  &ret->state, &ret->parent, &user, &system) != 4)
+		return -EPROTO;
+	ret->children_ns = (user + system) * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
+	return 0;
+}
