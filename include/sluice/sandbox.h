@@ -94,7 +94,10 @@ struct sluice_spawn_options {
 	int stdio_fd[3];
 	int trace_fd; /* used if trace is not 0: every trapped call and its verdict is written there; borrowed until _free */
 	uint32_t trace; /* 0 none, 1 lines of text, 2 Chrome trace JSON */
-	uint32_t stats; /* 1: keep latency histograms per call, for sluice_sandbox_stats_json */
+	/*
+	 * 1: keep latency histograms per call, and what each process took, for sluice_sandbox_stats_json. Traps exit_group too, for that is when the latter can be read.
+	 */
+	uint32_t stats;
 	struct sluice_supervisor
 		*supervisor; /* NULL: the sandbox stands alone; else a reference is taken */
 	/*
@@ -130,8 +133,10 @@ SLUICE_API int sluice_sandbox_kill(struct sluice_sandbox *s, int signal);
  * What supervision did so far, as one JSON object that the caller frees with free(), or NULL when memory is short.
  * Shape: {"name","notifications","denied","dropped","workers","takeovers","demoted":[names of handlers],"calls":[{"nr","name","count","errno",
  * "dropped","supervised_us","p50_us","p99_us","max_us"}],"handlers":[{"name","nr","builtin","observer","calls","mean_us","max_us","late",
- * "slow"}]}
+ * "slow"}],"processes":[{"pid","parent","name","processes","cpu_us","peak_kib","read_bytes","written_bytes","calls","supervised_us","whole"}]}
  * supervised_us and the percentiles: from the receipt of a call until its answer is ready; what the kernel takes to hand over both comes on top.
+ * processes: each one that has been, if `stats` was asked for. name: of its last program; processes: 1, and more in the entry with pid 0 that sums up those beyond 10000;
+ * read_bytes, written_bytes: by read(2), write(2) and their kind, from and to anything; whole: false where it was killed, and the figures are those of up to some 100 ms before.
  * A name that is not UTF-8 is given with its bytes as \xNN.
  */
 SLUICE_API char *sluice_sandbox_stats_json(struct sluice_sandbox *s);

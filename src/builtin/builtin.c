@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "builtin/files/files.h"
+#include "builtin/ledger/ledger.h"
 #include "builtin/metadata/metadata.h"
 #include "builtin/network/bind.h"
 #include "builtin/network/unix.h"
@@ -64,5 +65,7 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 		r = builtin_processes_register(d, p->max_processes, sandbox->init);
 	if (r == 0 && p->max_memory)
 		r = builtin_memfds_register(d, sandbox->memfds_made);
+	if (r == 0)
+		r = builtin_ledger_register(d, sandbox->ledger);
 	return r < 0 ? r : builtin_cores_register(d, p->cores, sandbox->init);
 }

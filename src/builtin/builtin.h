@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 struct dispatch;
+struct ledger;
 struct sluice_policy;
 struct tree;
 
@@ -19,6 +20,7 @@ struct builtin_sandbox {
 	const pid_t
 		*init; /* number of the process above all of its; set before the first call comes */
 	atomic_bool *memfds_made; /* set by the first memfd_create */
+	struct ledger *ledger;	  /* NULL: nobody asked for statistics */
 };
 
 /*

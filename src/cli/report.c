@@ -16,6 +16,7 @@
 #include "util/quote.h"
 
 #define STATUS_BYTES 2048
+#define PROCESS_LINES 40
 
 static double to_ms(uint64_t ns)
 {
@@ -126,12 +127,15 @@ static void text_calls(const json_t *calls, double wall_us, FILE *out)
 
 	fprintf(out, "%-20s %9s %9s %9s %9s %9s %10s %7s\n", "call", "count", "errno", "p50 us",
 		"p99 us", "max us", "total ms", "share");
-	json_array_foreach(calls, i, c)
+	json_array_foreach(calls, i, c) {
+		if (number(c, "count") == 0)
+			continue;
 		fprintf(out, "%-20s %9.0f %9.0f %9.1f %9.1f %9.1f %10.3f %6.2f%%\n",
 			string(c, "name"), number(c, "count"), number(c, "errno"),
 			number(c, "p50_us"), number(c, "p99_us"), number(c, "max_us"),
 			number(c, "supervised_us") / 1e3,
 			wall_us > 0 ? 100 * number(c, "supervised_us") / wall_us : 0);
+	}
 }
 
 static void text_handlers(const json_t *handlers, FILE *out)
@@ -144,12 +148,60 @@ static void text_handlers(const json_t *handlers, FILE *out)
 	json_array_foreach(handlers, i, h) {
 		const char *call = sluice_syscall_name((int)number(h, "nr"));
 
+		if (number(h, "calls") == 0)
+			continue;
 		fprintf(out, "%-20s %-20s %9.0f %9.1f %9.1f %6.0f%s\n", string(h, "name"),
 			call ? call : "?", number(h, "calls"), number(h, "mean_us"),
 			number(h, "max_us"), number(h, "late"),
 			json_is_true(json_object_get(h, "slow")) ? "  slow: moved to the pool"
 								 : "");
 	}
+}
+
+/* Those that took most come first. */
+static int compare_cpu(const void *a, const void *b)
+{
+	double x = number(*(json_t *const *)a, "cpu_us"), y = number(*(json_t *const *)b, "cpu_us");
+
+	return (x < y) - (x > y);
+}
+
+static void text_process(const json_t *p, FILE *out)
+{
+	char name[64], quoted[80];
+
+	if (number(p, "processes") == 1)
+		snprintf(name, sizeof(name), "%s", string(p, "name"));
+	else
+		snprintf(name, sizeof(name), "%.0f others", number(p, "processes"));
+	quote_bytes(name, strlen(name), quoted, sizeof(quoted));
+	fprintf(out, "%-20s %9.0f %9.0f %10.1f %9.1f %9.1f %9.1f %9.0f %10.1f%s\n", quoted,
+		number(p, "pid"), number(p, "parent"), number(p, "cpu_us") / 1e3,
+		number(p, "peak_kib") / 1024, number(p, "read_bytes") / 1e6,
+		number(p, "written_bytes") / 1e6, number(p, "calls"),
+		number(p, "supervised_us") / 1e3,
+		json_is_true(json_object_get(p, "whole")) ? "" : "  ended early");
+}
+
+static int text_processes(const json_t *processes, FILE *out)
+{
+	size_t n = json_array_size(processes);
+	_cleanup_free_ json_t **sorted = n ? calloc(n, sizeof(json_t *)) : NULL;
+
+	if (!n)
+		return 0;
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = json_array_get(processes, i);
+	qsort(sorted, n, sizeof(*sorted), compare_cpu);
+	fprintf(out, "%-20s %9s %9s %10s %9s %9s %9s %9s %10s\n", "process", "pid", "parent",
+		"cpu ms", "peak MiB", "read MB", "write MB", "calls", "total ms");
+	for (size_t i = 0; i < n && i < PROCESS_LINES; i++)
+		text_process(sorted[i], out);
+	if (n > PROCESS_LINES)
+		fprintf(out, "... and %zu more: --stats=FILE.json has all\n", n - PROCESS_LINES);
+	return 0;
 }
 
 static double supervised_us(const json_t *calls)
@@ -170,6 +222,7 @@ static int write_text(const struct run *r, const json_t *stats, const struct slu
 	_cleanup_free_ char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
+	int e;
 
 	if (!out)
 		return -errno;
@@ -180,7 +233,8 @@ static int write_text(const struct run *r, const json_t *stats, const struct slu
 		wall_us > 0 ? 100 * spent_us / wall_us : 0);
 	text_calls(calls, wall_us, out);
 	text_handlers(json_object_get(stats, "handlers"), out);
-	if (fclose(out) != 0)
+	e = text_processes(json_object_get(stats, "processes"), out);
+	if (fclose(out) != 0 || e < 0)
 		return -ENOMEM;
 	return write_all(r->stats_fd, text, size);
 }

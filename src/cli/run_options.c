@@ -444,7 +444,7 @@ static const struct option_entry entries[] = {
 	  "write every trapped call and its verdict: a Chrome trace, or lines on stderr where FILE is -",
 	  set_trace },
 	{ "stats", 0, false, true, "FILE", "off",
-	  "say what supervision cost, call by call: text on stderr or in FILE, JSON where its name ends in .json",
+	  "say what supervision cost, call by call, and what each process took: text on stderr or in FILE, JSON where its name ends in .json",
 	  set_stats },
 	{ "plugin", 0, true, false, "FILE.so[:ARGS]", "none",
 	  "load system call handlers from a shared object; ARGS go to it as they are", set_plugin },

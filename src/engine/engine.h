@@ -27,17 +27,20 @@ struct engine;
 struct dispatch;
 struct sluice_request;
 
+struct ledger;
+
 struct engine_config {
 	const char *name;	   /* of the sandbox; borrowed */
 	struct dispatch *dispatch; /* consumed by engine_new in every case */
 	enum sluice_dispatch mode;
 	unsigned workers_min, workers_max;
-	bool histograms;    /* keep latencies per call */
-	int trace_fd;	    /* -1: none; borrowed */
-	bool trace_chrome;  /* else lines of text */
-	bool proc_memory;   /* read task memory through /proc/PID/mem */
-	bool proc_granted;  /* the policy grants /proc for reading */
-	bool proc_writable; /* and for writing */
+	bool histograms;       /* keep latencies per call */
+	struct ledger *ledger; /* what is counted per process; borrowed; NULL: nothing is */
+	int trace_fd;	       /* -1: none; borrowed */
+	bool trace_chrome;     /* else lines of text */
+	bool proc_memory;      /* read task memory through /proc/PID/mem */
+	bool proc_granted;     /* the policy grants /proc for reading */
+	bool proc_writable;    /* and for writing */
 	bool check_credentials; /* a task's may come to differ from ours: compare them before each act */
 	/* Name of a call for traces and statistics, or NULL; any thread. May be left out: then they show numbers. */
 	const char *(*call_name)(int nr);
@@ -50,7 +53,7 @@ typedef void (*engine_source_fn)(struct engine *e, void *userdata);
 int engine_add_source(struct engine *e, int fd, engine_source_fn fn, void *userdata);
 void engine_remove_source(struct engine *e, int source);
 /* Call @fn on the control thread after @delay_ms, once; a later call with the same @timer replaces it; UINT64_MAX disarms. Control thread. */
-#define ENGINE_TIMERS 4u
+#define ENGINE_TIMERS 5u
 void engine_set_timer(struct engine *e, unsigned timer, uint64_t delay_ms, engine_source_fn fn,
 		      void *userdata);
 

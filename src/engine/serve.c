@@ -22,6 +22,7 @@
 #include "sys/fd.h"
 #include "sys/notif.h"
 #include "task/family.h"
+#include "task/ledger.h"
 #include "util/histogram.h"
 
 #define INJECT_BYTES_MAX (16u << 20)
@@ -253,6 +254,7 @@ void serve_send(struct engine *e, struct sluice_request *req)
 
 static void account(struct sluice_request *req)
 {
+	struct ledger *ledger = req->engine->config.ledger;
 	struct chain *c = req->chain;
 	uint64_t ns = clock_now_ns() - req->received_ns;
 
@@ -261,6 +263,8 @@ static void account(struct sluice_request *req)
 		atomic_fetch_add_explicit(&c->failed, 1, memory_order_relaxed);
 	if (c->latency)
 		histogram_add(c->latency, ns);
+	if (ledger)
+		ledger_count(ledger, identity_process(&req->engine->identity, &req->task), ns);
 }
 
 static bool is_told(const struct sluice_request *req)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "engine/engine_internal.h"
+#include "task/ledger.h"
 #include "util/histogram.h"
 #include "util/quote.h"
 
@@ -58,6 +59,11 @@ static json_t *handler_json(const struct chain *c, struct chain_handler *h, bool
 			 "slow", (int)atomic_load(&h->demoted));
 }
 
+struct process_list {
+	json_t *processes;
+	bool whole; /* false: memory is short */
+};
+
 struct lists {
 	json_t *demoted, *calls, *handlers;
 };
@@ -80,6 +86,20 @@ static bool chain_json(const struct engine *e, struct chain *c, struct lists *l)
 	return whole;
 }
 
+static void add_process(const struct ledger_entry *p, void *list)
+{
+	json_t *one = json_pack("{s:i, s:i, s:o, s:I, s:f, s:I, s:I, s:I, s:I, s:f, s:b}", "pid",
+				(int)p->pid, "parent", (int)p->parent, "name", name_json(p->name),
+				"processes", (json_int_t)p->processes, "cpu_us", to_us(p->cpu_ns),
+				"peak_kib", (json_int_t)p->peak_kib, "read_bytes",
+				(json_int_t)p->read_bytes, "written_bytes",
+				(json_int_t)p->written_bytes, "calls", (json_int_t)p->calls,
+				"supervised_us", to_us(p->supervised_ns), "whole", (int)p->whole);
+	struct process_list *l = list;
+
+	l->whole &= json_array_append_new(l->processes, one) == 0;
+}
+
 /* Not json_dumps: jansson 2.14 goes on without a key for which its buffer could not grow. */
 static char *json_text(const json_t *all)
 {
@@ -97,6 +117,7 @@ static char *json_text(const json_t *all)
 char *engine_stats_json(struct engine *e)
 {
 	struct lists l = { json_array(), json_array(), json_array() };
+	struct process_list p = { json_array(), true };
 	json_t *all;
 	struct engine_counts n;
 	char *text = NULL;
@@ -107,12 +128,15 @@ char *engine_stats_json(struct engine *e)
 		if (e->dispatch->chains[nr])
 			whole &= chain_json(e, e->dispatch->chains[nr], &l);
 	}
-	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o, s:o}", "name", e->name,
+	if (e->config.ledger)
+		ledger_each(e->config.ledger, add_process, &p);
+	all = json_pack("{s:s, s:I, s:I, s:I, s:i, s:I, s:o, s:o, s:o, s:o}", "name", e->name,
 			"notifications", (json_int_t)n.notifications, "denied",
 			(json_int_t)n.denied, "dropped", (json_int_t)n.dropped, "workers",
 			(int)atomic_load(&e->n_workers), "takeovers", (json_int_t)n.takeovers,
-			"demoted", l.demoted, "calls", l.calls, "handlers", l.handlers);
-	if (all && whole)
+			"demoted", l.demoted, "calls", l.calls, "handlers", l.handlers, "processes",
+			p.processes);
+	if (all && whole && p.whole)
 		text = json_text(all);
 	json_decref(all);
 	return text;

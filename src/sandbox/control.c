@@ -19,8 +19,11 @@
 #include "sandbox/sandbox.h"
 #include "sys/pidfd.h"
 #include "task/descendants.h"
+#include "task/ledger.h"
 #include "util/clock.h"
 #include "util/fail.h"
+
+#define LEDGER_LOOK_MS 100
 
 static void set_state(struct sluice_sandbox *s, enum sandbox_state state, int code,
 		      const struct sluice_error *err)
@@ -52,6 +55,25 @@ static void on_timeout(struct engine *e, void *userdata)
 {
 	(void)e;
 	sandbox_kill_tree(userdata, SLUICE_ENDED_TIMEOUT);
+}
+
+/* ---- statistics of processes ---- */
+
+static int look_at_one(pid_t pid, void *ledger)
+{
+	ledger_look(ledger, pid, false);
+	return 1;
+}
+
+/* Of who is killed this is all that will be known. */
+static void look_at_all(struct engine *e, void *sandbox)
+{
+	struct sluice_sandbox *s = sandbox;
+	int n = descendants_each(s->launch.init_pid, look_at_one, s->ledger);
+
+	/* some 50 us for each, so a two-hundredth of the time at most */
+	engine_set_timer(e, TIMER_LEDGER, LEDGER_LOOK_MS + (uint64_t)(n > 0 ? n : 0) * 10,
+			 look_at_all, s);
 }
 
 /* ---- launch events ---- */
@@ -197,6 +219,7 @@ static void on_channel(struct engine *e, void *userdata)
 	quota_stop(s);
 	memory_limit_stop(s);
 	cpu_limit_stop(s);
+	engine_set_timer(e, TIMER_LEDGER, UINT64_MAX, NULL, NULL);
 	launch_end(s);
 	engine_stop(e);
 }
@@ -247,6 +270,8 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 		r = cpu_limit_start(s, err);
 	if (r < 0)
 		return r;
+	if (s->ledger)
+		engine_set_timer(s->engine, TIMER_LEDGER, LEDGER_LOOK_MS, look_at_all, s);
 	if (s->launch.execed)
 		set_state(s, SANDBOX_RUNNING, 0, NULL);
 	return 0;

@@ -22,6 +22,7 @@
 #include "policy/policy.h"
 #include "sys/pidfd.h"
 #include "task/credentials.h"
+#include "task/ledger.h"
 #include "util/fail.h"
 
 /* The control thread calls no handler; its stack holds a few buffers of a page. */
@@ -106,6 +107,7 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		.workers_min = p->workers_min,
 		.workers_max = p->workers_max ? p->workers_max : workers_default(p->dispatch),
 		.histograms = o->stats,
+		.ledger = s->ledger,
 		.trace_fd = o->trace ? o->trace_fd : -1,
 		.trace_chrome = o->trace == 2,
 		.proc_granted = grants_proc(p, false),
@@ -151,13 +153,18 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 			   const char *const argv[], const struct sluice_spawn_options *o,
 			   struct sluice_error *err)
 {
-	const struct builtin_sandbox shared = { &s->launch.init_pid, &s->memfds_made };
+	struct builtin_sandbox shared = { &s->launch.init_pid, &s->memfds_made, NULL };
 	struct dispatch *dispatch = NULL;
 	int r;
 
 	sandbox_init(s, p);
 	if (o->stops)
 		s->stop_fd = o->stop_fd;
+	if (o->stats) {
+		shared.ledger = s->ledger = ledger_new();
+		if (!s->ledger)
+			return fail_errno(err, -ENOMEM, "statistics");
+	}
 	r = command_init(&s->command, p, argv, err);
 	if (r < 0)
 		return r;
@@ -390,6 +397,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	stdio_fini(&s->stdio);
 	launch_free(&s->launch);
 	engine_unref(s->engine);
+	ledger_free(s->ledger);
 	confinement_unref(s->confinement);
 	sandbox_tree_free(s->tree);
 	command_fini(&s->command);

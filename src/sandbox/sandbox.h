@@ -34,6 +34,7 @@ enum sandbox_timer {
 	TIMER_QUOTA,
 	TIMER_MEMORY,
 	TIMER_CPU,
+	TIMER_LEDGER,
 };
 
 /* The command line made ready for exec: all heap, owned. */
@@ -77,6 +78,7 @@ struct sluice_sandbox {
 	struct memory_limit *memory; /* NULL: none */
 	atomic_bool memfds_made;     /* by the command, where memory is limited; any thread */
 	struct cpu_limit *cpu;	     /* NULL: none */
+	struct ledger *ledger;	     /* owned; NULL: nobody asked for statistics */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	     /* on CLOCK_MONOTONIC */

@@ -35,12 +35,18 @@ static int read_text(pid_t pid, const char *name, char buf[TEXT_BYTES])
 	return r;
 }
 
-/* The line that begins with @key ("\nRssAnon:" ...) in bytes, where procfs gives KiB; 0: there is none. */
-static uint64_t line_of(const char *text, const char *key)
+/* The number behind @key ("\nRssAnon:" ...); 0: there is none. */
+static uint64_t number_of(const char *text, const char *key)
 {
 	const char *at = strstr(text, key);
 
-	return at ? strtoull(at + strlen(key), NULL, 10) * 1024 : 0;
+	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+/* The same in bytes, where procfs gives KiB. */
+static uint64_t bytes_of(const char *text, const char *key)
+{
+	return number_of(text, key) * 1024;
 }
 
 int usage_memory(pid_t pid, struct usage_memory *ret)
@@ -50,8 +56,8 @@ int usage_memory(pid_t pid, struct usage_memory *ret)
 
 	if (r == 0)
 		*ret = (struct usage_memory){
-			.anonymous = line_of(text, "\nRssAnon:") + line_of(text, "\nVmSwap:"),
-			.shared = line_of(text, "\nRssShmem:"),
+			.anonymous = bytes_of(text, "\nRssAnon:") + bytes_of(text, "\nVmSwap:"),
+			.shared = bytes_of(text, "\nRssShmem:"),
 		};
 	return r;
 }
@@ -64,8 +70,8 @@ int usage_memory_share(pid_t pid, struct usage_memory *ret)
 	if (r < 0 || !strstr(text, "\nPss_Anon:"))
 		return usage_memory(pid, ret);
 	*ret = (struct usage_memory){
-		.anonymous = line_of(text, "\nPss_Anon:") + line_of(text, "\nSwapPss:"),
-		.shared = line_of(text, "\nPss_Shmem:"),
+		.anonymous = bytes_of(text, "\nPss_Anon:") + bytes_of(text, "\nSwapPss:"),
+		.shared = bytes_of(text, "\nPss_Shmem:"),
 	};
 	return 0;
 }
@@ -119,6 +125,14 @@ static int own_time(pid_t pid, uint64_t *ret_ns)
 	return 0;
 }
 
+/* What follows the name in /proc/PID/stat, which may hold anything; NULL: that is none. */
+static const char *behind_name(const char *text)
+{
+	const char *at = strrchr(text, ')');
+
+	return at ? at + 1 : NULL;
+}
+
 int usage_cpu(pid_t pid, struct usage_cpu *ret)
 {
 	unsigned long long user = 0, system = 0;
@@ -130,11 +144,43 @@ int usage_cpu(pid_t pid, struct usage_cpu *ret)
 		r = own_time(pid, &ret->own_ns);
 	if (r < 0)
 		return r;
-	/* the name may hold anything; of what follows, cutime and cstime are the 14th and 15th */
-	at = strrchr(text, ')');
-	if (!at || sscanf(at + 1, " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu",
+	at = behind_name(text);
+	/* state, ppid ... cutime, cstime */
+	if (!at || sscanf(at, " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu",
 			  &ret->state, &ret->parent, &user, &system) != 4)
 		return -EPROTO;
 	ret->children_ns = (user + system) * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
+	return 0;
+}
+
+int usage_whole(pid_t pid, struct usage_whole *ret)
+{
+	char text[TEXT_BYTES];
+	unsigned long long start = 0;
+	const char *at, *name;
+	size_t n;
+	int r = read_text(pid, "stat", text);
+
+	if (r < 0)
+		return r;
+	*ret = (struct usage_whole){ 0 };
+	at = behind_name(text);
+	name = strchr(text, '(');
+	/* state, ppid ... starttime, the 22nd */
+	if (!at || !name ||
+	    sscanf(at,
+		   " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+		   &ret->parent, &start) != 2)
+		return -EPROTO;
+	ret->start = start;
+	n = (size_t)(at - 2 - name);
+	memcpy(ret->name, name + 1, n < sizeof(ret->name) ? n : sizeof(ret->name) - 1);
+	own_time(pid, &ret->cpu_ns);
+	if (read_text(pid, "status", text) == 0)
+		ret->peak_kib = number_of(text, "\nVmHWM:");
+	if (read_text(pid, "io", text) == 0) {
+		ret->read_bytes = number_of(text, "rchar:");
+		ret->written_bytes = number_of(text, "\nwchar:");
+	}
 	return 0;
 }

@@ -37,4 +37,14 @@ struct usage_cpu {
 
 int usage_cpu(pid_t pid, struct usage_cpu *ret);
 
+/* All that one may want to know in the end; what may not be read of it is 0. */
+struct usage_whole {
+	pid_t parent;
+	char name[16];
+	uint64_t start; /* clock ticks since the machine's start */
+	uint64_t cpu_ns, peak_kib, read_bytes, written_bytes;
+};
+
+int usage_whole(pid_t pid, struct usage_whole *ret);
+
 #endif

@@ -775,16 +775,20 @@ def status_descriptor_is_not_the_commands():
 def statistics():
     d = sh("uname; uname; exit 6", "--stats")
     check(d.status == 6 and d.out == "Linux\nLinux\n", d)
-    check(re.search(r"^sluice: \S+: 2 calls supervised, 0 denied, in [\d.]+ of [\d.]+ ms \([\d.]+ %\)$", d.err, re.M), d)
+    check(re.search(r"^sluice: \S+: 5 calls supervised, 0 denied, in [\d.]+ of [\d.]+ ms \([\d.]+ %\)$", d.err, re.M), d)
     row = re.search(r"^uname +2 +0 +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+) +([\d.]+)%$", d.err, re.M)
     check(row and 0 < float(row.group(1)) <= float(row.group(2)) <= float(row.group(3)) * 1.13, d)
-    check(sh("uname", "--stats=s.json").err == "")
+    row = re.search(r"^uname +\d+ +\d+ +[\d.]+ +([\d.]+) +[\d.]+ +[\d.]+ +2 +[\d.]+$", d.err, re.M)  # uname and its exit
+    check(row and float(row.group(1)) > 0, d)
+    check(not re.search(r"^chmod ", d.err, re.M), d)
+    check(run("--stats=s.json", "uname").err == "")
     with open("s.json", encoding="utf-8") as f:
         s = json.load(f)
-    check(s["run"]["end"] == "exit" and s["notifications"] == 1, s)
+    check(s["run"]["end"] == "exit" and s["notifications"] == 2, s)
     calls = {c["name"]: c for c in s["calls"]}
     check(calls["uname"]["count"] == 1 and calls["uname"]["p50_us"] > 0 and calls["uname"]["supervised_us"] > 0, s)
     check(next(h for h in s["handlers"] if h["name"] == "uname")["builtin"], s)
+    check([(p["name"], p["calls"], p["whole"]) for p in s["processes"]] == [("uname", 2, True)], s)
     check(sh("uname", "--stats", "s.txt").err == "")
     with open("s.txt", encoding="utf-8") as f:
         check(re.search(r"^uname +1 ", f.read(), re.M))

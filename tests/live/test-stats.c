@@ -3,9 +3,14 @@
  * The statistics of a sandbox: every key that sandbox.h documents and no other, of the right type, with figures that follow from what the guest did.
  */
 #define _GNU_SOURCE
+#include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "recorder.h"
@@ -18,12 +23,6 @@ static int role_calls(const char *arg)
 	role_getpriority("5");
 	return arg && uname(&u) < 0;
 }
-
-static const struct guest_role roles[] = {
-	{ "getpriority", role_getpriority },
-	{ "calls", role_calls },
-	{ NULL, NULL },
-};
 
 /* Run @role to its end and take the statistics. */
 static json_t *stats_of(const struct sluice_handler *h, size_t n, uint32_t histograms,
@@ -138,7 +137,7 @@ static void test_every_key(void **state)
 	all = stats_of(h, N_OF(h), 1, "calls", "");
 	check_keys(
 		all,
-		"name:s notifications:i denied:i dropped:i workers:i takeovers:i demoted:a calls:a handlers:a");
+		"name:s notifications:i denied:i dropped:i workers:i takeovers:i demoted:a calls:a handlers:a processes:a");
 	assert_string_equal(json_string_value(json_object_get(all, "name")), "counted");
 	json_array_foreach(json_object_get(all, "calls"), i, one) {
 		check_call(one);
@@ -260,6 +259,129 @@ static void test_who_proved_slow(void **state)
 	json_decref(all);
 }
 
+/* ---- processes ---- */
+
+#define MIB (1u << 20)
+
+static void burn(void)
+{
+	struct timespec ts;
+
+	do
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	while (ts.tv_nsec < 50000000 && ts.tv_sec == 0);
+}
+
+static void take_memory(void)
+{
+	volatile char *p = malloc(32 * MIB);
+
+	for (size_t i = 0; p && i < 32 * MIB; i += 4096)
+		p[i] = 1;
+}
+
+static void write_much(void)
+{
+	static char block[MIB];
+	int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+	for (int i = 0; i < 3; i++) {
+		if (write(fd, block, sizeof(block)) != sizeof(block))
+			_exit(1);
+	}
+}
+
+static void *call(void *unused)
+{
+	role_calls("");
+	return unused;
+}
+
+static void call_in_a_thread(void)
+{
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, call, NULL) == 0)
+		pthread_join(thread, NULL);
+}
+
+static void be_killed(void)
+{
+	burn();
+	raise(SIGKILL);
+}
+
+/* A child for each way of taking something, which has the way's name. */
+static const struct {
+	const char *name;
+	void (*fn)(void);
+} takers[] = {
+	{ "burner", burn },	  { "holder", take_memory },
+	{ "writer", write_much }, { "caller", call_in_a_thread },
+	{ "victim", be_killed },
+};
+
+static int role_children(const char *arg)
+{
+	(void)arg;
+	for (size_t i = 0; i < N_OF(takers); i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			prctl(PR_SET_NAME, takers[i].name);
+			takers[i].fn();
+			_exit(0);
+		}
+		if (waitpid(pid, NULL, 0) != pid)
+			return 1;
+	}
+	return 0;
+}
+
+static const struct guest_role roles[] = {
+	{ "getpriority", role_getpriority },
+	{ "calls", role_calls },
+	{ "children", role_children },
+	{ NULL, NULL },
+};
+
+static bool is_whole(const json_t *process)
+{
+	return json_is_true(json_object_get(process, "whole"));
+}
+
+static void test_processes(void **state)
+{
+	json_t *all = stats_of(NULL, 0, 1, "children", ""), *one;
+	size_t i, whole = 0;
+
+	(void)state;
+	json_array_foreach(json_object_get(all, "processes"), i, one) {
+		check_keys(
+			one,
+			"pid:i parent:i name:s processes:i cpu_us:r peak_kib:i read_bytes:i written_bytes:i calls:i supervised_us:r whole:b");
+		assert_int_equal(integer(one, "processes"), 1);
+		whole += is_whole(one);
+		if (is_whole(one))
+			assert_true(integer(one, "calls") >= 1); /* the exit */
+	}
+	/* the command, its children but the one that was killed; that one has an entry if it was seen at all */
+	assert_int_equal(whole, N_OF(takers));
+	assert_in_range(i, N_OF(takers), N_OF(takers) + 1);
+	one = find(all, "processes", "name", "burner");
+	assert_true(is_whole(one) && real(one, "cpu_us") >= 50000);
+	assert_true(integer(find(all, "processes", "name", "holder"), "peak_kib") >= 32 * 1024);
+	one = find(all, "processes", "name", "writer");
+	assert_true(integer(one, "written_bytes") >= 3 * MIB);
+	assert_true(integer(one, "peak_kib") < 32 * 1024);
+	assert_int_equal(integer(find(all, "processes", "name", "caller"), "calls"),
+			 2); /* uname in a thread, and the exit */
+	json_decref(all);
+	all = stats_of(NULL, 0, 0, "children", "");
+	assert_int_equal(json_array_size(json_object_get(all, "processes")), 0);
+	json_decref(all);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -268,6 +390,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_who_proved_slow),
+		cmocka_unit_test(test_processes),
 	};
 
 	guest_begin(argc, argv, roles);
