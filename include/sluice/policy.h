@@ -166,6 +166,18 @@ SLUICE_API int sluice_policy_set_cpu_percent(struct sluice_policy *p, unsigned p
 SLUICE_API int sluice_policy_set_cpu_cores(struct sluice_policy *p, const char *list,
 					   struct sluice_error *err);
 
+/* ---- runs that can be repeated ---- */
+
+/*
+ * Random numbers that follow from *@seed (copied; NULL: the kernel's own, the default): getrandom(2), what is read from /dev/random and /dev/urandom, AT_RANDOM, and the vDSO's getrandom. Each
+ * process has a stream of its own, which follows from its command line and from how many had the same one before. Not random at all for anybody who knows the seed.
+ */
+SLUICE_API int sluice_policy_set_random_seed(struct sluice_policy *p, const uint64_t *seed);
+/* Randomize addresses of programs (default true); false: personality(2)'s ADDR_NO_RANDOMIZE, which programs can see and take back. */
+SLUICE_API int sluice_policy_set_randomize_memory(struct sluice_policy *p, bool on);
+/* List directories in an order that follows from the names in them alone, on whatever file system (default false); procfs and sysfs as they are. */
+SLUICE_API int sluice_policy_set_deterministic_dirs(struct sluice_policy *p, bool on);
+
 /* ---- system calls ---- */
 
 /*

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "builtin/determinism/determinism.h"
 #include "builtin/files/files.h"
 #include "builtin/ledger/ledger.h"
 #include "builtin/metadata/metadata.h"
@@ -51,6 +52,10 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 		r = builtin_files_register(d, tree);
 	if (r == 0 && !tree && extras)
 		r = plan_on_host(d);
+	if (r == 0 && p->seeded)
+		r = builtin_random_register(d, p->seed, tree != NULL);
+	if (r == 0 && p->deterministic_dirs)
+		r = builtin_directories_register(d);
 	if (r == 0)
 		r = builtin_metadata_register(d, w, tree);
 	if (r == 0 && tree)

@@ -255,6 +255,30 @@ static int set_cores(void *target, const char *value, struct sluice_error *err)
 	return sluice_policy_set_cpu_cores(((struct run *)target)->policy, value, err);
 }
 
+static int set_seed(void *target, const char *value, struct sluice_error *err)
+{
+	uint64_t seed;
+	int e = parse_u64(value, &seed);
+
+	if (e < 0)
+		return number_failed(err, e, value, "a number");
+	return sluice_policy_set_random_seed(((struct run *)target)->policy, &seed);
+}
+
+static int set_fixed_memory(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	return sluice_policy_set_randomize_memory(((struct run *)target)->policy, false);
+}
+
+static int set_dirs(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	return sluice_policy_set_deterministic_dirs(((struct run *)target)->policy, true);
+}
+
 static int set_exec_shell(void *target, const char *value, struct sluice_error *err)
 {
 	(void)err;
@@ -425,6 +449,12 @@ static const struct option_entry entries[] = {
 	  "processor time of all processes together, in percent of one processor", set_cpu },
 	{ "cpu-cores", 0, false, false, "LIST", "the caller's",
 	  "processors that CMD may use, e.g. 0-3,6", set_cores },
+	{ "random-seed", 0, false, false, "N", "none",
+	  "random numbers follow from N: getrandom, /dev/urandom, AT_RANDOM", set_seed },
+	{ "no-randomize-memory", 0, false, false, NULL, "randomized",
+	  "addresses of programs are the same in every run", set_fixed_memory },
+	{ "deterministic-dirs", 0, false, false, NULL, "off",
+	  "list directories in an order that follows from their names", set_dirs },
 	{ "exec-shell", 'e', false, false, "STRING", "none",
 	  "run `/bin/sh -c STRING` instead of CMD", set_exec_shell },
 	{ "extra-deny-syscall", 0, true, false, "CALL", "none",

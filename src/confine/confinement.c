@@ -66,8 +66,9 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	if (r == 0 && tree && p->workdir && p->max_disk)
 		calls_bound_allocations(deny);
 	if (r == 0)
-		r = rules_make(p, c->proc_memory || tree ? RULES_PROC_WRITE : RULES_PROC_READ, tree,
-			       &c->rules, err);
+		r = rules_make(
+			p, c->proc_memory || tree || p->seeded ? RULES_PROC_WRITE : RULES_PROC_READ,
+			tree, &c->rules, err);
 	/* no Unix socket is out of bounds; in a tree of one's own the kernel would look for it in the host's */
 	if (r == 0 && c->rules.all_writable && !tree)
 		calls_allow_any_socket_type(deny);

@@ -15,6 +15,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -144,6 +145,10 @@ static int command_main(void *arg)
 		give_up(s, LAUNCH_STAGE_CWD, r);
 	if (spec->max_file_bytes)
 		bound_files(spec->max_file_bytes);
+	if (spec->fixed_addresses)
+		raw_call(SYS_personality,
+			 raw_call(SYS_personality, 0xffffffff, 0, 0, 0, 0) | ADDR_NO_RANDOMIZE, 0,
+			 0, 0, 0);
 	if (spec->cores)
 		r = raw_call(SYS_sched_setaffinity, 0, sizeof(*spec->cores), spec->cores, 0, 0);
 	if (r < 0)

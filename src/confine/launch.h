@@ -37,6 +37,7 @@ struct launch_spec {
 	uint64_t max_open_files; /* 0: as the caller's */
 	uint64_t
 		max_file_bytes; /* RLIMIT_FSIZE, if that is lower than the caller's; 0: as the caller's */
+	bool fixed_addresses;	/* no randomization */
 	const cpu_set_t *cores; /* processors that it may use; NULL: as the caller */
 };
 

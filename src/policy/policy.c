@@ -144,6 +144,28 @@ int sluice_policy_set_cwd(struct sluice_policy *p, const char *path, struct slui
 	return r;
 }
 
+int sluice_policy_set_random_seed(struct sluice_policy *p, const uint64_t *seed)
+{
+	p->seeded = seed != NULL;
+	p->seed = seed ? *seed : 0;
+	p->generation++;
+	return 0;
+}
+
+int sluice_policy_set_randomize_memory(struct sluice_policy *p, bool on)
+{
+	p->fixed_addresses = !on;
+	p->generation++;
+	return 0;
+}
+
+int sluice_policy_set_deterministic_dirs(struct sluice_policy *p, bool on)
+{
+	p->deterministic_dirs = on;
+	p->generation++;
+	return 0;
+}
+
 int sluice_policy_set_default_devices(struct sluice_policy *p, bool on)
 {
 	p->default_devices = on;

@@ -80,6 +80,10 @@ struct sluice_policy {
 	uint64_t max_memory, max_processes; /* 0: none */
 	unsigned cpu_percent;		    /* of one processor; 0: all there is */
 	cpu_set_t *cores;		    /* NULL: as the caller */
+	bool seeded;			    /* random numbers follow from `seed` */
+	uint64_t seed;
+	bool fixed_addresses; /* no randomization of addresses */
+	bool deterministic_dirs;
 	struct policy_call_rule *call_rules;
 	size_t n_call_rules;
 	uint32_t degraded; /* bits of enum policy_feature */

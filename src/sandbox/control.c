@@ -238,6 +238,7 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 		.sigmask = s->sigmask,
 		.max_open_files = s->policy->max_open_files,
 		.max_file_bytes = s->policy->workdir ? s->policy->max_disk : 0,
+		.fixed_addresses = s->policy->fixed_addresses,
 		.cores = s->policy->cores,
 	};
 	int r = confine_engine_thread(s->confinement, &spec.umask, err);

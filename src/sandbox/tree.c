@@ -305,6 +305,8 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 		start = fcntl(t->start, F_DUPFD_CLOEXEC, 3);
 		t->tree.cwds = start < 0 ? NULL : cwd_table_new(start);
 		t->tree.dirents = dirents_new(0);
+		if (t->tree.dirents && p->deterministic_dirs)
+			dirents_set_order(t->tree.dirents);
 		if (!t->tree.cwds || !t->tree.dirents)
 			r = fail_errno(err, -ENOMEM, "tree");
 	}

@@ -153,7 +153,8 @@ int usage_cpu(pid_t pid, struct usage_cpu *ret)
 	return 0;
 }
 
-int usage_whole(pid_t pid, struct usage_whole *ret)
+/* Parent, name and start, from /proc/PID/stat. */
+static int read_start(pid_t pid, struct usage_whole *ret)
 {
 	char text[TEXT_BYTES];
 	unsigned long long start = 0;
@@ -163,7 +164,6 @@ int usage_whole(pid_t pid, struct usage_whole *ret)
 
 	if (r < 0)
 		return r;
-	*ret = (struct usage_whole){ 0 };
 	at = behind_name(text);
 	name = strchr(text, '(');
 	/* state, ppid ... starttime, the 22nd */
@@ -175,6 +175,28 @@ int usage_whole(pid_t pid, struct usage_whole *ret)
 	ret->start = start;
 	n = (size_t)(at - 2 - name);
 	memcpy(ret->name, name + 1, n < sizeof(ret->name) ? n : sizeof(ret->name) - 1);
+	return 0;
+}
+
+int usage_start(pid_t pid, uint64_t *ret_ticks)
+{
+	struct usage_whole u = { 0 };
+	int r = read_start(pid, &u);
+
+	if (r == 0)
+		*ret_ticks = u.start;
+	return r;
+}
+
+int usage_whole(pid_t pid, struct usage_whole *ret)
+{
+	char text[TEXT_BYTES];
+	int r;
+
+	*ret = (struct usage_whole){ 0 };
+	r = read_start(pid, ret);
+	if (r < 0)
+		return r;
 	own_time(pid, &ret->cpu_ns);
 	if (read_text(pid, "status", text) == 0)
 		ret->peak_kib = number_of(text, "\nVmHWM:");

@@ -46,5 +46,7 @@ struct usage_whole {
 };
 
 int usage_whole(pid_t pid, struct usage_whole *ret);
+/* When it was started, alone. */
+int usage_start(pid_t pid, uint64_t *ret_ticks);
 
 #endif

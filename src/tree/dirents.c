@@ -633,6 +633,11 @@ struct dirents *dirents_new(size_t listing_bytes)
 	return d;
 }
 
+void dirents_set_order(struct dirents *d)
+{
+	memset(d->key, 0, sizeof(d->key));
+}
+
 struct dirents *dirents_free(struct dirents *d)
 {
 	if (!d)

@@ -58,6 +58,8 @@ struct dirents_source {
 
 /* One for each sandbox; it holds up to DIRENTS_LISTINGS of @listing_bytes (0: DIRENTS_BYTES). NULL without memory or random numbers. */
 struct dirents *dirents_new(size_t listing_bytes);
+/* Names are to be in an order that is the same in every run. Before anything is read. */
+void dirents_set_order(struct dirents *d);
 /* NULL is fine. Returns NULL. */
 struct dirents *dirents_free(struct dirents *d);
 

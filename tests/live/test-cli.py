@@ -186,6 +186,8 @@ def every_message_of_a_bad_flag():
         (["-c", "half"], "--cpu: half: not a percentage", None),
         (["-c", "50%%"], "--cpu: 50%%: not a percentage", None),
         (["--cpu", "102401"], "--cpu: CPU: 102401 %: more than any machine", "100 is one"),
+        (["--random-seed", "-1"], "--random-seed: its value is missing|--random-seed: -1: not a number", None),
+        (["--random-seed=x"], "--random-seed: x: not a number", None),
         (["--cpu-cores", "0,x"], "--cpu-cores: CPU cores: 0,x: column 3", "0-3,6"),
         (["--env", "NOVALUE"], "--env: environment: NOVALUE: no '='", "KEY=VALUE"),
         (["--env", "=x"], "--env: environment: =x: empty key", None),
@@ -244,7 +246,7 @@ def help_shows_every_flag_and_default():
     for spelling in (("run", "--help"), ("run", "-h")):
         check(sluice(*spelling).out == text, spelling)
     entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
-    check(len(entries) == 38, entries)
+    check(len(entries) == 41, entries)
     for e in entries:
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")
@@ -817,6 +819,15 @@ def verbose_says_start_and_end():
 
 
 # ---- plugins ----
+
+
+@case
+def runs_that_can_be_repeated():
+    flags = ["--random-seed", "7", "--no-randomize-memory", "--deterministic-dirs"]
+    script = "python3 -c 'import os; print(os.urandom(8), hash(\"a\"), id(object()), os.listdir(\"/usr/bin\"))'; head -c 8 /dev/urandom | od"
+    d = [sh(script, *flags), sh(script, *flags), sh(script, *flags, "--random-seed=8")]
+    check(d[0].status == 0 and d[0].out == d[1].out and d[0].out != d[2].out, d[0])
+    check(sh(script).out != sh(script).out)
 
 
 @case

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Runs that can be repeated: random numbers from a seed (--random-seed), and directories listed in an order of their names (--deterministic-dirs). Both are optional, and trap nothing where
+ * they are off.
+ */
+#ifndef SLUICE_BUILTIN_DETERMINISM_DETERMINISM_H
+#define SLUICE_BUILTIN_DETERMINISM_DETERMINISM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct dispatch;
+
+/* getrandom, /dev/random and /dev/urandom, AT_RANDOM. @tree: opens are resolved by the sandbox's own. After the built-ins that resolve paths. 0 or -errno. */
+int builtin_random_register(struct dispatch *d, uint64_t seed, bool tree);
+/* getdents64 of directories that no other built-in lists. After those. 0 or -errno. */
+int builtin_directories_register(struct dispatch *d);
+
+#endif
