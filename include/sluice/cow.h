@@ -74,6 +74,10 @@ SLUICE_API int sluice_cow_changes(struct sluice_cow *cow, sluice_cow_change_fn f
 SLUICE_API int sluice_cow_commit(struct sluice_cow *cow, sluice_cow_commit_fn fn, void *userdata,
 				 struct sluice_error *err);
 
+/*
+ * A descriptor for reading, the caller's, of the file that @path had before the change: of the directory that the branch belongs to, or a further lower tree. -ENOENT: there was none.
+ */
+SLUICE_API int sluice_cow_open_original(struct sluice_cow *cow, const char *path);
 /* What its commit promises, COMMIT where nobody says otherwise. -EINVAL. */
 SLUICE_API int sluice_cow_set_durability(struct sluice_cow *cow, enum sluice_durability durability);
 

@@ -89,6 +89,13 @@ SLUICE_API int sluice_policy_deny_path(struct sluice_policy *p, const char *path
 SLUICE_API int sluice_policy_set_workdir(struct sluice_policy *p, const char *dir,
 					 struct sluice_error *err);
 /*
+ * A further lower tree: what the host's directory @dir has is seen at or below the directory of sluice_policy_set_workdir wherever that has nothing, directories of one name as one; the first one
+ * added is the topmost after that directory. Never written: commits go to set_workdir's. Whiteouts (0:0 character devices) and user.overlay.opaque in these directories count as in overlayfs. Where the
+ * command would see @dir itself, it sees an empty directory. At most 15 (-EINVAL); they and the working directory must not lie in one another.
+ */
+SLUICE_API int sluice_policy_add_lower(struct sluice_policy *p, const char *dir,
+				       struct sluice_error *err);
+/*
  * Where branches are kept: an existing directory of the host, on a file system with user attributes (ext4, xfs, btrfs, tmpfs since 6.6). Default:
  * $XDG_STATE_HOME/sluice/branches or ~/.local/state/sluice/branches, which are made.
  */

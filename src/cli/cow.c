@@ -157,24 +157,11 @@ static int show(struct sluice_cow *cow, const struct cow_options *o, struct slui
 	return changes_write(cow, format, stdout, err);
 }
 
-/* Where the two versions of a branch's files lie. */
-struct places {
-	const char *name;
-	char upper[PATH_MAX], lower[PATH_MAX];
-	bool found;
-	int status; /* of the last diff that failed */
+/* Of a branch whose changes are shown as a patch. */
+struct patch {
+	struct sluice_cow *cow;
+	char upper[PATH_MAX];
 };
-
-static int find_place(const struct sluice_cow_info *i, void *userdata)
-{
-	struct places *p = userdata;
-
-	if (strcmp(i->name, p->name) != 0)
-		return 0;
-	snprintf(p->lower, sizeof(p->lower), "%s", i->directory);
-	p->found = true;
-	return 1;
-}
 
 /* diff -u of two files, either of which may be /dev/null. */
 static int run_diff(const char *old_label, const char *old_file, const char *new_label,
@@ -196,43 +183,63 @@ static int run_diff(const char *old_label, const char *old_file, const char *new
 	return WIFEXITED(status) && WEXITSTATUS(status) <= 1 ? 0 : -EIO;
 }
 
+/* The old file of @c, by a name that the child has for it too; *ret_fd is to be closed. "/dev/null": there was none. */
+static int old_file(struct sluice_cow *cow, const struct sluice_cow_change *c, char buf[32],
+		    int *ret_fd)
+{
+	struct stat st;
+	int fd = c->kind == 'A' ? -ENOENT : sluice_cow_open_original(cow, c->path);
+
+	*ret_fd = fd;
+	snprintf(buf, 32, "/dev/null");
+	if (fd < 0)
+		return fd == -ENOENT || fd == -ELOOP || fd == -ENXIO ? 0 : fd;
+	if (fstat(fd, &st) < 0 || fcntl(fd, F_SETFD, 0) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode))
+		snprintf(buf, 32, "/proc/self/fd/%d", fd);
+	return 0;
+}
+
 static int diff_one(const struct sluice_cow_change *c, void *userdata)
 {
-	const struct places *p = userdata;
-	char upper[2 * PATH_MAX], lower[2 * PATH_MAX], a[PATH_MAX + 2], b[PATH_MAX + 2];
-	struct stat st;
+	const struct patch *p = userdata;
+	char upper[2 * PATH_MAX], old[32], a[PATH_MAX + 2], b[PATH_MAX + 2];
+	bool was;
+	int fd, r;
 
 	if (!S_ISREG(c->mode)) {
 		printf("%c %s\n", c->kind, c->path);
 		return 0;
 	}
 	snprintf(upper, sizeof(upper), "%s/%s", p->upper, c->path);
-	snprintf(lower, sizeof(lower), "%s/%s", p->lower, c->path);
 	snprintf(a, sizeof(a), "a/%s", c->path);
 	snprintf(b, sizeof(b), "b/%s", c->path);
-	if (c->kind == 'D')
-		return run_diff(a, lower, "/dev/null", "/dev/null");
-	if (c->kind == 'A' || lstat(lower, &st) < 0 || !S_ISREG(st.st_mode))
-		return run_diff("/dev/null", "/dev/null", b, upper);
-	return run_diff(a, lower, b, upper);
+	r = old_file(p->cow, c, old, &fd);
+	was = strcmp(old, "/dev/null") != 0;
+	if (r == 0 && c->kind == 'D')
+		r = run_diff(a, old, "/dev/null", "/dev/null");
+	else if (r == 0)
+		r = run_diff(was ? a : "/dev/null", old, b, upper);
+	if (fd >= 0)
+		close(fd);
+	return r;
 }
 
 static int diff(struct sluice_cow *cow, const struct cow_options *o, struct sluice_error *err)
 {
-	struct places p = { .name = sluice_cow_name(cow) };
+	const char *name = sluice_cow_name(cow);
+	struct patch p = { .cow = cow };
 	char storage[PATH_MAX];
-	int r = sluice_cow_each(o->storage, find_place, &p, err);
+	int r = sluice_cow_storage(o->storage, storage, sizeof(storage), err);
 
 	if (r < 0)
 		return r;
-	r = sluice_cow_storage(o->storage, storage, sizeof(storage), err);
-	if (r < 0)
-		return r;
-	if (!p.found || (size_t)snprintf(p.upper, sizeof(p.upper), "%s/%s/upper", storage,
-					 p.name) >= sizeof(p.upper))
-		return fail_errno(err, -ENOENT, "branch: %s", p.name);
+	if ((size_t)snprintf(p.upper, sizeof(p.upper), "%s/%s/upper", storage, name) >=
+	    sizeof(p.upper))
+		return fail_errno(err, -ENAMETOOLONG, "branch: %s", name);
 	r = sluice_cow_changes(cow, diff_one, &p);
-	return r < 0 ? fail_errno(err, r, "diff of branch %s", p.name) : 0;
+	return r < 0 ? fail_errno(err, r, "diff of branch %s", name) : 0;
 }
 
 static int export_branch(struct sluice_cow *cow, const struct cow_options *o,

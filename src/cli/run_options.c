@@ -84,6 +84,11 @@ static int set_workdir(void *target, const char *value, struct sluice_error *err
 	return sluice_policy_set_workdir(r->policy, value, err);
 }
 
+static int add_lower(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_add_lower(((struct run *)target)->policy, value, err);
+}
+
 static int set_storage(void *target, const char *value, struct sluice_error *err)
 {
 	return sluice_policy_set_storage(((struct run *)target)->policy, value, err);
@@ -408,6 +413,9 @@ static const struct option_entry entries[] = {
 	{ "workdir", 0, false, false, "DIR", "none",
 	  "copy-on-write: changes at or below DIR go to a branch, which is committed or dropped at the end; also CMD's directory unless --cwd is given",
 	  set_workdir },
+	{ "fs-lower", 0, true, false, "DIR", "none",
+	  "show what DIR of the host has in the --workdir directory where that has nothing; the first one is the topmost, and none is written",
+	  add_lower },
 	{ "fs-storage", 0, false, false, "DIR", "~/.local/state/sluice/branches",
 	  "where branches are kept", set_storage },
 	{ "on-exit", 0, false, false, "ACTION", "commit",

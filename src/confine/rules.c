@@ -268,6 +268,17 @@ static int add_proc(const struct making *m, enum rules_proc proc, struct sluice_
 	return fail_hint(err, r, "the supervisor needs /proc to be mounted");
 }
 
+/* What a branch shows beside the directory that it covers, for the engine to read. */
+static int add_lowers(const struct making *m, const struct branch *b)
+{
+	struct stat st;
+	int fd, r = 0;
+
+	for (size_t i = 1; b && r == 0 && (fd = branch_lower_fd(b, i)) >= 0; i++)
+		r = fstat(fd, &st) < 0 ? -errno : allow_engine(m, rights_of(POLICY_READ), fd, &st);
+	return r;
+}
+
 /* The root and the mounts for the engine, and for the command the directories of its execs. */
 static int add_tree(const struct sluice_policy *p, const struct making *m, struct sluice_error *err)
 {
@@ -279,6 +290,9 @@ static int add_tree(const struct sluice_policy *p, const struct making *m, struc
 		const bool writable = mount->writable && !mount->branch;
 		struct stat st;
 
+		r = add_lowers(m, mount->branch);
+		if (r < 0)
+			break;
 		if (i == 0 && !p->root) /* the host's own root is granted piece by piece */
 			continue;
 		if (fstat(mount->fd, &st) < 0)

@@ -47,6 +47,26 @@ int sluice_policy_set_workdir(struct sluice_policy *p, const char *dir, struct s
 	return keep_path(p, &p->workdir, "copy-on-write", dir, err);
 }
 
+int sluice_policy_add_lower(struct sluice_policy *p, const char *dir, struct sluice_error *err)
+{
+	char **lowers;
+	int r = check_path("lower tree", dir, err);
+
+	if (r < 0)
+		return r;
+	if (p->n_lowers == POLICY_LOWERS_MAX)
+		return fail(err, -EINVAL, "lower tree: %s: at most %u of them", dir,
+			    POLICY_LOWERS_MAX);
+	lowers = policy_grow(p->lowers, p->n_lowers, sizeof(*lowers));
+	if (lowers)
+		p->lowers = lowers;
+	if (!lowers || !(lowers[p->n_lowers] = strdup(dir)))
+		return fail_errno(err, -ENOMEM, "lower tree: %s", dir);
+	p->n_lowers++;
+	p->generation++;
+	return 0;
+}
+
 int sluice_policy_set_storage(struct sluice_policy *p, const char *dir, struct sluice_error *err)
 {
 	return keep_path(p, &p->storage, "branch storage", dir, err);

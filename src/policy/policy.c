@@ -55,6 +55,9 @@ static void policy_free(struct sluice_policy *p)
 		free(p->mounts[i].at);
 		free(p->mounts[i].host);
 	}
+	for (size_t i = 0; i < p->n_lowers; i++)
+		free(p->lowers[i]);
+	free(p->lowers);
 	free(p->mounts);
 	for (size_t i = 0; i < p->n_denials; i++)
 		free(p->denials[i]);

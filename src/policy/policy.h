@@ -39,6 +39,8 @@ struct policy_mount {
 	enum sluice_mount_mode mode;
 };
 
+#define POLICY_LOWERS_MAX 15u
+
 enum policy_feature {
 	POLICY_FS_REFER = 0,
 	POLICY_FS_TRUNCATE,
@@ -66,6 +68,8 @@ struct sluice_policy {
 	char **denials; /* paths of the command's tree, n_denials of them */
 	size_t n_denials;
 	char *workdir; /* NULL: no copy-on-write */
+	char **lowers; /* n_lowers of them, topmost first, below workdir */
+	size_t n_lowers;
 	char *storage; /* NULL: the user's own place */
 	enum sluice_cow_action on_exit, on_error;
 	enum sluice_durability durability;

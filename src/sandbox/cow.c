@@ -73,6 +73,11 @@ int sluice_cow_abort(struct sluice_cow *cow, struct sluice_error *err)
 	return r;
 }
 
+int sluice_cow_open_original(struct sluice_cow *cow, const char *path)
+{
+	return branch_open_lower(cow->branch, path);
+}
+
 int sluice_cow_set_durability(struct sluice_cow *cow, enum sluice_durability durability)
 {
 	if (durability != SLUICE_DURABILITY_COMMIT && durability != SLUICE_DURABILITY_NONE)

@@ -168,6 +168,10 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	r = command_init(&s->command, p, argv, err);
 	if (r < 0)
 		return r;
+	if (p->n_lowers && !p->workdir) {
+		fail(err, -EINVAL, "lower tree: %s: without a working directory", p->lowers[0]);
+		return fail_hint(err, -EINVAL, "--workdir DIR is where it is seen");
+	}
 	r = launch_init(&s->launch, s->command.argv);
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");

@@ -160,17 +160,46 @@ int storage_path(const char *storage, char buf[PATH_MAX], struct sluice_error *e
 	return fail_hint(err, r, "set HOME, or name a directory with --fs-storage");
 }
 
-/* A branch whose name nobody has; @lower is its lower tree. */
+_Static_assert(POLICY_LOWERS_MAX < BRANCH_LOWERS_MAX, "with the working directory");
+
+/* The lower trees of a branch, topmost first. */
+struct lowers {
+	int fds[BRANCH_LOWERS_MAX]; /* [0] is borrowed */
+	size_t n;
+};
+
+static int lowers_open(struct lowers *l, int top, const struct sluice_policy *p,
+		       struct sluice_error *err)
+{
+	l->fds[0] = top;
+	l->n = 1;
+	for (size_t i = 0; i < p->n_lowers; i++) {
+		int fd = open_dir(AT_FDCWD, p->lowers[i]);
+
+		if (fd < 0)
+			return fail_errno(err, fd, "lower tree: %s", p->lowers[i]);
+		l->fds[l->n++] = fd;
+	}
+	return 0;
+}
+
+static void lowers_close(struct lowers *l)
+{
+	while (l->n > 1)
+		close(l->fds[--l->n]);
+}
+
+/* A branch whose name nobody has. */
 static int branch_new(const struct sluice_policy *p, const char *name, const char *storage,
-		      int lower, struct sandbox_tree *t, struct branch **ret,
+		      const struct lowers *lowers, struct sandbox_tree *t, struct branch **ret,
 		      struct sluice_error *err)
 {
 	char unique[128];
 	struct branch_spec spec = {
 		.storage = storage,
 		.name = unique,
-		.lower_fds = &lower,
-		.n_lowers = 1,
+		.lower_fds = lowers->fds,
+		.n_lowers = lowers->n,
 		.max_bytes = p->max_disk,
 		.durable = p->durability == SLUICE_DURABILITY_COMMIT,
 	};
@@ -223,6 +252,7 @@ static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const ch
 {
 	char storage[PATH_MAX], own[PATH_MAX];
 	struct branch *branch = NULL;
+	struct lowers lowers = { .n = 0 };
 	struct walk_end end;
 	int r = check_descriptors(err);
 
@@ -231,9 +261,12 @@ static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const ch
 	r = find_directory(t, "copy-on-write", p->workdir, &end, err);
 	if (r < 0)
 		return r;
-	r = storage_path(p->storage, storage, err);
+	r = lowers_open(&lowers, end.fd, p, err);
 	if (r == 0)
-		r = branch_new(p, name, storage, end.fd, t, &branch, err);
+		r = storage_path(p->storage, storage, err);
+	if (r == 0)
+		r = branch_new(p, name, storage, &lowers, t, &branch, err);
+	lowers_close(&lowers);
 	if (r == 0 && (size_t)snprintf(own, sizeof(own), "%s/%s", storage,
 				       sluice_cow_name(t->cow)) >= sizeof(own))
 		r = fail_errno(err, -ENAMETOOLONG, "branch storage: %s", storage);

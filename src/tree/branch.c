@@ -356,6 +356,13 @@ static int take_lock(struct branch *b)
 	return 0;
 }
 
+/* Nothing of it is as in one lower tree, so nobody may take it for unchanged. */
+static void count_lowers(struct branch *b)
+{
+	if (branch_merges_lowers(b))
+		atomic_store(&b->generation, 1);
+}
+
 /* The root shows the lower one's attributes and identity. */
 static int copy_root(struct branch *b)
 {
@@ -415,6 +422,7 @@ static int create(struct branch *b, const struct branch_spec *spec, const char *
 	r = keep_lowers(b, spec);
 	if (r == 0)
 		r = make_own(b, temporary);
+	count_lowers(b);
 	if (r == -ENOTSUP)
 		return fail(err, r,
 			    "branch storage %s: no overlayfs whiteouts or user attributes there",
@@ -490,6 +498,7 @@ static int open_existing(struct branch *b, const struct branch_spec *spec, struc
 	}
 	if (r == 0)
 		r = branch_scan(b);
+	count_lowers(b);
 	b->dirs_changed = true; /* nobody has compared them */
 	return r < 0 ? fail_errno(err, r, "branch %s", b->name) : 0;
 }

@@ -111,7 +111,7 @@ struct branch_base {
  */
 int branch_open_upper(struct branch *b, const char *path, const struct branch_base *base,
 		      uint64_t flags);
-/* Changes whenever any name of the tree changes; for caches of the caller's. */
+/* Changes whenever any name of the tree changes; for caches of the caller's. 0: it is what its one lower tree is. */
 uint64_t branch_generation(const struct branch *b);
 /* Bytes of the upper directory's files, those that grew through open descriptors included as far as they are watched (src/tree/room.c). */
 uint64_t branch_used_bytes(struct branch *b);
@@ -141,6 +141,10 @@ int branch_room_limit(struct branch *b, pid_t pid, const struct rlimit *limit,
 		      struct rlimit *ret_old);
 /* fallocate(2) on any open file: -ENOSPC where the quota does not have it. */
 int branch_room_allocate(struct branch *b, int fd, int mode, off_t offset, off_t length);
+/* A descriptor for reading of what the lower trees show at @path. -ENOENT, -ELOOP a symbolic link, -ENXIO ... */
+int branch_open_lower(struct branch *b, const char *path);
+/* Does it consist of several lower trees? Then none of them is what it shows, not even before the first change. */
+bool branch_merges_lowers(const struct branch *b);
 /* Borrowed; -1 when there is no such layer. */
 int branch_lower_fd(const struct branch *b, size_t layer);
 int branch_upper_fd(const struct branch *b);

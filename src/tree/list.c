@@ -49,7 +49,7 @@ static int differs_in_branch(const struct tree *tr, int fd, int64_t pos, struct 
 	if (e.kind == BRANCH_NONE || (e.kind == BRANCH_UPPER &&
 				      (e.st.st_ino != p->st.st_ino || e.st.st_dev != p->st.st_dev)))
 		return -ENOENT;
-	if (lower && (e.kind == BRANCH_LOWER || (pos && !is_ours(pos))))
+	if (lower && !branch_merges_lowers(b) && (e.kind == BRANCH_LOWER || (pos && !is_ours(pos))))
 		return 0;
 	p->branch = b;
 	return 1;

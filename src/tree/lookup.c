@@ -245,6 +245,30 @@ uint64_t branch_generation(const struct branch *b)
 	return atomic_load_explicit(&b->generation, memory_order_acquire);
 }
 
+bool branch_merges_lowers(const struct branch *b)
+{
+	return b->n_lowers > 1;
+}
+
+int branch_open_lower(struct branch *b, const char *path)
+{
+	char link[FD_LINK_BYTES];
+	struct lower_hit hit;
+	int r = lower_find(b, path, &hit);
+
+	if (r < 0)
+		return r;
+	if (hit.fd < 0)
+		return -ENOENT;
+	if (S_ISLNK(hit.st.st_mode))
+		r = -ELOOP;
+	else
+		r = open(fd_link(hit.fd, link), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	r = r == -1 ? -errno : r;
+	lower_close(&hit);
+	return r;
+}
+
 int branch_lower_fd(const struct branch *b, size_t layer)
 {
 	return layer < b->n_lowers ? b->lower_fds[layer] : -1;

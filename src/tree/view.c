@@ -38,6 +38,9 @@ struct view *view_free(struct view *v)
 		free(m->in_host);
 		free(m->upper);
 		free(m->index);
+		for (size_t k = 0; k < m->n_lowers; k++)
+			free(m->lowers[k]);
+		free(m->lowers);
 		if (m->fd >= 0)
 			close(m->fd);
 		if (m->in_fd >= 0)
@@ -152,6 +155,34 @@ enum part {
 	PART_INDEX
 };
 
+/* The longest of the places that @m's files come from which @host lies in: its length, or 0. */
+static size_t part_of(const struct view_mount *m, const char *host, enum part *ret)
+{
+	const struct {
+		const char *top;
+		enum part part;
+	} parts[] = { { m->host, m->branch ? PART_LOWER : PART_HOST },
+		      { m->upper, PART_UPPER },
+		      { m->index, PART_INDEX } };
+	size_t best = 0, n;
+
+	for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]) && parts[k].top; k++) {
+		n = view_prefix(host, parts[k].top);
+		if (n > best) {
+			best = n;
+			*ret = parts[k].part;
+		}
+	}
+	for (size_t k = 0; k < m->n_lowers; k++) {
+		n = view_prefix(host, m->lowers[k]);
+		if (n > best) {
+			best = n;
+			*ret = PART_LOWER;
+		}
+	}
+	return best;
+}
+
 static int mount_by_host(const struct view *v, const char *host, size_t *ret_length,
 			 enum part *ret_part)
 {
@@ -160,23 +191,14 @@ static int mount_by_host(const struct view *v, const char *host, size_t *ret_len
 
 	*ret_part = PART_HOST;
 	for (size_t i = 0; i < v->n; i++) {
-		const struct view_mount *m = &v->mounts[i];
-		const struct {
-			const char *top;
-			enum part part;
-		} parts[] = { { m->host, m->branch ? PART_LOWER : PART_HOST },
-			      { m->upper, PART_UPPER },
-			      { m->index, PART_INDEX } };
+		enum part part = PART_HOST;
+		size_t n = part_of(&v->mounts[i], host, &part);
 
-		for (size_t k = 0; k < sizeof(parts) / sizeof(parts[0]) && parts[k].top; k++) {
-			size_t n = view_prefix(host, parts[k].top);
-
-			if (n <= best)
-				continue;
-			best = n;
-			found = (int)i;
-			*ret_part = parts[k].part;
-		}
+		if (n <= best)
+			continue;
+		best = n;
+		found = (int)i;
+		*ret_part = part;
 	}
 	*ret_length = best == 1 ? 0 : best;
 	return found;

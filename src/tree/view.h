@@ -35,7 +35,9 @@ struct view_mount {
 	bool implied;	/* nobody asked for it by name */
 	/* every change goes there, and host is its lower tree; borrowed; NULL: changes are made in host itself */
 	struct branch *branch;
-	char *upper; /* real path of the branch's upper directory; NULL without a branch */
+	char *upper;   /* real path of the branch's upper directory; NULL without a branch */
+	char **lowers; /* real paths of the branch's further lower trees; n_lowers of them */
+	size_t n_lowers;
 	char *index; /* and of where its files of several names are, whatever names they have */
 	/* the directory that holds the mount point; unused for the root */
 	int in_fd;
@@ -68,7 +70,8 @@ size_t view_count(const struct view *v);
 const struct view_mount *view_mount(const struct view *v, int index);
 
 /*
- * From now on changes of the directory at virtual path @at go to @branch (borrowed), whose topmost lower tree is that directory: before anything runs.
+ * From now on changes of the directory at virtual path @at go to @branch (borrowed), whose topmost lower tree is that directory: before anything runs. Its further lower trees are seen there and
+ * nowhere else: where the view showed one by itself, an empty directory is from now on, so that a file of theirs has one place. -EINVAL: two of the lower trees, or a mount and one of them, lie in one another.
  */
 int view_cover(struct view *v, const char *at, struct branch *branch, struct sluice_error *err);
 /* Is there any branch? */

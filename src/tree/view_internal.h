@@ -34,6 +34,7 @@ struct view {
 	struct denials *denials; /* NULL: none */
 	int skeleton;		 /* borrowed, while it is made */
 	bool has_branches, has_missing;
+	bool has_lowers; /* a branch has further lower trees: a directory may be one of several that merge */
 	unsigned n_skeletons;
 };
 

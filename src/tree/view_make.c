@@ -16,6 +16,7 @@
 
 #include "sys/fd.h"
 #include "tree/branch.h"
+#include "tree/denial_internal.h"
 #include "tree/walk.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
@@ -249,6 +250,130 @@ static int mount_at(struct view *v, const char *at, const struct walk_end *end)
 	return (int)v->n - 1;
 }
 
+/* ---- further lower trees ---- */
+
+static bool overlap(const char *a, const char *b)
+{
+	return view_prefix(a, b) || view_prefix(b, a);
+}
+
+/* Where mount @m shows the host's path @host, which it does. */
+static int virtual_path(const struct view_mount *m, const char *host, char buf[PATH_MAX])
+{
+	const char *rest = host + (strcmp(m->host, "/") ? strlen(m->host) : 0);
+
+	return snprintf(buf, PATH_MAX, "%s%s", strcmp(m->at, "/") ? m->at : "", rest) < PATH_MAX
+		       ? 0
+		       : -ENAMETOOLONG;
+}
+
+/* An empty directory at @at, if what is seen there is the file behind @st. */
+static int hide_at(struct view *v, const char *at, const struct stat *st)
+{
+	struct walk_end end;
+	bool seen;
+	int r = look(v, at, &end);
+
+	if (r < 0) /* a mount lies over it */
+		return r == -ENOENT || r == -ENOTDIR || r == -EACCES ? 0 : r;
+	seen = end.st.st_ino == st->st_ino && end.st.st_dev == st->st_dev;
+	walk_end_close(&end);
+	for (size_t i = 1; seen && i < v->n; i++) {
+		if (view_prefix(v->mounts[i].at, at))
+			return -EINVAL;
+	}
+	return seen ? add_skeleton(v, at) : 0;
+}
+
+/* The mounts that are there already show @lower at its own place no more. */
+static int hide(struct view *v, int fd, const char *lower)
+{
+	char at[PATH_MAX];
+	struct stat st;
+	int r = fstat(fd, &st) < 0 ? -errno : 0;
+
+	for (size_t i = 0, n = v->n; r == 0 && i < n; i++) {
+		const struct view_mount *m = &v->mounts[i];
+
+		if (!view_prefix(lower, m->host) || m->branch)
+			continue;
+		r = virtual_path(m, lower, at);
+		if (r == 0)
+			r = *at ? hide_at(v, at, &st) : -EINVAL;
+	}
+	return r;
+}
+
+/* One more lower tree of mount @m; the branch's directories are not known to the view yet. */
+static int add_lower(struct view *v, int m, int fd)
+{
+	struct view_mount *mount = &v->mounts[m];
+	char lower[PATH_MAX];
+	char **grown = reallocarray(mount->lowers, mount->n_lowers + 1, sizeof(*grown));
+	struct stat st;
+	int r;
+
+	if (!grown)
+		return -ENOMEM;
+	mount->lowers = grown;
+	if (fd_path(fd, lower, sizeof(lower)) < 0)
+		return -ENAMETOOLONG;
+	if (overlap(lower, mount->host) || overlap(lower, mount->upper))
+		return -EINVAL;
+	for (size_t i = 0; i < mount->n_lowers; i++) {
+		if (overlap(lower, mount->lowers[i]))
+			return -EINVAL;
+	}
+	grown[mount->n_lowers] = strdup(lower);
+	if (!grown[mount->n_lowers])
+		return -ENOMEM;
+	mount->n_lowers++;
+	v->has_lowers = true;
+	r = fstat(fd, &st) < 0 ? -errno : know(&v->tops, &v->n_tops, &st);
+	return r < 0 ? r : hide(v, fd, lower);
+}
+
+/* What the branch shows of it has another place than what was denied. */
+static const char *denial_of_lower(const struct view *v, int fd, const char *lower)
+{
+	const char *denied = denial_above(v, fd);
+
+	if (!denied && view_has_denials(v))
+		denied = denial_on_the_way_up(v, fd, true);
+	return denied ? denied : denial_within(v, lower);
+}
+
+static int add_lowers(struct view *v, int m, const struct branch *branch, struct sluice_error *err)
+{
+	int fd, r = 0;
+
+	for (size_t i = 1; r == 0 && (fd = branch_lower_fd(branch, i)) >= 0; i++) {
+		char lower[PATH_MAX] = "?";
+		const char *denied;
+
+		fd_path(fd, lower, sizeof(lower));
+		denied = denial_of_lower(v, fd, lower);
+		if (denied) {
+			fail(err, -EINVAL, "lower tree: %s: the denial of %s lies there", lower,
+			     denied);
+			return fail_hint(err, -EINVAL,
+					 "deny the path that it has in the working directory");
+		}
+		r = add_lower(v, m, fd);
+		if (r == -EINVAL) {
+			fail(err, r,
+			     "lower tree: %s: it and another one, or a mount, lie in one another",
+			     lower);
+			fail_hint(
+				err, r,
+				"lower trees, working directory, branch storage and mounts must lie apart");
+		} else if (r < 0) {
+			fail_errno(err, r, "lower tree: %s", lower);
+		}
+	}
+	return r;
+}
+
 int view_cover(struct view *v, const char *at, struct branch *branch, struct sluice_error *err)
 {
 	struct walk_end end;
@@ -277,6 +402,9 @@ int view_cover(struct view *v, const char *at, struct branch *branch, struct slu
 		r = stat(v->mounts[m].index, &st) < 0 ? -errno : know(&v->tops, &v->n_tops, &st);
 	if (r < 0)
 		return fail_errno(err, r, "copy-on-write: %s", at);
+	r = add_lowers(v, m, branch, err);
+	if (r < 0)
+		return r;
 	v->mounts[m].branch = branch;
 	v->has_branches = true;
 	return 0;

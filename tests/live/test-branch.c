@@ -32,6 +32,7 @@
 #include "util/cleanup.h"
 
 #define DEPTH 4
+#define LOWERS 3u
 #define N_LOWER_INOS 4096
 
 static uint64_t rng_state;
@@ -829,10 +830,11 @@ static void enter_namespace(void)
 
 static int mount_overlay(const char *upper, const char *work, const char *at)
 {
-	char options[2048], lowers[1100];
+	char options[2048], lowers[1500];
 
-	snprintf(lowers, sizeof(lowers), "%s%s%s", in_dir("l0"), w.n_lowers > 1 ? ":" : "",
-		 w.n_lowers > 1 ? in_dir("l1") : "");
+	snprintf(lowers, sizeof(lowers), "%s%s%s%s%s", in_dir("l0"), w.n_lowers > 1 ? ":" : "",
+		 w.n_lowers > 1 ? in_dir("l1") : "", w.n_lowers > 2 ? ":" : "",
+		 w.n_lowers > 2 ? in_dir("l2") : "");
 	snprintf(options, sizeof(options), "userxattr,index=%s,lowerdir=%s,upperdir=%s,workdir=%s",
 		 w.index ? "on" : "off", lowers, upper, work);
 	MUST(mount("overlay", at, "overlay", 0, options) == 0);
@@ -850,7 +852,8 @@ static void drop_capabilities(void)
 static void open_ours(bool create)
 {
 	struct sluice_error err = { 0 };
-	int fds[2] = { -1, -1 };
+	static const char *const names[LOWERS] = { "l0", "l1", "l2" };
+	int fds[LOWERS];
 	struct branch_spec spec = { .storage = in_dir("storage"),
 				    .name = "one",
 				    .lower_fds = create ? fds : NULL,
@@ -858,7 +861,7 @@ static void open_ours(bool create)
 	int r;
 
 	for (unsigned i = 0; i < w.n_lowers; i++)
-		fds[i] = open(in_dir(i ? "l1" : "l0"), O_PATH | O_DIRECTORY);
+		fds[i] = open(in_dir(names[i]), O_PATH | O_DIRECTORY);
 	r = create ? branch_create(&spec, &w.ours, &err) : branch_open(&spec, &w.ours, &err);
 	if (r < 0)
 		DIE("branch: %d %s", r, err.text);
@@ -868,17 +871,20 @@ static void open_ours(bool create)
 
 static void prepare(void)
 {
-	static const char *const dirs[] = { "l0",	"l1",  "kernel", "kernel/u",
-					    "kernel/w", "mnt", "mnt2",	 "storage" };
+	static const char *const dirs[] = { "l0",	"l1",  "l2",   "kernel", "kernel/u",
+					    "kernel/w", "mnt", "mnt2", "storage" };
 
 	umask(0);
 	for (size_t i = 0; i < N_OF(dirs); i++)
 		MUST(mkdir(in_dir(dirs[i]), 0755) == 0);
 	make_lower(in_dir("l0"), w.n_lowers > 1);
-	make_lower(in_dir("l1"), false);
+	make_lower(in_dir("l1"), w.n_lowers > 2);
+	make_lower(in_dir("l2"), false);
 	nftw(in_dir("l0"), note_ino, 16, FTW_PHYS);
 	if (w.n_lowers > 1)
 		nftw(in_dir("l1"), note_ino, 16, FTW_PHYS);
+	if (w.n_lowers > 2)
+		nftw(in_dir("l2"), note_ino, 16, FTW_PHYS);
 }
 
 static bool has_uuid(const char *dir)
@@ -1034,7 +1040,7 @@ static int world(uint64_t seed, unsigned n_ops)
 			-1, 0);
 	MUST(w.linked != MAP_FAILED);
 	w.trace = getenv("SLUICE_TRACE");
-	w.n_lowers = 1 + seed % 2;
+	w.n_lowers = 1 + seed % LOWERS;
 	w.capless = seed / 2 % 2;
 	w.index = geteuid() == 0 && seed / 4 % 2;
 	enter_namespace();

@@ -246,7 +246,7 @@ def help_shows_every_flag_and_default():
     for spelling in (("run", "--help"), ("run", "-h")):
         check(sluice(*spelling).out == text, spelling)
     entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
-    check(len(entries) == 41, entries)
+    check(len(entries) == 42, entries)
     for e in entries:
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")
@@ -1143,6 +1143,64 @@ def kept_branches():
         error_is(w.cow("show", "kept"), 125, "kept")
         error_is(w.cow("what"), 125, "what: not list", "sluice cow list")
         error_is(w.cow("show"), 125, "which branch?", "sluice cow list")
+
+
+def tree_of(top):
+    found = {}
+    for at, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(at, name)
+            with open(path, encoding="ascii") as f:
+                found[os.path.relpath(path, top)] = f.read()
+    return found
+
+
+@case
+def several_lower_trees():
+    if no_descriptors():
+        return
+    program = '#include "one.h"\n#include "two.h"\nint main(void) { return ONE + TWO; }\n'
+    lowers = [{"h/one.h": "#define ONE 1\n", "sub/d": "d\n"},
+              {"h/one.h": "#error hidden\n", "h/two.h": "#define TWO 2\n", "main.c": program, "sub/c": "hidden\n"}]
+    cc = shutil.which("cc")
+    with Branches() as w, tempfile.TemporaryDirectory() as top:
+        tops = [f"{top}/l{i}" for i in range(len(lowers))]
+        for at, files in zip(tops, lowers):
+            for name, text in files.items():
+                os.makedirs(os.path.dirname(f"{at}/{name}"), exist_ok=True)
+                with open(f"{at}/{name}", "w", encoding="ascii") as f:
+                    f.write(text)
+        flags = [f for t in tops for f in ("--fs-lower", t)]
+        look = f"cat h/one.h sub/c sub/d; ls sub; ls -A {tops[1]} | wc -l; cat {tops[1]}/main.c"
+        check(w.run(f"cat {tops[1]}/main.c").out == program, "seen at its own place")
+        d = w.run(look, *flags, "--on-error", "abort")
+        check(d.out == "#define ONE 1\nsub/c\nd\nc\nd\n0\n" and d.status == 1 and "No such file" in d.err, d)
+        build = f"TMPDIR=. {cc} -Ih -o prog main.c && ./prog; echo $?; echo built >prog" if cc else "cat main.c >prog; echo 3"
+        d = w.run(f"{build}; echo '#define X' >>h/two.h; rm main.c; readlink /proc/self/fd/9 9<h/one.h", *flags, "--on-exit", "keep", "--name", "k")
+        check(d.out == f"3\n{w.dir}/h/one.h\n" and w.files() == BEFORE, d)
+        check(w.cow("show", "k").out == "M h/two.h\nD main.c\nA prog\n", w.cow("show", "k"))
+        d = w.cow("diff", "k")
+        check(" #define TWO 2\n+#define X\n" in d.out and "-#include" in d.out, d)
+        d = w.cow("export", "-o", f"{top}/tar", "k")
+        check(d.status == 0 and bare("tar", "tf", f"{top}/tar").out.split() == ["h/", "h/two.h", "prog"], d)
+        d = w.cow("commit", "k")
+        check(d.status == 0 and not w.names() and [tree_of(t) for t in tops] == lowers, d)
+        d = w.run("ls; cat h/two.h", *flags, "--on-exit", "abort")
+        check(d.out == "a\nb\nh\nprog\nsub\n#define TWO 2\n#define X\n", d)
+        error_is(run("--fs-lower", top, "--", "true"), 125, "lower tree: .*: without a working directory", "--workdir")
+        error_is(w.run("true", "--fs-lower", "/no/such"), 125, "lower tree: /no/such: No such file")
+        error_is(w.run("true", "--fs-lower", tops[0], "--fs-lower", tops[0]), 125, "lower tree: .*/l0: it and another one", "lie apart")
+        error_is(w.run("true", "--fs-lower", os.path.dirname(w.dir)), 125, "lower tree: .*: it and another one", "lie apart")
+        error_is(w.run("true", "--fs-lower", tops[0], "--fs-mount", f"/x:{tops[0]}"), 125, "lower tree: .*/l0: it and another one", "lie apart")
+        error_is(w.run("true", *16 * ["--fs-lower", top]), 125, "at most 15")
+        # what is denied there is denied by its place in the working directory, whichever tree has it
+        reads = "for f in sub/c sub/d h/one.h; do cat $f >/dev/null 2>&1 && echo $f; done; exit 1"
+        for denied, seen in ((), "sub/c sub/d h/one.h"), (("sub/d",), "sub/c h/one.h"), (("sub",), "h/one.h"), (("h", "sub/c"), "sub/d"):
+            d = w.run(reads, *flags, *(f for path in denied for f in ("--fs-deny", f"{w.dir}/{path}")))
+            check(d.out.split() == seen.split(), (denied, d))
+        for denied in (tops[1], tops[1] + "/h", top):
+            error_is(w.run("true", *flags, "--fs-deny", denied), 125, "lower tree: .*: the denial of .* lies there", "in the working directory")
+        check(not w.names(), "nothing is left of those")
 
 
 def main(argv):

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <stdatomic.h>
 #include <linux/capability.h>
@@ -502,8 +503,19 @@ static int role_operate(const char *arg)
 	return fflush(out) == 0 ? 0 : 2;
 }
 
+/* What same_trees compares, to descriptor 9. */
+#define TREE_LIST \
+	"find . -printf '%P %y %m %n %s %l\\n' | sed 's/^\\([^ ]* [dp] [0-9]*\\) .*/\\1/' | LC_ALL=C sort"
+
+static int role_list(const char *arg)
+{
+	(void)arg;
+	return system(TREE_LIST " >&9") == 0 ? 0 : 1;
+}
+
 static const struct guest_role roles[] = {
 	{ "operate", role_operate },
+	{ "list", role_list },
 	{ NULL, NULL },
 };
 
@@ -553,14 +565,11 @@ static void same_logs(const char *a, const char *b)
 
 static void same_trees(const char *a, const char *b)
 {
-	char command[9000];
+	char command[20000];
 
-	snprintf(
-		command, sizeof(command),
-		"cd %s && find . -printf '%%P %%y %%m %%n %%s %%l\\n' | sed 's/^\\([^ ]* [dp] [0-9]*\\) .*/\\1/' | sort > %s.list;"
-		"cd %s && find . -printf '%%P %%y %%m %%n %%s %%l\\n' | sed 's/^\\([^ ]* [dp] [0-9]*\\) .*/\\1/' | sort > %s.list;"
-		"diff -u %s.list %s.list",
-		a, a, b, b, a, b);
+	snprintf(command, sizeof(command),
+		 "cd %s && %s > %s.list; cd %s && %s > %s.list; diff -u %s.list %s.list", a,
+		 TREE_LIST, a, b, TREE_LIST, b, a, b);
 	assert_int_equal(system(command), 0);
 }
 
@@ -763,6 +772,156 @@ static void under_a_branch(uint64_t seed, unsigned operations)
 	under_a_branch_of(NULL, seed, operations);
 }
 
+/* ---- several lower trees ---- */
+
+#define LAYERS 3u
+
+/* One file may have names in several of them, so how many it has is not looked at. */
+#define LAYER_LIST "find . -printf '%P %y %m %s %l\\n' | LC_ALL=C sort"
+/* Where the files are spread from, and to; layers[0] is the same. */
+static char layers[LAYERS][4300];
+static uint32_t spread_seed;
+static unsigned n_spread;
+
+static uint32_t hash_of(const char *path)
+{
+	uint32_t h = 2166136261u ^ spread_seed;
+
+	for (; *path; path++)
+		h = (h ^ (unsigned char)*path) * 16777619u;
+	return h >> 8;
+}
+
+/* Default ACLs among them. */
+static void copy_xattrs(const char *from, const char *to)
+{
+	char list[1024], value[1024];
+	ssize_t n = listxattr(from, list, sizeof(list)), size;
+
+	assert_true(n >= 0);
+	/* those that it got from the directory above it */
+	removexattr(to, "system.posix_acl_default");
+	removexattr(to, "system.posix_acl_access");
+	for (const char *name = list; name < list + n; name += strlen(name) + 1) {
+		size = getxattr(from, name, value, sizeof(value));
+		assert_true(size >= 0);
+		assert_int_equal(setxattr(to, name, value, (size_t)size, 0), 0);
+	}
+}
+
+/* The directory at @path, below the tops, in layer @i too, with all above it. */
+static void spread_dir(const char *path, unsigned i)
+{
+	char at[PATH_MAX], from[PATH_MAX + sizeof(layers[0])], to[sizeof(from)];
+	struct stat st;
+
+	snprintf(at, sizeof(at), "%s", path);
+	for (char *slash = strchr(at + 1, '/');; slash = strchr(slash + 1, '/')) {
+		if (slash)
+			*slash = '\0';
+		snprintf(from, sizeof(from), "%s%s", layers[0], at);
+		snprintf(to, sizeof(to), "%s%s", layers[i], at);
+		assert_int_equal(stat(from, &st), 0);
+		assert_true(mkdir(to, 0755) == 0 || errno == EEXIST);
+		copy_xattrs(from, to);
+		assert_int_equal(chmod(to, st.st_mode & 07777), 0);
+		if (!slash)
+			return;
+		*slash = '/';
+	}
+}
+
+/* Files go to any of the layers, directories are in several, and those that are left empty in the topmost may be gone from there. */
+static int spread_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	const char *name = path + strlen(layers[0]);
+	uint32_t h = hash_of(name);
+	char to[2 * PATH_MAX], parent[PATH_MAX];
+
+	(void)type;
+	if (ftw->level == 0)
+		return 0;
+	if (S_ISDIR(st->st_mode)) {
+		if (h % 4)
+			spread_dir(name, 1 + h % 2);
+		if (h % 4 > 1 && rmdir(path) < 0)
+			assert_int_equal(errno, ENOTEMPTY);
+		return 0;
+	}
+	if (h % LAYERS == 0)
+		return 0;
+	snprintf(parent, sizeof(parent), "%.*s", (int)(strrchr(name, '/') - name), name);
+	if (*parent)
+		spread_dir(parent, h % LAYERS);
+	snprintf(to, sizeof(to), "%s%s", layers[h % LAYERS], name);
+	assert_int_equal(rename(path, to), 0);
+	n_spread++;
+	return 0;
+}
+
+static struct sluice_policy *layered_policy(const struct pair *w)
+{
+	struct sluice_policy *p = sluice_policy_new();
+	char storage[4300];
+
+	snprintf(storage, sizeof(storage), "%s/storage", w->dir);
+	assert_int_equal(sluice_policy_set_workdir(p, layers[0], NULL), 0);
+	for (unsigned i = 1; i < LAYERS; i++)
+		assert_int_equal(sluice_policy_add_lower(p, layers[i], NULL), 0);
+	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
+	return p;
+}
+
+/* To the second log; @p is consumed. */
+static void list_inside(const struct pair *w, struct sluice_policy *p)
+{
+	log_to(w->log_b);
+	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
+	assert_int_equal(guest_inside(p, "list", ""), 0);
+	sluice_policy_unref(p);
+	close(9);
+}
+
+/* As under_a_branch, with the tree spread over several; what they show together in the end is compared, as a branch of all of them shows it, and the deeper ones are as they were. */
+static void under_layers(uint64_t seed, unsigned operations)
+{
+	char command[20000], storage[4300];
+	struct pair w;
+
+	if (!guest_descriptors_can_be_got())
+		return;
+	pair_make(&w, NULL);
+	snprintf(storage, sizeof(storage), "%s/storage", w.dir);
+	assert_int_equal(mkdir(storage, 0755), 0);
+	for (unsigned i = 0; i < LAYERS; i++) {
+		snprintf(layers[i], sizeof(layers[i]), i ? "%s/l%u" : "%s", i ? w.dir : w.inside,
+			 i);
+		assert_true(i == 0 || mkdir(layers[i], 0755) == 0);
+	}
+	spread_seed = (uint32_t)seed;
+	operations_are(&w, seed + 1000, operations / 4, false, true);
+	operate_bare(&w, w.bare, w.log_a);
+	operate_bare(&w, w.inside, w.log_b);
+	make_readable(&w);
+	pair_compare(&w);
+	assert_int_equal(nftw(layers[0], spread_one, 16, FTW_PHYS | FTW_DEPTH), 0);
+	snprintf(command, sizeof(command), "cd %s && (cd l1 && %s; cd ../l2 && %s) > before", w.dir,
+		 LAYER_LIST, LAYER_LIST);
+	assert_int_equal(system(command), 0);
+	operations_are(&w, seed, operations, true, true);
+	operate_bare(&w, w.bare, w.log_a);
+	operate_inside(&w, layered_policy(&w));
+	same_logs(w.log_a, w.log_b);
+	list_inside(&w, layered_policy(&w));
+	snprintf(
+		command, sizeof(command),
+		"cd %s && %s > %s.list && diff -u %s.list %s && cd %s && (cd l1 && %s; cd ../l2 && %s) | diff -u before -",
+		w.bare, TREE_LIST, w.bare, w.bare, w.log_b, w.dir, LAYER_LIST, LAYER_LIST);
+	assert_int_equal(system(command), 0);
+	guest_remove(w.inside);
+	guest_remove(w.dir);
+}
+
 static void under_both(uint64_t seed, unsigned operations)
 {
 	under_a_branch_of(&root, seed, operations);
@@ -797,6 +956,15 @@ static void test_copy_on_write_as_bare(void **state)
 	many(under_a_branch);
 }
 
+static void test_several_lower_trees_as_bare(void **state)
+{
+	n_spread = 0;
+	many(under_layers);
+	/* one piece may have had nothing to spread */
+	assert_true(n_spread || !guest_descriptors_can_be_got() ||
+		    env_number("SLUICE_OPERATIONS", 6000) < 6000);
+}
+
 static void test_a_root_as_bare(void **state)
 {
 	many(under_a_root);
@@ -826,6 +994,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_as_seen_as_bare),
 		cmocka_unit_test(test_a_root_as_bare),
 		cmocka_unit_test(test_copy_on_write_as_bare),
+		cmocka_unit_test(test_several_lower_trees_as_bare),
 		cmocka_unit_test(test_copy_on_write_in_a_root_as_bare),
 	};
 
