@@ -296,8 +296,8 @@ static int here_open(const struct view *v)
 	return r < 0 ? -errno : r;
 }
 
-/* Where relative paths of the policy start from, what is denied, and where the command starts. */
-static int start_open(struct sandbox_tree *t, const struct sluice_policy *p,
+/* Where relative paths of the policy start from, which directory is covered, what is denied of what is seen then, and where the command starts. */
+static int start_open(struct sandbox_tree *t, const struct sluice_policy *p, const char *name,
 		      struct sluice_error *err)
 {
 	const char *path = p->cwd ? p->cwd : p->workdir;
@@ -306,6 +306,9 @@ static int start_open(struct sandbox_tree *t, const struct sluice_policy *p,
 
 	if (r < 0)
 		return fail_errno(err, r, "working directory");
+	r = p->workdir ? cover(t, p, name, err) : 0;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < p->n_denials; i++) {
 		r = denial_add(t->tree.view, t->tree.here, p->denials[i], err);
 		if (r < 0)
@@ -331,9 +334,7 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 	if (r == 0)
 		r = view_make(t, p, err);
 	if (r == 0)
-		r = start_open(t, p, err);
-	if (r == 0 && p->workdir)
-		r = cover(t, p, name, err);
+		r = start_open(t, p, name, err);
 	if (r == 0) {
 		start = fcntl(t->start, F_DUPFD_CLOEXEC, 3);
 		t->tree.cwds = start < 0 ? NULL : cwd_table_new(start);

@@ -160,7 +160,7 @@ ssize_t branch_listxattr(struct branch *b, const char *path, char *buf, size_t s
 /* ---- directories ---- */
 
 /*
- * The directories that merge at one path, open for reading. parent_ino is the directory's own number at the root.
+ * The directories that merge at one path, opened with @flags: O_RDONLY or O_PATH. parent_ino is the directory's own number at the root.
  */
 struct branch_layers {
 	struct branch *b;
@@ -169,7 +169,7 @@ struct branch_layers {
 	bool has_upper; /* the first one */
 	uint64_t ino, parent_ino;
 };
-int branch_layers_open(struct branch *b, const char *path, struct branch_layers *ret);
+int branch_layers_open(struct branch *b, const char *path, int flags, struct branch_layers *ret);
 void branch_layers_close(struct branch_layers *l);
 /* As a source of src/tree/dirents.h, which holds on to @l. */
 struct dirents_source branch_layers_source(struct branch_layers *l);

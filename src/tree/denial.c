@@ -121,7 +121,7 @@ const char *denial_of_name(const struct view *v, int dir, const struct stat *st,
 
 /* ---- where a file lies ---- */
 
-/* Nothing above it is looked at: what is mounted lies below no denial, and a branch is where nobody has denied anything. */
+/* Nothing above it is looked at: what is mounted lies below no denial, and so do the directories that a branch consists of. */
 static bool is_top(const struct view *v, const struct stat *st)
 {
 	for (size_t i = 0; i < v->n; i++) {
@@ -235,13 +235,13 @@ const char *denial_on_the_way_up(const struct view *v, int fd, bool all)
 	return found == unknown ? above_file(v, fd, all) : found;
 }
 
-/* What was not there at first is known by its path; so is a directory that merges with the one that is known by its identity. */
+/* What was not there at first is known by its path. */
 static const char *denial_of_path(const struct view *v, int fd)
 {
 	const struct denials *all = v->denials;
 	char path[PATH_MAX];
 
-	if ((!all->has_missing && !v->has_lowers) || view_path(v, fd, path, sizeof(path)) < 0)
+	if (!all->has_missing || view_path(v, fd, path, sizeof(path)) < 0)
 		return NULL;
 	for (size_t i = 0; i < all->n; i++) {
 		if (view_prefix(path, all->list[i].at))
@@ -313,19 +313,6 @@ const char *denial_beyond(const struct view *v, int dir, const char *name)
 	snprintf(path + n, sizeof(path) - (size_t)n, "%s%s", n == 1 ? "" : "/", name);
 	for (size_t i = 0; i < all->n; i++) {
 		if (all->list[i].fd < 0 && view_prefix(all->list[i].at, path))
-			return all->list[i].at;
-	}
-	return NULL;
-}
-
-const char *denial_within(const struct view *v, const char *host)
-{
-	const struct denials *all = v->denials;
-	char path[PATH_MAX];
-
-	for (size_t i = 0; all && i < all->n; i++) {
-		if (all->list[i].fd >= 0 && fd_path(all->list[i].fd, path, sizeof(path)) >= 0 &&
-		    view_prefix(path, host))
 			return all->list[i].at;
 	}
 	return NULL;

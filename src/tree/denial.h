@@ -42,9 +42,6 @@ void denial_found_clean(const struct view *v, const struct stat *st);
 /* Is @name in directory @dir on the way to a denial of what was not there? */
 const char *denial_beyond(const struct view *v, int dir, const char *name);
 
-/* Does a denied file lie at or below the host's directory @host (its real path)? */
-const char *denial_within(const struct view *v, const char *host);
-
 /* Is there any? */
 bool view_has_denials(const struct view *v);
 

@@ -15,6 +15,7 @@
 
 #include "sys/fd.h"
 #include "task/procfs.h"
+#include "tree/branch.h"
 #include "tree/view_internal.h"
 #include "tree/walk_internal.h"
 #include "util/cleanup.h"
@@ -146,8 +147,36 @@ static int place_of(struct looking *l, char path[PATH_MAX], char at[PATH_MAX])
 
 static int in_the_way(const struct view_mount *m, const char *denied, struct sluice_error *err)
 {
-	fail(err, -EINVAL, "denial: %s: the mount %s lies there", denied, m->at);
-	return fail_hint(err, -EINVAL, "drop one of the two: nothing of the mount could be seen");
+	fail(err, -EINVAL, "denial: %s: the %s %s lies there", denied,
+	     m->branch ? "copy-on-write directory" : "mount", m->at);
+	return fail_hint(err, -EINVAL, "drop one of the two: nothing of the %s could be seen",
+			 m->branch ? "directory" : "mount");
+}
+
+/* @lower: the host's path of the lower tree, or where it would be seen if it were none. */
+static int at_a_lower_tree(const char *lower, const char *denied, struct sluice_error *err)
+{
+	fail(err, -EINVAL, "denial: %s: the lower tree %s lies there", denied, lower);
+	return fail_hint(err, -EINVAL, "deny the path that it has in the working directory");
+}
+
+/* What lower trees show is seen in the working directory alone, and only there it can be denied. */
+static int check_lowers(const struct view *v, const struct view_mount *m, struct sluice_error *err)
+{
+	const struct denials *all = v->denials;
+	const char *denied;
+	int fd;
+
+	for (size_t i = 0; m->hides && i < all->n; i++) {
+		if (view_prefix(all->list[i].at, m->at))
+			return at_a_lower_tree(m->at, all->list[i].at, err);
+	}
+	for (size_t i = 1; m->branch && (fd = branch_lower_fd(m->branch, i)) >= 0; i++) {
+		denied = denial_on_the_way_up(v, fd, true);
+		if (denied)
+			return at_a_lower_tree(m->lowers[i - 1], denied, err);
+	}
+	return 0;
 }
 
 /* The denial at or above the place of mount @m. */
@@ -171,7 +200,10 @@ static int check_mounts(const struct view *v, struct sluice_error *err)
 		const struct view_mount *m = &v->mounts[i];
 		const struct stat st = { .st_dev = m->dev, .st_ino = m->ino };
 		const char *denied = denial_of_place(v, m);
+		int r = check_lowers(v, m, err);
 
+		if (r < 0)
+			return r;
 		if (m->skeleton || (denied && m->implied))
 			continue;
 		if (!denied)
@@ -227,10 +259,10 @@ static void note(struct denials *all, const struct denial *d)
 	all->folded |= d->directory && !d->mounted && is_folded(d);
 }
 
-static bool is_there_already(const struct denials *all, const struct denial *d)
+static bool is_there_already(const struct denials *all, const char *at)
 {
 	for (size_t i = 0; all && i < all->n; i++) {
-		if (!strcmp(all->list[i].at, d->at))
+		if (!strcmp(all->list[i].at, at))
 			return true;
 	}
 	return false;
@@ -246,26 +278,22 @@ static void fini(struct denial *d)
 }
 
 /* @d is consumed. */
-static int keep(struct view *v, struct denial *d, struct sluice_error *err)
+static int keep(struct view *v, struct denial *d)
 {
 	struct denial *grown;
 
-	if (is_there_already(v->denials, d)) {
-		fini(d);
-		return 0;
-	}
 	if (!v->denials)
 		v->denials = calloc(1, sizeof(*v->denials));
 	grown = v->denials ? reallocarray(v->denials->list, v->denials->n + 1, sizeof(*grown))
 			   : NULL;
 	if (!grown) {
 		fini(d);
-		return fail_errno(err, -ENOMEM, "denial");
+		return -ENOMEM;
 	}
 	v->denials->list = grown;
 	grown[v->denials->n++] = *d;
 	note(v->denials, d);
-	return check_mounts(v, err);
+	return 0;
 }
 
 static int file_identity(int fd, dev_t *dev, ino_t *ino, bool *directory)
@@ -282,22 +310,147 @@ static int file_identity(int fd, dev_t *dev, ino_t *ino, bool *directory)
 	return 0;
 }
 
+/* A denial of @at, where @fd lies in directory @in_fd (both consumed; -1: not there). */
+static int denial_init(struct denial *d, const char *at, int fd, int in_fd)
+{
+	bool unused;
+	int r;
+
+	*d = (struct denial){ .at = strdup(at), .fd = fd, .in_fd = in_fd };
+	r = d->at ? file_identity(fd, &d->dev, &d->ino, &d->directory) : -ENOMEM;
+	if (r == 0)
+		r = file_identity(in_fd, &d->in_dev, &d->in_ino, &unused);
+	if (r < 0)
+		fini(d);
+	else
+		d->name = strrchr(d->at, '/') + 1;
+	return r;
+}
+
+static int keep_one(struct view *v, const char *at, int fd, int in_fd, bool mounted)
+{
+	struct denial d;
+	int r = denial_init(&d, at, fd, in_fd);
+
+	d.mounted = mounted;
+	return r < 0 ? r : keep(v, &d);
+}
+
+/* ---- in a branch ---- */
+
+/* What a path of a branch consists of: a file, or the directories that merge; n is 0 where nothing is. */
+struct parts {
+	struct branch_layers dirs; /* fds and n of them are used for a file too */
+	struct stat st;		   /* as shown */
+};
+
+static int parts_open(struct branch *b, const char *path, struct parts *ret)
+{
+	struct branch_entry e;
+	int r = branch_lookup(b, path, &e);
+
+	memset(ret, 0, sizeof(*ret));
+	if (r < 0 || e.kind == BRANCH_NONE)
+		return r < 0 && !is_missing(r) ? r : 0;
+	ret->st = e.st;
+	if (!S_ISDIR(e.st.st_mode)) {
+		ret->dirs.fds[ret->dirs.n++] = e.fd;
+		return 0;
+	}
+	close(e.fd);
+	return branch_layers_open(b, path, O_PATH, &ret->dirs);
+}
+
+/* The @i-th one, or the topmost where there are less, for who closes it; -1: nothing is there. */
+static int part_dup(const struct parts *p, size_t i)
+{
+	return p->dirs.n ? walk_dup(p->dirs.fds[i < p->dirs.n ? i : 0]) : -1;
+}
+
+static bool same_place(const struct denial *a, const struct denial *b)
+{
+	return a->ino == b->ino && a->dev == b->dev && a->in_ino == b->in_ino &&
+	       a->in_dev == b->in_dev;
+}
+
+/*
+ * Each part has an identity of its own, which is what is met on the way up from a descriptor; what is shown, and met on the way down, is that of the file which was there before it was changed.
+ */
+static int keep_parts(struct view *v, const char *at, const struct parts *own,
+		      const struct parts *in)
+{
+	const size_t n = own->dirs.n > in->dirs.n ? own->dirs.n : in->dirs.n;
+	const size_t before = v->denials ? v->denials->n : 0;
+	struct denial shown;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = keep_one(v, at, part_dup(own, i), part_dup(in, i), false);
+	if (r == 0)
+		r = denial_init(&shown, at, part_dup(own, 0), part_dup(in, 0));
+	if (r < 0)
+		return r;
+	if (own->dirs.n) {
+		shown.dev = own->st.st_dev;
+		shown.ino = own->st.st_ino;
+	}
+	shown.in_dev = in->st.st_dev;
+	shown.in_ino = in->st.st_ino;
+	for (size_t i = before; i < v->denials->n; i++) {
+		if (same_place(&v->denials->list[i], &shown)) {
+			fini(&shown);
+			return 0;
+		}
+	}
+	return keep(v, &shown);
+}
+
+/* @at lies in the branch's directory @path under the name that @at ends with. */
+static int keep_in_branch(struct view *v, const char *at, struct branch *b, char path[PATH_MAX])
+{
+	struct parts own, in;
+	int r = parts_open(b, path, &in);
+
+	if (r < 0)
+		return r;
+	r = walk_append(path, strrchr(at, '/') + 1);
+	if (r == 0)
+		r = parts_open(b, path, &own);
+	if (r == 0) {
+		r = in.dirs.n ? keep_parts(v, at, &own, &in) : -EAGAIN; /* removed meanwhile */
+		branch_layers_close(&own.dirs);
+	}
+	branch_layers_close(&in.dirs);
+	return r;
+}
+
+/* The branch that directory @fd lies in, and where; NULL: none. */
+static struct branch *branch_of(const struct view *v, int fd, char path[PATH_MAX])
+{
+	int m = fd < 0 || !view_has_branches(v) ? -1 : view_locate(v, fd, path, PATH_MAX, NULL);
+
+	return m < 0 ? NULL : view_mount(v, m)->branch;
+}
+
 /* The denial of @at, where @fd lies in directory @in_fd (both consumed; -1: not there). */
 static int deny(struct view *v, const char *at, int fd, int in_fd, bool mounted,
 		struct sluice_error *err)
 {
-	struct denial d = { .at = strdup(at), .fd = fd, .in_fd = in_fd, .mounted = mounted };
-	bool unused;
-	int r = d.at ? file_identity(fd, &d.dev, &d.ino, &d.directory) : -ENOMEM;
+	const bool known = is_there_already(v->denials, at);
+	char path[PATH_MAX];
+	struct branch *b = known || mounted ? NULL : branch_of(v, in_fd, path);
+	int r;
 
-	if (r == 0)
-		r = file_identity(in_fd, &d.in_dev, &d.in_ino, &unused);
-	if (r < 0) {
-		fini(&d);
-		return r;
+	if (!known && !b) {
+		r = keep_one(v, at, fd, in_fd, mounted);
+		return r < 0 ? r : check_mounts(v, err);
 	}
-	d.name = strrchr(d.at, '/') + 1;
-	return keep(v, &d, err);
+	r = known ? 0 : keep_in_branch(v, at, b, path);
+	if (fd >= 0)
+		close(fd);
+	if (in_fd >= 0)
+		close(in_fd);
+	return r < 0 || known ? r : check_mounts(v, err);
 }
 
 static int deny_mount(struct view *v, const struct view_mount *m, struct sluice_error *err)

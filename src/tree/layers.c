@@ -14,7 +14,7 @@
 #include "tree/branch_internal.h"
 #include "tree/dirents.h"
 
-static int layers_open_locked(struct branch *b, const char *path, const struct merged *v,
+static int layers_open_locked(struct branch *b, const char *path, const struct merged *v, int flags,
 			      struct branch_layers *l)
 {
 	int fd;
@@ -25,14 +25,14 @@ static int layers_open_locked(struct branch *b, const char *path, const struct m
 		return -ENOTDIR;
 	l->ino = v->st.st_ino;
 	if (v->kind != BRANCH_LOWER) {
-		fd = open_beneath(b->upper_fd, path, O_RDONLY | O_DIRECTORY, 0);
+		fd = open_beneath(b->upper_fd, path, flags | O_DIRECTORY, 0);
 		if (fd < 0)
 			return fd;
 		l->fds[l->n++] = fd;
 		l->has_upper = true;
 	}
 	for (size_t i = 0; v->kind != BRANCH_UPPER && i < v->lower.n_dirs; i++) {
-		fd = lower_open(b, v->lower.dirs[i], path, O_RDONLY | O_DIRECTORY);
+		fd = lower_open(b, v->lower.dirs[i], path, flags | O_DIRECTORY);
 		if (fd < 0)
 			return fd;
 		l->fds[l->n++] = fd;
@@ -58,7 +58,7 @@ static int parent_ino_locked(struct branch *b, const char *path, struct branch_l
 	return r;
 }
 
-int branch_layers_open(struct branch *b, const char *path, struct branch_layers *ret)
+int branch_layers_open(struct branch *b, const char *path, int flags, struct branch_layers *ret)
 {
 	struct merged v;
 	int r;
@@ -68,7 +68,7 @@ int branch_layers_open(struct branch *b, const char *path, struct branch_layers 
 	branch_rdlock(b);
 	r = merged_find_locked(b, path, &v);
 	if (r == 0)
-		r = layers_open_locked(b, path, &v, ret);
+		r = layers_open_locked(b, path, &v, flags, ret);
 	if (r == 0)
 		r = parent_ino_locked(b, path, ret);
 	merged_close(&v);

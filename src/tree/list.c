@@ -156,7 +156,7 @@ ssize_t list_read(const struct tree *tr, int fd, const struct list_place *p, int
 		return read_source(tr, &s, p, pos, buf, size);
 	}
 	version = branch_generation(p->branch); /* before it is looked at */
-	n = branch_layers_open(p->branch, p->path, &l);
+	n = branch_layers_open(p->branch, p->path, O_RDONLY, &l);
 	if (n < 0)
 		return n;
 	s = branch_layers_source(&l);

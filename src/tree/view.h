@@ -33,6 +33,7 @@ struct view_mount {
 	bool writable;	/* may be written without a further grant */
 	bool skeleton;	/* made up: not one of the caller's */
 	bool implied;	/* nobody asked for it by name */
+	bool hides;	/* an empty directory in place of a lower tree, which is seen elsewhere */
 	/* every change goes there, and host is its lower tree; borrowed; NULL: changes are made in host itself */
 	struct branch *branch;
 	char *upper;   /* real path of the branch's upper directory; NULL without a branch */

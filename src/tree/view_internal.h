@@ -29,12 +29,11 @@ struct view {
 	struct view_moves *moves;
 	struct above *above;
 	size_t n_above;
-	struct above *tops; /* of the branches: upper directory and index */
+	struct above *tops; /* of the branches: upper directory, index, further lower trees */
 	size_t n_tops;
 	struct denials *denials; /* NULL: none */
 	int skeleton;		 /* borrowed, while it is made */
 	bool has_branches, has_missing;
-	bool has_lowers; /* a branch has further lower trees: a directory may be one of several that merge */
 	unsigned n_skeletons;
 };
 

@@ -16,7 +16,6 @@
 
 #include "sys/fd.h"
 #include "tree/branch.h"
-#include "tree/denial_internal.h"
 #include "tree/walk.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
@@ -275,14 +274,17 @@ static int hide_at(struct view *v, const char *at, const struct stat *st)
 	int r = look(v, at, &end);
 
 	if (r < 0) /* a mount lies over it */
-		return r == -ENOENT || r == -ENOTDIR || r == -EACCES ? 0 : r;
+		return r == -ENOENT || r == -ENOTDIR ? 0 : r;
 	seen = end.st.st_ino == st->st_ino && end.st.st_dev == st->st_dev;
 	walk_end_close(&end);
 	for (size_t i = 1; seen && i < v->n; i++) {
 		if (view_prefix(v->mounts[i].at, at))
 			return -EINVAL;
 	}
-	return seen ? add_skeleton(v, at) : 0;
+	r = seen ? add_skeleton(v, at) : 0;
+	if (seen && r == 0)
+		v->mounts[v->n - 1].hides = true;
+	return r;
 }
 
 /* The mounts that are there already show @lower at its own place no more. */
@@ -328,19 +330,8 @@ static int add_lower(struct view *v, int m, int fd)
 	if (!grown[mount->n_lowers])
 		return -ENOMEM;
 	mount->n_lowers++;
-	v->has_lowers = true;
 	r = fstat(fd, &st) < 0 ? -errno : know(&v->tops, &v->n_tops, &st);
 	return r < 0 ? r : hide(v, fd, lower);
-}
-
-/* What the branch shows of it has another place than what was denied. */
-static const char *denial_of_lower(const struct view *v, int fd, const char *lower)
-{
-	const char *denied = denial_above(v, fd);
-
-	if (!denied && view_has_denials(v))
-		denied = denial_on_the_way_up(v, fd, true);
-	return denied ? denied : denial_within(v, lower);
 }
 
 static int add_lowers(struct view *v, int m, const struct branch *branch, struct sluice_error *err)
@@ -349,16 +340,8 @@ static int add_lowers(struct view *v, int m, const struct branch *branch, struct
 
 	for (size_t i = 1; r == 0 && (fd = branch_lower_fd(branch, i)) >= 0; i++) {
 		char lower[PATH_MAX] = "?";
-		const char *denied;
 
 		fd_path(fd, lower, sizeof(lower));
-		denied = denial_of_lower(v, fd, lower);
-		if (denied) {
-			fail(err, -EINVAL, "lower tree: %s: the denial of %s lies there", lower,
-			     denied);
-			return fail_hint(err, -EINVAL,
-					 "deny the path that it has in the working directory");
-		}
 		r = add_lower(v, m, fd);
 		if (r == -EINVAL) {
 			fail(err, r,

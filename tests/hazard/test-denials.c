@@ -524,8 +524,8 @@ static int inside(const char *top, bool deny, const char *role, const char *arg)
 	return r;
 }
 
-/* All of TOP but what may be changed: names, modes, sizes, times, contents. */
-static void list_denied(const char *top, char *text, size_t size)
+/* All that TOP has of what may not be changed: names, modes, sizes, times, contents. */
+static void list_part(const char *top, char *text, size_t size)
 {
 	char command[PATH_MAX + 300];
 	FILE *f;
@@ -533,7 +533,7 @@ static void list_denied(const char *top, char *text, size_t size)
 
 	snprintf(
 		command, sizeof(command),
-		"cd %.4000s && for f in $(find shut up/mid file lnk open2/secret race/a/shut prog/elf | sort); do "
+		"cd %.4000s && for f in $(find shut up/mid file lnk open2/secret race/a/shut prog/elf 2>/dev/null | sort); do "
 		"stat -c '%%n %%a %%s %%Y %%h' $f; [ ! -f $f ] || cat $f | cksum; done",
 		top);
 	f = popen(command, "r");
@@ -541,6 +541,11 @@ static void list_denied(const char *top, char *text, size_t size)
 	n = fread(text, 1, size - 1, f);
 	text[n] = '\0';
 	assert_int_equal(pclose(f), 0);
+}
+
+static void list_denied(const char *top, char *text, size_t size)
+{
+	list_part(top, text, size);
 	assert_non_null(strstr(text, "shut/secret"));
 }
 
@@ -770,22 +775,46 @@ static int note_change(const struct sluice_cow_change *change, void *userdata)
 	return strcat(userdata, "\n") ? 0 : 1;
 }
 
-/* The roles in a branch of TOP; what has changed there, and what TOP is after a commit. */
-static void branch_run(const char *top, const char *storage, const char *role, bool deny,
-		       int expected)
+/* A branch of TOP, with @lowers (NULL behind the last) below it. */
+struct branch_of {
+	const char *top, *storage, *lowers[3];
+	bool there; /* only what is there is denied, so that nothing is by its path alone */
+};
+
+static void deny_in(struct sluice_policy *p, const struct branch_of *b)
+{
+	struct stat st;
+	bool there;
+
+	for (size_t i = 0; i < N_OF(denials); i++) {
+		there = lstat(at(b->top, denials[i]), &st) == 0;
+		for (size_t k = 0; b->lowers[k]; k++)
+			there |= lstat(at(b->lowers[k], denials[i]), &st) == 0;
+		if (there || !b->there)
+			assert_int_equal(sluice_policy_deny_path(p, at(b->top, denials[i]), NULL),
+					 0);
+	}
+}
+
+/* The role in a branch gives 0, or at least @without where nothing is denied; what has changed there, and what TOP is after a commit. */
+static void branch_run(const struct branch_of *b, const char *role, const char *arg, bool deny,
+		       int without)
 {
 	static char changes[32768];
 	struct sluice_policy *p = guest_policy();
 	struct sluice_result result;
 	struct sluice_sandbox *s;
 
-	for (size_t i = 0; deny && i < N_OF(denials); i++)
-		assert_int_equal(sluice_policy_deny_path(p, at(top, denials[i]), NULL), 0);
-	assert_int_equal(sluice_policy_set_workdir(p, top, NULL), 0);
-	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
-	s = guest_spawn(p, NULL, role, top);
+	if (deny)
+		deny_in(p, b);
+	assert_int_equal(sluice_policy_set_workdir(p, b->top, NULL), 0);
+	assert_int_equal(sluice_policy_set_storage(p, b->storage, NULL), 0);
+	for (size_t i = 0; b->lowers[i]; i++)
+		assert_int_equal(sluice_policy_add_lower(p, b->lowers[i], NULL), 0);
+	s = guest_spawn(p, NULL, role, arg);
 	assert_int_equal(sluice_sandbox_wait(s, -1, &result), 0);
-	assert_int_equal(result.exit_code, expected);
+	if (deny ? result.exit_code != 0 : result.exit_code < without)
+		fail_msg("%s: %d", role, result.exit_code);
 	changes[0] = '\0';
 	assert_int_equal(sluice_cow_changes(sluice_sandbox_cow(s), note_change, changes), 0);
 	for (size_t i = 0; deny && i < N_OF(denials); i++) {
@@ -799,24 +828,90 @@ static void branch_run(const char *top, const char *storage, const char *role, b
 	sluice_policy_unref(p);
 }
 
+static void branch_runs(const struct branch_of *b)
+{
+	branch_run(b, "families", b->top, false, 200);
+	branch_run(b, "names", b->top, false, 1);
+	branch_run(b, "families", b->top, true, 0);
+	branch_run(b, "files", b->top, true, 0);
+	branch_run(b, "names", b->top, true, 0);
+	branch_run(b, "missing", b->top, true, 0);
+}
+
 static void hazard_F1_a_branch_takes_nothing_of_what_is_denied(void **state)
 {
-	const char *storage = guest_dir(), *top = make_top();
+	const struct branch_of b = { .storage = guest_dir(), .top = make_top() };
 
 	(void)state;
 	if (guest_descriptors_can_be_got()) {
-		list_denied(top, before, sizeof(before));
-		branch_run(top, storage, "families", false, 200);
-		branch_run(top, storage, "names", false, 1);
-		branch_run(top, storage, "families", true, 0);
-		branch_run(top, storage, "files", true, 0);
-		branch_run(top, storage, "names", true, 0);
-		branch_run(top, storage, "missing", true, 0);
-		list_denied(top, after, sizeof(after));
+		list_denied(b.top, before, sizeof(before));
+		branch_runs(&b);
+		list_denied(b.top, after, sizeof(after));
 		assert_string_equal(before, after);
 	}
-	guest_remove(top);
-	guest_remove(storage);
+	guest_remove(b.top);
+	guest_remove(b.storage);
+}
+
+/* What is denied is in any of three trees, a directory of it in all of them, and names of one file in two. */
+static const char spread_script[] =
+	"set -eu; umask 022; cd $1; mkdir -p l1/shut l1/up l1/file l1/alias work/shut work/prog storage\n"
+	"mv l2/shut/secret l1/shut; mv l2/up/mid l1/up; mv l2/file/secret l1/file; mv l2/alias/secret l1/alias\n"
+	"mv l2/lnk l1; mv l2/prog/elf work/prog; printf '#!%s/work/prog/elf\\n' $1 >l2/prog/by; chmod 755 l2/prog/by\n";
+
+static void list_spread(const char *dir, char *text, size_t size)
+{
+	static const char *const trees[] = { "work", "l1", "l2" };
+
+	*text = '\0';
+	for (size_t i = 0; i < N_OF(trees); i++) {
+		size_t n = strlen(text);
+
+		list_part(at(dir, trees[i]), text + n, size - n);
+	}
+	assert_non_null(strstr(text, "shut/secret"));
+}
+
+/* Descriptors of before lie in lower trees. */
+static void branch_inherited(struct branch_of *b)
+{
+	const int dir = open_for_guest(b->lowers[0], "shut", O_RDONLY | O_DIRECTORY);
+	const int below = open_for_guest(b->lowers[0], "shut/secret", O_RDONLY);
+	const int file = open_for_guest(b->lowers[0], "file/secret", O_PATH);
+	char arg[PATH_MAX];
+
+	snprintf(arg, sizeof(arg), "%.4000s %d %d %d", b->top, dir, below, file);
+	branch_run(b, "inherited", arg, false, 100);
+	branch_run(b, "inherited", arg, true, 0);
+	b->there = true;
+	branch_run(b, "inherited", arg, true, 0);
+	close(dir);
+	close(below);
+	close(file);
+}
+
+static void hazard_F1_lower_trees_give_nothing_of_what_is_denied(void **state)
+{
+	const char *dir = guest_dir();
+	char work[PATH_MAX], storage[PATH_MAX], l1[PATH_MAX], l2[PATH_MAX];
+	struct branch_of b = { .top = work, .storage = storage, .lowers = { l1, l2, NULL } };
+
+	(void)state;
+	snprintf(work, sizeof(work), "%.4000s/work", dir);
+	snprintf(storage, sizeof(storage), "%.4000s/storage", dir);
+	snprintf(l1, sizeof(l1), "%.4000s/l1", dir);
+	snprintf(l2, sizeof(l2), "%.4000s/l2", dir);
+	assert_int_equal(mkdir(l2, 0755), 0);
+	shell(make_script, l2);
+	shell(spread_script, dir);
+	if (guest_descriptors_can_be_got()) {
+		list_spread(dir, before, sizeof(before));
+		branch_runs(&b);
+		branch_inherited(&b);
+		list_spread(dir, after, sizeof(after));
+		assert_string_equal(before, after);
+	}
+	guest_remove(dir);
 }
 
 /* ---- D1 ---- */
@@ -878,7 +973,7 @@ static void hazard_D1_denials_that_can_not_be(void **state)
 	refused(p, -EINVAL, "the mount /host");
 	p = denying(top);
 	assert_int_equal(sluice_policy_set_workdir(p, top, NULL), 0);
-	refused(p, -EACCES, "working directory: ");
+	refused(p, -EINVAL, "the copy-on-write directory");
 	/* and the same twice, or with more that is denied already, is not wrong */
 	p = denying(at(top, "shut"));
 	assert_int_equal(sluice_policy_deny_path(p, at(top, "here/shut/"), NULL), 0);
@@ -906,6 +1001,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(hazard_C3_what_is_denied_seen_through_two_mounts),
 		cmocka_unit_test(hazard_D1_denials_that_can_not_be),
 		cmocka_unit_test(hazard_F1_a_branch_takes_nothing_of_what_is_denied),
+		cmocka_unit_test(hazard_F1_lower_trees_give_nothing_of_what_is_denied),
 	};
 
 	guest_begin(argc, argv, roles);

@@ -231,7 +231,7 @@ static uint64_t branch_sum(struct branch *b, const char *path)
 		close(fd);
 	}
 	sum = entry_sum(path, e.st.st_mode, content, n);
-	if (S_ISDIR(e.st.st_mode) && branch_layers_open(b, path, &l) == 0) {
+	if (S_ISDIR(e.st.st_mode) && branch_layers_open(b, path, O_RDONLY, &l) == 0) {
 		sum += names_sum(b, path, &l);
 		branch_layers_close(&l);
 	}

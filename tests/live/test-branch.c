@@ -366,7 +366,7 @@ static size_t our_records(const char *path, char *ret[64])
 	char buf[4096];
 	size_t n = 0;
 	ssize_t got;
-	int r = branch_layers_open(w.ours, path, &l);
+	int r = branch_layers_open(w.ours, path, O_RDONLY, &l);
 
 	if (r < 0)
 		DIE("%s: layers: %d", path, r);

@@ -1193,13 +1193,13 @@ def several_lower_trees():
         error_is(w.run("true", "--fs-lower", os.path.dirname(w.dir)), 125, "lower tree: .*: it and another one", "lie apart")
         error_is(w.run("true", "--fs-lower", tops[0], "--fs-mount", f"/x:{tops[0]}"), 125, "lower tree: .*/l0: it and another one", "lie apart")
         error_is(w.run("true", *16 * ["--fs-lower", top]), 125, "at most 15")
-        # what is denied there is denied by its place in the working directory, whichever tree has it
+        # what is denied there is denied by its path in the working directory, whichever tree has it
         reads = "for f in sub/c sub/d h/one.h; do cat $f >/dev/null 2>&1 && echo $f; done; exit 1"
         for denied, seen in ((), "sub/c sub/d h/one.h"), (("sub/d",), "sub/c h/one.h"), (("sub",), "h/one.h"), (("h", "sub/c"), "sub/d"):
             d = w.run(reads, *flags, *(f for path in denied for f in ("--fs-deny", f"{w.dir}/{path}")))
             check(d.out.split() == seen.split(), (denied, d))
         for denied in (tops[1], tops[1] + "/h", top):
-            error_is(w.run("true", *flags, "--fs-deny", denied), 125, "lower tree: .*: the denial of .* lies there", "in the working directory")
+            error_is(w.run("true", *flags, "--fs-deny", denied), 125, "denial: .*: the lower tree .* lies there", "in the working directory")
         check(not w.names(), "nothing is left of those")
 
 
