@@ -119,10 +119,12 @@ static const struct guest_role roles[] = {
 /* ---- the embedder ---- */
 
 struct watch {
-	int refused; /* system call */
+	int refused;  /* system call */
+	bool as_seen; /* the others are carried out so */
+	bool spread;  /* half of the files are in a further lower tree */
 	_Atomic unsigned layers[5];
 	_Atomic unsigned wrong_paths;
-	char dir[4200], storage[4200], other[4200];
+	char dir[4200], storage[4200], other[4200], lower[4200];
 };
 
 static bool begins(const char *path, const char *top)
@@ -138,6 +140,8 @@ static void check_place(struct watch *w, const struct sluice_plan *plan, const c
 							      : w->other;
 	const char *last = plan->host_path ? strrchr(plan->host_path, '/') : NULL;
 
+	if (w->spread && plan->layer == SLUICE_LAYER_LOWER && strcmp(name, "changed") != 0)
+		top = w->lower;
 	/* what is to be made lies in the lower directory as long as that was not copied */
 	if (plan->layer == SLUICE_LAYER_UPPER && begins(plan->host_path, w->dir))
 		top = w->dir;
@@ -168,7 +172,7 @@ static struct sluice_verdict look(struct sluice_request *req, void *userdata)
 		if (sluice_request_nr(req) == w->refused)
 			return sluice_errno(EDOM);
 	}
-	return sluice_continue();
+	return w->as_seen ? sluice_as_seen() : sluice_continue();
 }
 
 static void make(const char *dir, const char *name)
@@ -206,6 +210,8 @@ static int run_watched(struct watch *w, int *ret_changes)
 		extras[i] = sluice_handler_make("look", calls[i], look, w);
 	assert_int_equal(sluice_policy_set_workdir(p, w->dir, NULL), 0);
 	assert_int_equal(sluice_policy_set_storage(p, w->storage, NULL), 0);
+	if (w->spread)
+		assert_int_equal(sluice_policy_add_lower(p, w->lower, NULL), 0);
 	assert_int_equal(
 		sluice_policy_add_mount(p, "/mounted", w->other, SLUICE_MOUNT_READ_ONLY, NULL), 0);
 	s = guest_spawn(p, &o, "change", "");
@@ -220,44 +226,52 @@ static int run_watched(struct watch *w, int *ret_changes)
 	return result.exit_code;
 }
 
-static struct watch *watch_new(const char *dir)
+static struct watch *watch_new(const char *dir, bool spread)
 {
 	struct watch *w = calloc(1, sizeof(*w));
 
 	assert_non_null(w);
+	w->spread = spread;
 	snprintf(w->dir, sizeof(w->dir), "%s/dir", dir);
 	snprintf(w->storage, sizeof(w->storage), "%s/storage", dir);
 	snprintf(w->other, sizeof(w->other), "%s/other", dir);
-	assert_int_equal(mkdir(w->dir, 0755) | mkdir(w->storage, 0755) | mkdir(w->other, 0755), 0);
-	make(w->dir, "kept");
+	snprintf(w->lower, sizeof(w->lower), "%s/lower", dir);
+	assert_int_equal(mkdir(w->dir, 0755) | mkdir(w->storage, 0755) | mkdir(w->other, 0755) |
+				 mkdir(w->lower, 0755),
+			 0);
+	make(spread ? w->lower : w->dir, "kept");
 	make(w->dir, "changed");
-	make(w->dir, "removed");
+	make(spread ? w->lower : w->dir, "removed");
 	make(w->other, "kept");
 	return w;
 }
 
-static void test_an_extra_sees_the_layer(void **state)
+static void check_layers(bool spread, bool as_seen)
 {
 	const char *dir = guest_dir();
-	struct watch *w;
+	struct watch *w = watch_new(dir, spread);
 	int changes;
 
-	(void)state;
-	if (guest_descriptors_can_be_got()) {
-		w = watch_new(dir);
-		assert_int_equal(run_watched(w, &changes), 0);
-		assert_int_equal(changes, 4);
-		assert_int_equal(w->wrong_paths, 0);
-		assert_int_equal(w->layers[SLUICE_LAYER_NONE], 0);
-		assert_int_equal(w->layers[SLUICE_LAYER_HOST], 0);
-		assert_int_equal(w->layers[SLUICE_LAYER_MOUNT], 1);
-		/* kept, changed for writing, removed */
-		assert_int_equal(w->layers[SLUICE_LAYER_LOWER], 3);
-		/* changed for reading, made, directory */
-		assert_int_equal(w->layers[SLUICE_LAYER_UPPER], 3);
-		free(w);
-	}
+	w->as_seen = as_seen;
+	assert_int_equal(run_watched(w, &changes), 0);
+	assert_int_equal(changes, 4);
+	assert_int_equal(w->wrong_paths, 0);
+	assert_int_equal(w->layers[SLUICE_LAYER_NONE], 0);
+	assert_int_equal(w->layers[SLUICE_LAYER_HOST], 0);
+	assert_int_equal(w->layers[SLUICE_LAYER_MOUNT], 1);
+	/* kept, changed for writing, removed */
+	assert_int_equal(w->layers[SLUICE_LAYER_LOWER], 3);
+	/* changed for reading, made, directory */
+	assert_int_equal(w->layers[SLUICE_LAYER_UPPER], 3);
+	free(w);
 	guest_remove(dir);
+}
+
+static void test_an_extra_sees_the_layer(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 4; i++)
+		check_layers(i & 1, i & 2);
 }
 
 static void test_a_refused_call_leaves_nothing(void **state)
@@ -275,7 +289,7 @@ static void test_a_refused_call_leaves_nothing(void **state)
 	(void)state;
 	for (size_t i = 0; guest_descriptors_can_be_got() && i < N_OF(cases); i++) {
 		const char *dir = guest_dir();
-		struct watch *w = watch_new(dir);
+		struct watch *w = watch_new(dir, i % 2);
 
 		w->refused = cases[i].call;
 		assert_int_equal(run_watched(w, &changes), cases[i].failed);
@@ -298,13 +312,21 @@ static void make_before(const char *dir)
 	make(dir, "kept");
 }
 
-static void test_directories_of_before_a_change(void **state)
+static void move(const char *from, const char *to, const char *name)
+{
+	char a[4400], b[4400];
+
+	snprintf(a, sizeof(a), "%s/%s", from, name);
+	snprintf(b, sizeof(b), "%s/%s", to, name);
+	assert_int_equal(rename(a, b), 0);
+}
+
+static void check_before(bool spread)
 {
 	const char *dir = guest_dir();
 	struct sluice_policy *p = guest_policy();
-	char bare[4300], lower[4300], storage[4300];
+	char bare[4300], lower[4300], further[4300], storage[4300];
 
-	(void)state;
 	snprintf(bare, sizeof(bare), "%s/bare", dir);
 	snprintf(lower, sizeof(lower), "%s/lower", dir);
 	snprintf(storage, sizeof(storage), "%s/storage", dir);
@@ -314,10 +336,23 @@ static void test_directories_of_before_a_change(void **state)
 	assert_int_equal(guest_bare("before", bare), 0);
 	assert_int_equal(sluice_policy_set_workdir(p, lower, NULL), 0);
 	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
-	if (guest_descriptors_can_be_got())
-		assert_int_equal(guest_inside(p, "before", lower), 0);
+	snprintf(further, sizeof(further), "%s/further", dir);
+	assert_int_equal(mkdir(further, 0755), 0);
+	if (spread) {
+		move(lower, further, "sub");
+		move(lower, further, "kept");
+		assert_int_equal(sluice_policy_add_lower(p, further, NULL), 0);
+	}
+	assert_int_equal(guest_inside(p, "before", lower), 0);
 	sluice_policy_unref(p);
 	guest_remove(dir);
+}
+
+static void test_directories_of_before_a_change(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 2; i++)
+		check_before(i);
 }
 
 int main(int argc, char *argv[])
