@@ -249,13 +249,12 @@ static bool stays_in(const struct view *v, int mount, const char *rest)
 
 		at[n] = '\0';
 		if (!len || back) {
-			if (n > top && (view_split(v, at, &below) != mount ||
-					!is_plain_there(m, at + top + 1)))
+			if (n == top) /* of a branch's top the rights may have changed */
+				return !len && is_plain_there(m, "");
+			if (view_split(v, at, &below) != mount || !is_plain_there(m, at + top + 1))
 				return false;
 			if (!len)
 				return true;
-			if (n == top)
-				return false;
 			n = (size_t)(strrchr(at, '/') - at);
 		} else if (!is_dots(c, len)) {
 			if (n + len + 2 > sizeof(at))

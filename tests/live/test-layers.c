@@ -107,6 +107,13 @@ static int role_before(const char *dir)
 	if (unlink("sub/f") < 0 || letter_at(sub, "f") || letter_at(AT_FDCWD, "sub/f") ||
 	    letter_at(AT_FDCWD, "sub/g") != 'g')
 		return 9;
+	/* and what was changed of the top itself */
+	for (const char *const *top = (const char *const[]){ ".", "./.", "sub/..", dir, NULL };
+	     *top; top++) {
+		if (chmod(*top, 0711) < 0 || stat(".", &st) < 0 || (st.st_mode & 0777) != 0711 ||
+		    chmod(".", 0755) < 0 || stat(*top, &st) < 0 || (st.st_mode & 0777) != 0755)
+			return 10;
+	}
 	return 0;
 }
 
