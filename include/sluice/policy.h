@@ -101,12 +101,19 @@ SLUICE_API int sluice_policy_add_lower(struct sluice_policy *p, const char *dir,
  */
 SLUICE_API int sluice_policy_set_storage(struct sluice_policy *p, const char *dir,
 					 struct sluice_error *err);
+/*
+ * Changes go to the branch of that name in the storage: what an earlier sandbox left there is seen, and added to; if there is none it is made. It stays on disk at the end, unless set_on_exit or
+ * set_on_error was called. The working directory and further lower trees must be those that it was made from (-ESTALE), nobody else may have it open (-EBUSY), and none of it may have been committed
+ * already without the rest (-EINPROGRESS): what the start of a sandbox fails with. max_disk counts all of it. Up to 200 bytes, no '/', and no '.' in front (-EINVAL). Default: a new branch, called as the sandbox is.
+ */
+SLUICE_API int sluice_policy_set_branch(struct sluice_policy *p, const char *name,
+					struct sluice_error *err);
 enum sluice_cow_action {
 	SLUICE_COW_COMMIT = 0, /* carry the changes out in the directory itself */
 	SLUICE_COW_ABORT = 1,  /* forget them */
 	SLUICE_COW_KEEP = 2,   /* leave the branch on disk */
 };
-/* What becomes of the branch when the command exits with 0 (default COMMIT), and when it ends in any other way (default ABORT). -EINVAL. */
+/* What becomes of the branch when the command exits with 0 (default COMMIT), and when it ends in any other way (default ABORT); of one with a name the default is KEEP. -EINVAL. */
 SLUICE_API int sluice_policy_set_on_exit(struct sluice_policy *p, enum sluice_cow_action action);
 SLUICE_API int sluice_policy_set_on_error(struct sluice_policy *p, enum sluice_cow_action action);
 enum sluice_durability {

@@ -215,6 +215,10 @@ static int prepare(struct run *r, int argc, char *argv[], const char *shell[4],
 				: "null");
 		return fail_hint(err, -EINVAL, "--workdir DIR makes changes go to a branch");
 	}
+	if (r->dry_run && r->branch) {
+		fail(err, -EINVAL, "--dry-run: with --fs-branch");
+		return fail_hint(err, -EINVAL, "the branch is kept: sluice cow show lists it");
+	}
 	return choose_command(r, argv + rest, shell, ret_command, err);
 }
 

@@ -27,7 +27,7 @@ struct run {
 	int status_number; /* as given */
 	bool quiet, verbose;
 	bool dry_run, json, nul; /* of copy-on-write */
-	bool workdir;
+	bool workdir, branch;
 
 	/* opened by run.c; CLOEXEC */
 	struct plugins plugins;

@@ -94,6 +94,14 @@ static int set_storage(void *target, const char *value, struct sluice_error *err
 	return sluice_policy_set_storage(((struct run *)target)->policy, value, err);
 }
 
+static int set_branch(void *target, const char *value, struct sluice_error *err)
+{
+	struct run *r = target;
+
+	r->branch = true;
+	return sluice_policy_set_branch(r->policy, value, err);
+}
+
 static int parse_action(const char *value, enum sluice_cow_action *ret, struct sluice_error *err)
 {
 	static const char *const names[] = {
@@ -418,9 +426,12 @@ static const struct option_entry entries[] = {
 	  add_lower },
 	{ "fs-storage", 0, false, false, "DIR", "~/.local/state/sluice/branches",
 	  "where branches are kept", set_storage },
-	{ "on-exit", 0, false, false, "ACTION", "commit",
+	{ "fs-branch", 0, false, false, "NAME", "a new one",
+	  "go on in the branch NAME, and keep it at the end; it is made if there is none",
+	  set_branch },
+	{ "on-exit", 0, false, false, "ACTION", "commit; keep with --fs-branch",
 	  "what becomes of the branch when CMD exits with 0: commit, abort or keep", set_on_exit },
-	{ "on-error", 0, false, false, "ACTION", "abort",
+	{ "on-error", 0, false, false, "ACTION", "abort; keep with --fs-branch",
 	  "what becomes of it when CMD ends otherwise", set_on_error },
 	{ "durability", 0, false, false, "commit|none", "commit",
 	  "whether a commit is on disk before it is done with, or left to the kernel",

@@ -72,12 +72,35 @@ int sluice_policy_set_storage(struct sluice_policy *p, const char *dir, struct s
 	return keep_path(p, &p->storage, "branch storage", dir, err);
 }
 
-static int set_action(struct sluice_policy *p, enum sluice_cow_action *place,
-		      enum sluice_cow_action action)
+int sluice_policy_set_branch(struct sluice_policy *p, const char *name, struct sluice_error *err)
+{
+	if (!name || !*name)
+		return fail(err, -EINVAL, "branch: empty name");
+	if (*name == '.' || strchr(name, '/') || strlen(name) > POLICY_BRANCH_BYTES) {
+		fail(err, -EINVAL, "branch: %.64s: not a name", name);
+		return fail_hint(err, -EINVAL,
+				 "up to %u bytes without a slash, and no dot in front",
+				 POLICY_BRANCH_BYTES);
+	}
+	return keep_path(p, &p->branch, "branch", name, err);
+}
+
+enum sluice_cow_action policy_on_end(const struct sluice_policy *p, bool success)
+{
+	const int said = success ? p->on_exit : p->on_error;
+
+	if (said >= 0)
+		return (enum sluice_cow_action)said;
+	if (p->branch)
+		return SLUICE_COW_KEEP;
+	return success ? SLUICE_COW_COMMIT : SLUICE_COW_ABORT;
+}
+
+static int set_action(struct sluice_policy *p, int *place, enum sluice_cow_action action)
 {
 	if (action != SLUICE_COW_COMMIT && action != SLUICE_COW_ABORT && action != SLUICE_COW_KEEP)
 		return -EINVAL;
-	*place = action;
+	*place = (int)action;
 	p->generation++;
 	return 0;
 }

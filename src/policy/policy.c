@@ -27,7 +27,7 @@ struct sluice_policy *sluice_policy_new(void)
 	}
 	atomic_init(&p->refs, 1);
 	p->default_devices = true;
-	p->on_error = SLUICE_COW_ABORT;
+	p->on_exit = p->on_error = -1;
 	p->dispatch = SLUICE_DISPATCH_ADAPTIVE;
 	return p;
 }
@@ -65,6 +65,7 @@ static void policy_free(struct sluice_policy *p)
 	free(p->root);
 	free(p->workdir);
 	free(p->storage);
+	free(p->branch);
 	free(p->grants);
 	free(p->env);
 	free(p->call_rules);

@@ -40,6 +40,7 @@ struct policy_mount {
 };
 
 #define POLICY_LOWERS_MAX 15u
+#define POLICY_BRANCH_BYTES 200u
 
 enum policy_feature {
 	POLICY_FS_REFER = 0,
@@ -70,8 +71,9 @@ struct sluice_policy {
 	char *workdir; /* NULL: no copy-on-write */
 	char **lowers; /* n_lowers of them, topmost first, below workdir */
 	size_t n_lowers;
-	char *storage; /* NULL: the user's own place */
-	enum sluice_cow_action on_exit, on_error;
+	char *storage;	       /* NULL: the user's own place */
+	char *branch;	       /* NULL: a new one for each sandbox */
+	int on_exit, on_error; /* enum sluice_cow_action; -1: nobody has said */
 	enum sluice_durability durability;
 	uint64_t max_disk;
 	char *name; /* NULL: sandbox-PID-N */
@@ -105,6 +107,9 @@ struct sluice_policy {
 
 /* The stable word of a feature ("fs-refer" ...). */
 const char *policy_feature_name(enum policy_feature f);
+
+/* What becomes of the branch when the command has ended, as it should or otherwise. */
+enum sluice_cow_action policy_on_end(const struct sluice_policy *p, bool success);
 
 /*
  * Environment of the command: @base (the caller's, NULL-terminated) or, with clean_env, PATH only, with the policy's settings laid over.

@@ -239,10 +239,9 @@ struct sluice_cow *sluice_sandbox_cow(struct sluice_sandbox *s)
 static int by_policy(const struct sluice_sandbox *s)
 {
 	if (s->state == SANDBOX_FAILED) /* nothing ran */
-		return SLUICE_COW_ABORT;
-	if (s->result.end == SLUICE_ENDED_EXIT && s->result.exit_code == 0)
-		return (int)s->policy->on_exit;
-	return (int)s->policy->on_error;
+		return s->tree->cow_was_there ? SLUICE_COW_KEEP : SLUICE_COW_ABORT;
+	return (int)policy_on_end(s->policy,
+				  s->result.end == SLUICE_ENDED_EXIT && s->result.exit_code == 0);
 }
 
 int sluice_sandbox_settle(struct sluice_sandbox *s, int action, sluice_cow_commit_fn fn,

@@ -148,6 +148,19 @@ static void sandbox_init(struct sluice_sandbox *s, struct sluice_policy *p)
 	s->end_fd = -1;
 }
 
+/* What is about copy-on-write only. */
+static int check_workdir(const struct sluice_policy *p, struct sluice_error *err)
+{
+	if (p->workdir || (!p->n_lowers && !p->branch))
+		return 0;
+	if (p->n_lowers)
+		fail(err, -EINVAL, "lower tree: %s: without a working directory", p->lowers[0]);
+	else
+		fail(err, -EINVAL, "branch: %s: without a working directory", p->branch);
+	return fail_hint(err, -EINVAL, "--workdir DIR is %s",
+			 p->n_lowers ? "where it is seen" : "whose changes it takes");
+}
+
 /* Everything but the thread. On failure the caller frees @s all the same. */
 static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 			   const char *const argv[], const struct sluice_spawn_options *o,
@@ -168,10 +181,9 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	r = command_init(&s->command, p, argv, err);
 	if (r < 0)
 		return r;
-	if (p->n_lowers && !p->workdir) {
-		fail(err, -EINVAL, "lower tree: %s: without a working directory", p->lowers[0]);
-		return fail_hint(err, -EINVAL, "--workdir DIR is where it is seen");
-	}
+	r = check_workdir(p, err);
+	if (r < 0)
+		return r;
 	r = launch_init(&s->launch, s->command.argv);
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");

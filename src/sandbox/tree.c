@@ -189,33 +189,84 @@ static void lowers_close(struct lowers *l)
 		close(l->fds[--l->n]);
 }
 
-/* A branch whose name nobody has. */
-static int branch_new(const struct sluice_policy *p, const char *name, const char *storage,
-		      const struct lowers *lowers, struct sandbox_tree *t, struct branch **ret,
+/* A branch whose name nobody has: @spec's, or one made of it, in @buf. */
+static int branch_new(struct branch_spec *spec, char *buf, size_t size, struct branch **ret,
 		      struct sluice_error *err)
+{
+	const char *name = spec->name;
+	int r = -EEXIST;
+
+	spec->name = buf;
+	for (unsigned i = 1; r == -EEXIST && i < 10000; i++) {
+		snprintf(buf, size, i == 1 ? "%s" : "%s-%u", name, i);
+		r = branch_create(spec, ret, err);
+	}
+	return r;
+}
+
+/* May a command go on in it? */
+static int check_taken(const struct branch *b, const char *name, struct sluice_error *err)
+{
+	if (!branch_is_committing(b))
+		return 0;
+	fail(err, -EINPROGRESS, "branch %s: its commit was begun and did not end", name);
+	return fail_hint(err, -EINPROGRESS, "sluice cow commit goes on with it, abort drops it");
+}
+
+/* The branch of the name, or a new one if there is none. */
+static int branch_take(const struct branch_spec *spec, struct branch **ret, bool *ret_was_there,
+		       struct sluice_error *err)
+{
+	struct sluice_error own = { 0 };
+	int r = -EEXIST;
+
+	/* somebody else may make it, or drop it, between the two */
+	for (unsigned i = 0; r == -EEXIST && i < 10; i++) {
+		*ret_was_there = true;
+		r = branch_open(spec, ret, &own);
+		if (r == -ENOENT) {
+			*ret_was_there = false;
+			r = branch_create(spec, ret, &own);
+		}
+	}
+	if (r == -EBUSY)
+		fail_hint(&own, r, "one sandbox at a time, or sluice cow command, has a branch");
+	if (r == 0 && *ret_was_there) {
+		r = check_taken(*ret, spec->name, &own);
+		if (r < 0)
+			branch_close(*ret);
+	}
+	if (r < 0 && err)
+		*err = own;
+	return r;
+}
+
+static int cow_make(const struct sluice_policy *p, const char *name, const char *storage,
+		    const struct lowers *lowers, struct sandbox_tree *t, struct branch **ret,
+		    struct sluice_error *err)
 {
 	char unique[128];
 	struct branch_spec spec = {
 		.storage = storage,
-		.name = unique,
+		.name = p->branch ? p->branch : name,
 		.lower_fds = lowers->fds,
 		.n_lowers = lowers->n,
 		.max_bytes = p->max_disk,
 		.durable = p->durability == SLUICE_DURABILITY_COMMIT,
 	};
-	int r = -EEXIST;
+	int r = p->branch ? branch_take(&spec, ret, &t->cow_was_there, err)
+			  : branch_new(&spec, unique, sizeof(unique), ret, err);
 
-	for (unsigned i = 1; r == -EEXIST && i < 10000; i++) {
-		snprintf(unique, sizeof(unique), i == 1 ? "%s" : "%s-%u", name, i);
-		r = branch_create(&spec, ret, err);
-	}
 	if (r < 0)
 		return r;
-	t->cow = cow_new(*ret, unique);
+	t->cow = cow_new(*ret, spec.name);
 	if (t->cow)
 		return 0;
-	branch_abort(*ret);
-	return fail_errno(err, -ENOMEM, "branch: %s", unique);
+	if (t->cow_was_there)
+		branch_close(*ret);
+	else
+		branch_abort(*ret);
+	return fail_errno(err, -ENOMEM, "branch: %s", spec.name);
 }
 
 /* Listings of changed directories are given in place of the kernel's, for which the open file of the task must be had. */
@@ -265,7 +316,7 @@ static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const ch
 	if (r == 0)
 		r = storage_path(p->storage, storage, err);
 	if (r == 0)
-		r = branch_new(p, name, storage, &lowers, t, &branch, err);
+		r = cow_make(p, name, storage, &lowers, t, &branch, err);
 	lowers_close(&lowers);
 	if (r == 0 && (size_t)snprintf(own, sizeof(own), "%s/%s", storage,
 				       sluice_cow_name(t->cow)) >= sizeof(own))
@@ -358,7 +409,9 @@ struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
 	cwd_table_free(t->tree.cwds);
 	dirents_free(t->tree.dirents);
 	view_free(t->tree.view);
-	if (t->cow)
+	if (t->cow_was_there)
+		sluice_cow_close(t->cow);
+	else if (t->cow)
 		sluice_cow_abort(t->cow, NULL);
 	for (size_t i = 0; i < 6; i++) {
 		const int fds[] = {

@@ -26,6 +26,7 @@ struct sandbox_tree {
 	struct private_dir private;
 	int dir, exec, skel;	/* O_PATH descriptors; -1 */
 	struct sluice_cow *cow; /* owned; NULL: no copy-on-write, or taken */
+	bool cow_was_there;	/* it is from an earlier sandbox */
 	int start; /* O_PATH descriptor of the directory where the command starts, in the view */
 	int branch_dir; /* O_PATH descriptor of its directory; -1 */
 };
@@ -36,7 +37,7 @@ bool policy_has_tree(const struct sluice_policy *p);
 /* @name: of the sandbox, by which a branch is called. -ENOENT, -ENOTDIR ... with @err, which names what can't be used. */
 int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct sandbox_tree **ret,
 		     struct sluice_error *err);
-/* A branch that nobody has taken is removed. */
+/* A branch that nobody has taken is removed, if it was made for this sandbox. */
 struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t);
 
 #endif

@@ -232,11 +232,23 @@ static bool is_committing(const json_t *meta)
 	return state && !strcmp(state, "committing");
 }
 
-/* The lower directory that branch.json names, by path; or the caller's, which must be the same one. */
+/* A device's number may be another one after a boot, where the path is what tells. */
+static bool is_lower(const json_t *lower, const char *path, int fd)
+{
+	char now[PATH_MAX];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 ||
+	    st.st_ino != (ino_t)json_integer_value(json_object_get(lower, "ino")))
+		return false;
+	return st.st_dev == (dev_t)json_integer_value(json_object_get(lower, "dev")) ||
+	       (fd_path(fd, now, sizeof(now)) >= 0 && !strcmp(now, path));
+}
+
+/* The lower directory that branch.json names, by path; or the caller's, which must be the same one, though it may have been moved. */
 static int open_lower(struct branch *b, const json_t *lower, int given, struct sluice_error *err)
 {
-	char path[PATH_MAX];
-	struct stat st;
+	char path[PATH_MAX], now[PATH_MAX] = "?";
 	int fd;
 
 	if (!bytes_of(json_object_get(lower, "path"), path, sizeof(path)))
@@ -246,11 +258,14 @@ static int open_lower(struct branch *b, const json_t *lower, int given, struct s
 	if (fd < 0)
 		return fail_errno(err, -errno, "branch %s: lower directory %s", b->name, path);
 	b->lower_fds[b->n_lowers++] = fd;
-	if (fstat(fd, &st) < 0 ||
-	    st.st_ino != (ino_t)json_integer_value(json_object_get(lower, "ino")))
+	if (is_lower(lower, path, fd))
+		return 0;
+	if (given < 0)
 		return fail(err, -ESTALE, "branch %s: %s is not the directory it was made from",
 			    b->name, path);
-	return 0;
+	fd_path(fd, now, sizeof(now));
+	return fail(err, -ESTALE, "branch %s: it was made from %s, not from %s", b->name, path,
+		    now);
 }
 
 static int open_lowers(struct branch *b, const json_t *meta, const struct branch_spec *spec,
@@ -260,8 +275,12 @@ static int open_lowers(struct branch *b, const json_t *meta, const struct branch
 	size_t n = json_array_size(lowers);
 	int r = 0;
 
-	if (n == 0 || n > BRANCH_LOWERS_MAX || (spec->lower_fds && spec->n_lowers != n))
-		return fail(err, -ESTALE, "branch %s: made from %zu lower directories", b->name, n);
+	if (n == 0 || n > BRANCH_LOWERS_MAX)
+		return fail(err, -EINVAL, "branch %s: %s: damaged", b->name, META);
+	if (spec->lower_fds && spec->n_lowers != n)
+		return fail(err, -ESTALE,
+			    "branch %s: it was made from %zu lower directories, not %zu", b->name,
+			    n, spec->n_lowers);
 	for (size_t i = 0; r == 0 && i < n; i++)
 		r = open_lower(b, json_array_get(lowers, i),
 			       spec->lower_fds ? spec->lower_fds[i] : -1, err);
@@ -356,11 +375,10 @@ static int take_lock(struct branch *b)
 	return 0;
 }
 
-/* Nothing of it is as in one lower tree, so nobody may take it for unchanged. */
-static void count_lowers(struct branch *b)
+/* It shows something else than one lower tree does, so nobody may take it for unchanged. */
+static void set_changed(struct branch *b)
 {
-	if (branch_merges_lowers(b))
-		atomic_store(&b->generation, 1);
+	atomic_store(&b->generation, 1);
 }
 
 /* The root shows the lower one's attributes and identity. */
@@ -422,7 +440,8 @@ static int create(struct branch *b, const struct branch_spec *spec, const char *
 	r = keep_lowers(b, spec);
 	if (r == 0)
 		r = make_own(b, temporary);
-	count_lowers(b);
+	if (branch_merges_lowers(b))
+		set_changed(b);
 	if (r == -ENOTSUP)
 		return fail(err, r,
 			    "branch storage %s: no overlayfs whiteouts or user attributes there",
@@ -498,8 +517,9 @@ static int open_existing(struct branch *b, const struct branch_spec *spec, struc
 	}
 	if (r == 0)
 		r = branch_scan(b);
-	count_lowers(b);
-	b->dirs_changed = true; /* nobody has compared them */
+	if (r == 0 && spec->lower_fds) /* where the lower trees are by now */
+		r = branch_write_meta(b);
+	set_changed(b);
 	return r < 0 ? fail_errno(err, r, "branch %s", b->name) : 0;
 }
 

@@ -51,7 +51,7 @@ struct branch_spec {
  * A new branch. -EEXIST when there is one of the name, -ENOTSUP when the storage cannot hold whiteouts or user.* attributes. What was made is removed when it fails.
  */
 int branch_create(const struct branch_spec *spec, struct branch **ret, struct sluice_error *err);
-/* One that exists. -EBUSY while another process has it open, -ESTALE when a lower directory is another one now. */
+/* One that exists. -EBUSY while another process has it open, -ESTALE when a lower directory is another one now, or than the one given. */
 int branch_open(const struct branch_spec *spec, struct branch **ret, struct sluice_error *err);
 /* Let go of it; it stays on disk. NULL is fine. No other call may be running. Returns NULL. */
 struct branch *branch_close(struct branch *b);

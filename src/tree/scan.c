@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "sys/openat2.h"
@@ -152,6 +153,41 @@ static int open_to_read(struct branch *b, const char *path)
 	return fd;
 }
 
+#define ACL_BYTES 1024
+
+/* The ACL of the directory behind @fd; its length, 0: none, -1: it can't be had. */
+static ssize_t acl_of(int fd, char acl[ACL_BYTES])
+{
+	char link[FD_LINK_BYTES];
+	ssize_t n = getxattr(fd_link(fd, link), XATTR_ACL "access", acl, ACL_BYTES);
+
+	return n >= 0 ? n : errno == ENODATA || errno == EOPNOTSUPP ? 0 : -1;
+}
+
+static bool same_rights(int fd, const struct lower_hit *lower)
+{
+	char a[ACL_BYTES], b[ACL_BYTES];
+	ssize_t n = acl_of(fd, a);
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && st.st_mode == lower->st.st_mode &&
+	       st.st_uid == lower->st.st_uid && st.st_gid == lower->st.st_gid && n >= 0 &&
+	       acl_of(lower->fd, b) == n && !memcmp(a, b, (size_t)n);
+}
+
+/* Were the rights on directory @path changed, or may they have been? */
+static bool has_changed_rights(const struct branch *b, const char *path, int fd)
+{
+	struct lower_hit lower;
+	bool changed;
+
+	if (lower_find(b, path, &lower) < 0)
+		return true;
+	changed = lower.n_dirs && !same_rights(fd, &lower);
+	lower_close(&lower);
+	return changed;
+}
+
 static int scan_dir(struct scan *s, struct node *dir)
 {
 	char path[PATH_MAX];
@@ -165,6 +201,8 @@ static int scan_dir(struct scan *s, struct node *dir)
 	if (fd < 0)
 		return fd;
 	dir->flags = has_opaque(fd) ? NODE_OPAQUE : 0;
+	if (!s->b->dirs_changed && !dir->flags)
+		s->b->dirs_changed = has_changed_rights(s->b, path, fd);
 	d = fdopendir(fd);
 	if (!d) {
 		close(fd);

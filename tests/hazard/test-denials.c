@@ -778,7 +778,8 @@ static int note_change(const struct sluice_cow_change *change, void *userdata)
 /* A branch of TOP, with @lowers (NULL behind the last) below it. */
 struct branch_of {
 	const char *top, *storage, *lowers[3];
-	bool there; /* only what is there is denied, so that nothing is by its path alone */
+	bool there;	  /* only what is there is denied, so that nothing is by its path alone */
+	const char *name; /* of a branch that is gone on with; NULL: a new one that is committed */
 };
 
 static void deny_in(struct sluice_policy *p, const struct branch_of *b)
@@ -811,10 +812,17 @@ static void branch_run(const struct branch_of *b, const char *role, const char *
 	assert_int_equal(sluice_policy_set_storage(p, b->storage, NULL), 0);
 	for (size_t i = 0; b->lowers[i]; i++)
 		assert_int_equal(sluice_policy_add_lower(p, b->lowers[i], NULL), 0);
+	if (b->name)
+		assert_int_equal(sluice_policy_set_branch(p, b->name, NULL), 0);
 	s = guest_spawn(p, NULL, role, arg);
 	assert_int_equal(sluice_sandbox_wait(s, -1, &result), 0);
 	if (deny ? result.exit_code != 0 : result.exit_code < without)
 		fail_msg("%s: %d", role, result.exit_code);
+	if (b->name) {
+		sluice_sandbox_free(s);
+		sluice_policy_unref(p);
+		return;
+	}
 	changes[0] = '\0';
 	assert_int_equal(sluice_cow_changes(sluice_sandbox_cow(s), note_change, changes), 0);
 	for (size_t i = 0; deny && i < N_OF(denials); i++) {
@@ -914,6 +922,39 @@ static void hazard_F1_lower_trees_give_nothing_of_what_is_denied(void **state)
 	guest_remove(dir);
 }
 
+/* All of it is made in the branch, by a command to which it is not denied yet. */
+static void hazard_F1_a_branch_of_before_gives_nothing_of_what_is_denied(void **state)
+{
+	const struct branch_of b = { .top = guest_dir(), .storage = guest_dir(), .name = "on" };
+	const char *const argv[] = { "/bin/sh", "-c", make_script, "sh", b.top, NULL };
+	char upper[PATH_MAX];
+
+	(void)state;
+	snprintf(upper, sizeof(upper), "%.4000s/on/upper", b.storage);
+	if (guest_descriptors_can_be_got()) {
+		struct sluice_policy *p = guest_policy();
+		struct sluice_result result;
+
+		assert_int_equal(sluice_policy_set_workdir(p, b.top, NULL), 0);
+		assert_int_equal(sluice_policy_set_storage(p, b.storage, NULL), 0);
+		assert_int_equal(sluice_policy_set_branch(p, b.name, NULL), 0);
+		assert_int_equal(sluice_run(p, argv, &result, NULL), 0);
+		assert_int_equal(result.exit_code, 0);
+		sluice_policy_unref(p);
+		list_denied(upper, before, sizeof(before));
+		branch_run(&b, "families", b.top, true, 0);
+		branch_run(&b, "files", b.top, true, 0);
+		branch_run(&b, "names", b.top, true, 0);
+		branch_run(&b, "missing", b.top, true, 0);
+		list_denied(upper, after, sizeof(after));
+		assert_string_equal(before, after);
+		branch_run(&b, "families", b.top, false, 200);
+		branch_run(&b, "names", b.top, false, 1);
+	}
+	guest_remove(b.top);
+	guest_remove(b.storage);
+}
+
 /* ---- D1 ---- */
 
 static void refused(struct sluice_policy *p, int error, const char *text)
@@ -1001,6 +1042,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(hazard_C3_what_is_denied_seen_through_two_mounts),
 		cmocka_unit_test(hazard_D1_denials_that_can_not_be),
 		cmocka_unit_test(hazard_F1_a_branch_takes_nothing_of_what_is_denied),
+		cmocka_unit_test(hazard_F1_a_branch_of_before_gives_nothing_of_what_is_denied),
 		cmocka_unit_test(hazard_F1_lower_trees_give_nothing_of_what_is_denied),
 	};
 

@@ -228,6 +228,38 @@ static void test_conflicts_stay_in_the_branch(void **state)
 	end_branch(b);
 }
 
+/* What the kernel may walk to by itself is known anew when a branch is opened, the rights of directories included. */
+static void test_unchanged_over_a_restart(void **state)
+{
+	const struct timespec times[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	struct branch *b = new_branch(0);
+
+	(void)state;
+	assert_int_equal(branch_generation(b), 0);
+	assert_int_equal(write_file(b, "dir/new", "new"), 0);
+	assert_int_equal(branch_utimens(b, "dir", times), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(branch_generation(b) > 0);
+		assert_true(branch_is_unchanged(b, "dir/in") && branch_is_unchanged(b, "file"));
+		assert_false(branch_is_unchanged(b, "dir/new") || branch_is_unchanged(b, "dir"));
+		branch_close(b);
+		assert_int_equal(open_branch(false, 0, &b), 0);
+	}
+	assert_int_equal(branch_chmod(b, "dir", 0700), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_false(branch_is_unchanged(b, "dir/in"));
+		branch_close(b);
+		assert_int_equal(open_branch(false, 0, &b), 0);
+	}
+	/* also where the lower one was changed since */
+	assert_int_equal(branch_chmod(b, "dir", 0755), 0);
+	branch_close(b);
+	assert_int_equal(chmod(below("dir"), 0750), 0);
+	assert_int_equal(open_branch(false, 0, &b), 0);
+	assert_false(branch_is_unchanged(b, "dir/in"));
+	end_branch(b);
+}
+
 /* ---- hard links ---- */
 
 static void assert_shows(struct branch *b, const char *path, const char *text, unsigned nlink,
@@ -674,6 +706,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_copied_up_is_not_changed),
 		cmocka_unit_test(test_changes_that_times_do_not_show),
 		cmocka_unit_test(test_conflicts_stay_in_the_branch),
+		cmocka_unit_test(test_unchanged_over_a_restart),
 		cmocka_unit_test_prestate(test_links_stay_one_file, &no),
 		cmocka_unit_test_prestate(test_links_stay_one_file, &yes),
 		cmocka_unit_test(test_links_that_go),

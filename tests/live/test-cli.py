@@ -246,7 +246,7 @@ def help_shows_every_flag_and_default():
     for spelling in (("run", "--help"), ("run", "-h")):
         check(sluice(*spelling).out == text, spelling)
     entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
-    check(len(entries) == 42, entries)
+    check(len(entries) == 43, entries)
     for e in entries:
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")
@@ -1201,6 +1201,100 @@ def several_lower_trees():
         for denied in (tops[1], tops[1] + "/h", top):
             error_is(w.run("true", *flags, "--fs-deny", denied), 125, "denial: .*: the lower tree .* lies there", "in the working directory")
         check(not w.names(), "nothing is left of those")
+
+
+@case
+def a_branch_is_taken_up_again():
+    if no_descriptors():
+        return
+    with Branches() as w, tempfile.TemporaryDirectory() as top:
+        taken = ("--fs-branch", "on")
+        d = w.run("echo new >a; rm b; mkdir n; echo x >n/x; ln n/x n/y; mkfifo p; mv sub/c sub/d; ls -i n sub", *taken)
+        check(d.status == 0 and w.files() == BEFORE and w.names() == ["on"], d)
+        again = w.run("ls -i n sub; cat a n/y sub/d; ls; stat -c %h n/x; echo more >>n/x; exit 3", *taken)
+        check(again.status == 3 and again.out == d.out + "new\nx\nsub/c\na\nn\np\nsub\n2\n", again)
+        check(w.run("cat n/y; chmod 700 sub", *taken).out == "x\nmore\n", "what failed is kept too")
+        check(w.run("stat -c %a sub sub/d; cd sub; ls", *taken).out == "700\n644\nd\n")
+        check(w.cow("show", "on").out == "M a\nD b\nA n\nA n/x\nA n/y\nA p\nM sub\nD sub/c\nA sub/d\n", w.cow("show", "on"))
+        check(w.run("rm p; ls", *taken).out == "a\nn\nsub\n")
+        # whose lower trees are others
+        other, lower = f"{top}/other", f"{top}/lower"
+        for at in (other, lower):
+            os.mkdir(at)
+        storage = ("--fs-storage", w.storage)
+        error_is(run("-r", "/", "--workdir", other, *storage, *taken, "--", "true"), 125, f"branch on: it was made from {w.dir}, not from .*/other")
+        error_is(w.run("true", "--fs-lower", lower, *taken), 125, "branch on: it was made from 1 lower directories, not 2")
+        check(w.run("echo 1 >f", "--fs-lower", lower, "--fs-branch", "two").status == 0)
+        error_is(w.run("true", "--fs-lower", other, "--fs-branch", "two"), 125, "branch two: it was made from .*/lower, not from .*/other")
+        check(w.run("cat f", "--fs-lower", lower, "--fs-branch", "two").out == "1\n" and w.cow("abort", "two").status == 0)
+        # a directory that was moved is the same one
+        moved = w.dir + "2"
+        os.rename(w.dir, moved)
+        d = run("-r", "/", "--workdir", moved, *storage, *taken, "--", "cat", "sub/d")
+        check(d.out == "sub/c\n", d)
+        check(moved in w.cow("list").out, w.cow("list"))
+        os.rename(moved, w.dir)
+        check(w.run("cat sub/d", *taken).out == "sub/c\n")
+        # names, and what does not go together
+        for name in ("", ".x", "a/b", "..", 201 * "n"):
+            error_is(w.run("true", "--fs-branch", name), 125, "fs-branch: .*branch: .*name", "without a slash" if name else None)
+        error_is(run("--fs-branch", "on", "--", "true"), 125, "branch: on: without a working directory", "--workdir")
+        error_is(w.run("true", "--dry-run", *taken), 125, "--dry-run: with --fs-branch", "sluice cow show")
+        # what does not start leaves it as it was, and no new one
+        for name in ("on", "fresh"):
+            d = run("-r", "/", "--workdir", w.dir, *storage, "--fs-branch", name, "--", "/no/such")
+            check(d.status == 127 and w.names() == ["on"], d)
+            d = w.run("true", "--fs-branch", name, "--fs-deny", w.dir)
+            check(d.status == 125 and w.names() == ["on"], d)
+        # a conflict leaves a commit that is gone on with elsewhere
+        w.write("a", "somebody else\n")
+        d = w.run("true", *taken, "--on-exit", "commit")
+        check(d.status == 125 and "changed by somebody else" in d.err, d)
+        error_is(w.run("true", *taken), 125, "branch on: its commit was begun", "sluice cow commit")
+        w.write("a", "a\n")
+        check(w.cow("commit", "on").status == 125 and w.cow("abort", "on").status == 0)
+        check(w.files() == {"a": "a\n", "n/x": "x\nmore\n", "n/y": "x\nmore\n", "sub/d": "sub/c\n"}, w.files())
+        w.run("rm a", *taken)
+        check(w.run("ls", *taken, "--on-exit", "commit").out == "n\nsub\n" and "a" not in w.files() and not w.names())
+        w.run("rm -r n", *taken)
+        check(w.run("false", *taken, "--on-error", "abort").status == 1 and "n/x" in w.files() and not w.names())
+
+
+@case
+def a_branch_is_open_once():
+    if no_descriptors():
+        return
+    with Branches() as w:
+        flags = ("-r", "/", "--workdir", w.dir, "--fs-storage", w.storage, "--fs-branch", "on")
+        script = "echo $$ >mine; echo up; read line; echo late >>mine"
+        p = start(*flags, "--", "sh", "-c", script, stdin=subprocess.PIPE)
+        check(line_of(p) == "up")
+        error_is(run(*flags, "--", "true"), 125, "branch on: in use", "one sandbox at a time")
+        error_is(w.cow("commit", "on"), 125, "branch on: in use")
+        p.communicate("\n", timeout=WAIT)
+        check(run(*flags, "--", "cat", "mine").out.splitlines()[1:] == ["late"])
+        # and after the end of a supervisor that could not let go of it; it is free once its processes are gone
+        p = start(*flags, "--", "sh", "-c", script, stdin=subprocess.PIPE)
+        check(line_of(p) == "up")
+        p.kill()
+        p.communicate(timeout=WAIT)
+        wait_for(lambda: run(*flags, "--", "true").status == 0, "the branch is in use")
+        check(run(*flags, "--", "wc", "-l", "mine").out == "1 mine\n" and w.names() == ["on"])
+
+
+@case
+def the_quota_of_a_branch_counts_what_is_there():
+    if no_descriptors():
+        return
+    with Branches() as w:
+        make = "dd if=/dev/zero of={} bs=64k count={} 2>/dev/null; echo $?; wc -c <{}"
+        taken = ("--fs-branch", "on", "--max-disk")
+        check(w.run(make.format("one", 48, "one"), *taken, "8M").out == f"0\n{48 << 16}\n")
+        check(w.run(make.format("two", 16, "two"), *taken, "8M").out == f"0\n{16 << 16}\n", "there is room for it")
+        d = w.run("ln one again && echo linked; echo x >three; echo x >>two; cat one | wc -c", *taken, "2M")
+        check(d.out == f"linked\n{48 << 16}\n" and d.err.count("No space left") == 2, d)
+        d = w.run(f"rm -f one again two three; {make.format('four', 16, 'four')}", *taken, "2M")
+        check(d.out == f"0\n{16 << 16}\n", d)
 
 
 def main(argv):

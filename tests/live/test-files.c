@@ -500,6 +500,8 @@ static int role_operate(const char *arg)
 		if (!pick(60) && (chmod(top, 0755) < 0 || chdir(top) < 0))
 			return 1;
 	}
+	if (chmod(top, 0755) < 0 || chdir(top) < 0)
+		return 1;
 	return fflush(out) == 0 ? 0 : 2;
 }
 
@@ -513,9 +515,28 @@ static int role_list(const char *arg)
 	return system(TREE_LIST " >&9") == 0 ? 0 : 1;
 }
 
+/* Which files there are: to descriptor 8. */
+#define IDENTITY_LIST "find . -printf '%P %D %i %y\\n' | LC_ALL=C sort"
+
+static int role_identify(const char *arg)
+{
+	(void)arg;
+	return system(IDENTITY_LIST " >&8") == 0 ? 0 : 1;
+}
+
+/* And then the same, in the same run. */
+static int role_operate_and_identify(const char *arg)
+{
+	int r = role_operate(arg);
+
+	return r ? r : role_identify(arg);
+}
+
 static const struct guest_role roles[] = {
 	{ "operate", role_operate },
 	{ "list", role_list },
+	{ "identify", role_identify },
+	{ "operate-and-identify", role_operate_and_identify },
 	{ NULL, NULL },
 };
 
@@ -528,13 +549,18 @@ static uint64_t env_number(const char *name, uint64_t otherwise)
 	return text ? strtoull(text, NULL, 0) : otherwise;
 }
 
-static void log_to(const char *path)
+static void open_as(int as, const char *path)
 {
 	int fd = open(path, O_CREAT | O_TRUNC | O_RDWR | O_APPEND, 0644);
 
 	assert_true(fd >= 0);
-	assert_int_equal(dup2(fd, 9), 9);
+	assert_int_equal(dup2(fd, as), as);
 	close(fd);
+}
+
+static void log_to(const char *path)
+{
+	open_as(9, path);
 }
 
 /* The first line in which two logs differ is what to look at. */
@@ -859,14 +885,14 @@ static int spread_one(const char *path, const struct stat *st, int type, struct 
 	return 0;
 }
 
-static struct sluice_policy *layered_policy(const struct pair *w)
+static struct sluice_policy *layered_policy(const struct pair *w, bool spread)
 {
 	struct sluice_policy *p = sluice_policy_new();
 	char storage[4300];
 
 	snprintf(storage, sizeof(storage), "%s/storage", w->dir);
 	assert_int_equal(sluice_policy_set_workdir(p, layers[0], NULL), 0);
-	for (unsigned i = 1; i < LAYERS; i++)
+	for (unsigned i = 1; spread && i < LAYERS; i++)
 		assert_int_equal(sluice_policy_add_lower(p, layers[i], NULL), 0);
 	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
 	return p;
@@ -882,44 +908,104 @@ static void list_inside(const struct pair *w, struct sluice_policy *p)
 	close(9);
 }
 
-/* As under_a_branch, with the tree spread over several; what they show together in the end is compared, as a branch of all of them shows it, and the deeper ones are as they were. */
-static void under_layers(uint64_t seed, unsigned operations)
+static const char deeper_list[] = "(cd l1 && " LAYER_LIST "; cd ../l2 && " LAYER_LIST ")";
+
+/* Two trees in which the same was done, the second one spread over several if @spread. */
+static void layers_make(struct pair *w, uint64_t seed, unsigned operations, bool spread)
 {
 	char command[20000], storage[4300];
-	struct pair w;
 
-	if (!guest_descriptors_can_be_got())
-		return;
-	pair_make(&w, NULL);
-	snprintf(storage, sizeof(storage), "%s/storage", w.dir);
+	pair_make(w, NULL);
+	snprintf(storage, sizeof(storage), "%s/storage", w->dir);
 	assert_int_equal(mkdir(storage, 0755), 0);
 	for (unsigned i = 0; i < LAYERS; i++) {
-		snprintf(layers[i], sizeof(layers[i]), i ? "%s/l%u" : "%s", i ? w.dir : w.inside,
+		snprintf(layers[i], sizeof(layers[i]), i ? "%s/l%u" : "%s", i ? w->dir : w->inside,
 			 i);
 		assert_true(i == 0 || mkdir(layers[i], 0755) == 0);
 	}
 	spread_seed = (uint32_t)seed;
-	operations_are(&w, seed + 1000, operations / 4, false, true);
-	operate_bare(&w, w.bare, w.log_a);
-	operate_bare(&w, w.inside, w.log_b);
-	make_readable(&w);
-	pair_compare(&w);
-	assert_int_equal(nftw(layers[0], spread_one, 16, FTW_PHYS | FTW_DEPTH), 0);
-	snprintf(command, sizeof(command), "cd %s && (cd l1 && %s; cd ../l2 && %s) > before", w.dir,
-		 LAYER_LIST, LAYER_LIST);
+	operations_are(w, seed + 1000, operations / 4, false, true);
+	operate_bare(w, w->bare, w->log_a);
+	operate_bare(w, w->inside, w->log_b);
+	make_readable(w);
+	pair_compare(w);
+	if (spread)
+		assert_int_equal(nftw(layers[0], spread_one, 16, FTW_PHYS | FTW_DEPTH), 0);
+	snprintf(command, sizeof(command), "cd %s && %s > before", w->dir, deeper_list);
 	assert_int_equal(system(command), 0);
+}
+
+/* What they show together in the end is compared, as a branch of all of them shows it, and the deeper ones are as they were. */
+static void layers_end(const struct pair *w, bool spread)
+{
+	char command[20000];
+
+	list_inside(w, layered_policy(w, spread));
+	snprintf(command, sizeof(command),
+		 "cd %s && %s > %s.list && diff -u %s.list %s && cd %s && %s | diff -u before -",
+		 w->bare, TREE_LIST, w->bare, w->bare, w->log_b, w->dir, deeper_list);
+	assert_int_equal(system(command), 0);
+	guest_remove(w->inside);
+	guest_remove(w->dir);
+}
+
+/* As under_a_branch, with the tree spread over several. */
+static void under_layers(uint64_t seed, unsigned operations)
+{
+	struct pair w;
+
+	if (!guest_descriptors_can_be_got())
+		return;
+	layers_make(&w, seed, operations, true);
 	operations_are(&w, seed, operations, true, true);
 	operate_bare(&w, w.bare, w.log_a);
-	operate_inside(&w, layered_policy(&w));
+	operate_inside(&w, layered_policy(&w, true));
 	same_logs(w.log_a, w.log_b);
-	list_inside(&w, layered_policy(&w));
-	snprintf(
-		command, sizeof(command),
-		"cd %s && %s > %s.list && diff -u %s.list %s && cd %s && (cd l1 && %s; cd ../l2 && %s) | diff -u before -",
-		w.bare, TREE_LIST, w.bare, w.bare, w.log_b, w.dir, LAYER_LIST, LAYER_LIST);
-	assert_int_equal(system(command), 0);
-	guest_remove(w.inside);
-	guest_remove(w.dir);
+	layers_end(&w, true);
+}
+
+/* ---- a branch that is taken up again ---- */
+
+#define RUNS 4u
+
+/* One of the runs in one branch, or a look at it between two: the first log is the operations', the second the files' identities. */
+static void run_again(const struct pair *w, struct sluice_policy *p, const char *role, bool last,
+		      const char *identities)
+{
+	assert_int_equal(sluice_policy_set_branch(p, "again", NULL), 0);
+	if (last)
+		assert_int_equal(sluice_policy_set_on_exit(p, SLUICE_COW_COMMIT), 0);
+	assert_int_equal(sluice_policy_allow_read(p, "/", NULL), 0);
+	log_to(w->log_b);
+	open_as(8, identities);
+	assert_int_equal(guest_inside(p, role, w->arg), 0);
+	sluice_policy_unref(p);
+	close(8);
+	close(9);
+}
+
+/* As under_a_branch and under_layers, in several runs of which each goes on in the branch of the one before; files stay what they are. */
+static void again(uint64_t seed, unsigned operations)
+{
+	const bool spread = seed % 2;
+	char a[4300], b[4300], command[20000];
+	struct pair w;
+
+	if (!guest_descriptors_can_be_got())
+		return;
+	layers_make(&w, seed, operations, spread);
+	snprintf(a, sizeof(a), "%s/identities", w.dir);
+	snprintf(b, sizeof(b), "%s/identities.again", w.dir);
+	for (unsigned i = 0; i < RUNS; i++) {
+		operations_are(&w, seed + i * 100000, operations / RUNS, true, true);
+		operate_bare(&w, w.bare, w.log_a);
+		run_again(&w, layered_policy(&w, spread), "operate-and-identify", false, a);
+		same_logs(w.log_a, w.log_b);
+		run_again(&w, layered_policy(&w, spread), "identify", i == RUNS - 1, b);
+		snprintf(command, sizeof(command), "diff -u %s %s", a, b);
+		assert_int_equal(system(command), 0);
+	}
+	layers_end(&w, spread);
 }
 
 static void under_both(uint64_t seed, unsigned operations)
@@ -965,6 +1051,11 @@ static void test_several_lower_trees_as_bare(void **state)
 		    env_number("SLUICE_OPERATIONS", 6000) < 6000);
 }
 
+static void test_a_branch_again_as_bare(void **state)
+{
+	many(again);
+}
+
 static void test_a_root_as_bare(void **state)
 {
 	many(under_a_root);
@@ -995,6 +1086,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_a_root_as_bare),
 		cmocka_unit_test(test_copy_on_write_as_bare),
 		cmocka_unit_test(test_several_lower_trees_as_bare),
+		cmocka_unit_test(test_a_branch_again_as_bare),
 		cmocka_unit_test(test_copy_on_write_in_a_root_as_bare),
 	};
 
