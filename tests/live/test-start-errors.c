@@ -20,27 +20,8 @@ static int role_exit(const char *arg)
 
 static const struct guest_role roles[] = { { "exit", role_exit }, { NULL, NULL } };
 
-static int count_threads(void)
-{
-	DIR *d = opendir("/proc/self/task");
-	int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n - 2;
-}
-
 /* Threads of a process that has run no sandbox yet: a sanitizer has one of its own. */
 static int threads_at_first;
-
-/* A thread that was joined may be on its last instructions, and is listed until then. */
-static void wait_for_threads(void)
-{
-	for (int i = 0; i < 1000 && count_threads() > threads_at_first; i++)
-		usleep(1000);
-}
 
 /* Descriptors, threads and children of ours. */
 struct traces {
@@ -49,14 +30,12 @@ struct traces {
 
 static struct traces look(void)
 {
-	wait_for_threads();
-	return (struct traces){ open_descriptors(), count_threads() };
+	return (struct traces){ open_descriptors(), guest_threads_left(threads_at_first) };
 }
 
 static void assert_nothing_left(const struct traces *before)
 {
-	wait_for_threads();
-	assert_int_equal(count_threads(), before->threads);
+	assert_int_equal(guest_threads_left(before->threads), before->threads);
 	assert_int_equal(open_descriptors(), before->fds);
 	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1);
 	assert_int_equal(errno, ECHILD);
@@ -367,6 +346,6 @@ int main(int argc, char *argv[])
 	};
 
 	guest_begin(argc, argv, roles);
-	threads_at_first = count_threads();
+	threads_at_first = guest_threads_left(INT_MAX);
 	return cmocka_run_group_tests(tests, warm_up, NULL);
 }

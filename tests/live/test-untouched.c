@@ -6,6 +6,7 @@
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <locale.h>
 #include <poll.h>
 #include <pthread.h>
@@ -134,19 +135,8 @@ struct process_state {
 	struct itimerval timer;
 };
 
-static int count_entries(const char *path)
-{
-	DIR *d = opendir(path);
-	int n = 0;
-
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n - 2;
-}
-
-static void process_look(struct process_state *p)
+/* @most_threads: as many as there are to be. */
+static void process_look(struct process_state *p, int most_threads)
 {
 	memset(p, 0, sizeof(*p));
 	for (int i = 1; i < SIGNALS; i++) {
@@ -165,7 +155,7 @@ static void process_look(struct process_state *p)
 		if (readlink(path, p->fds[fd], sizeof(p->fds[fd]) - 1) < 0)
 			p->fds[fd][0] = '\0';
 	}
-	p->n_threads = count_entries("/proc/self/task");
+	p->n_threads = guest_threads_left(most_threads);
 }
 
 static void assert_same_descriptors(const struct process_state *a, const struct process_state *b)
@@ -270,7 +260,7 @@ static void test_everything_is_as_it_was(void **state)
 	pthread_barrier_init(&other.before, NULL, 2);
 	pthread_barrier_init(&other.after, NULL, 2);
 	assert_int_equal(pthread_create(&other.thread, NULL, other_main, &other), 0);
-	process_look(&before);
+	process_look(&before, 2);
 	thread_look(&mine[0]);
 	other_look(&other);
 
@@ -280,7 +270,7 @@ static void test_everything_is_as_it_was(void **state)
 	assert_int_equal(write(in, "xyz", 3), 3);
 	while (record.calls < 3)
 		usleep(1000);
-	process_look(&during);
+	process_look(&during, INT_MAX);
 	thread_look(&mine[1]);
 	other_look(&other);
 	assert_int_equal(bad_close_on_exec(&before), 0);
@@ -294,7 +284,7 @@ static void test_everything_is_as_it_was(void **state)
 	sluice_sandbox_free(s);
 	sluice_policy_unref(p);
 
-	process_look(&after);
+	process_look(&after, before.n_threads);
 	thread_look(&mine[2]);
 	other_look(&other);
 	pthread_join(other.thread, NULL);

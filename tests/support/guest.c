@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "guest.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
@@ -212,6 +213,29 @@ void guest_remove(const char *dir)
 		nftw(dir, open_one, 16, FTW_PHYS);
 	} while (n_opened);
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+static int count_threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	int n = 0;
+
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n - 2;
+}
+
+int guest_threads_left(int most)
+{
+	int n = count_threads();
+
+	for (int i = 0; i < 5000 && n > most; i++) {
+		usleep(1000);
+		n = count_threads();
+	}
+	return n;
 }
 
 long long guest_now_us(void)

@@ -60,6 +60,11 @@ struct sluice_policy *guest_policy(void);
 const char *guest_dir(void);
 void guest_remove(const char *dir);
 
+/*
+ * Threads of this process, once there are no more than @most or some seconds have passed: one that was joined may be on its last instructions, and is listed until then.
+ */
+int guest_threads_left(int most);
+
 /* CLOCK_MONOTONIC. */
 long long guest_now_us(void);
 long long guest_now_ms(void);
