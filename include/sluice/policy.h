@@ -132,6 +132,29 @@ SLUICE_API int sluice_policy_set_durability(struct sluice_policy *p,
  */
 SLUICE_API int sluice_policy_set_max_disk(struct sluice_policy *p, uint64_t bytes);
 
+/* ---- the network ---- */
+
+/*
+ * Without any of these no socket of the internet can be made. @target: [tcp://|udp://|icmp://]HOST[:PORTS], where HOST is a name, an address, a prefix
+ * (10.0.0.0/8) or "*", an IPv6 address in brackets where PORTS follow, and PORTS are "*" or like "80,8000-8010"; all ports where there are none.
+ *
+ * allow_net: may be connected and sent to; tcp where no protocol is named. A name is resolved when a sandbox is started, and only what it meant then is
+ * allowed; one that can't be resolved makes the start fail (-ENOENT, -EAGAIN, -ETIMEDOUT).
+ * deny_net: all but that may be; every protocol where none is named. A name is -EINVAL. Either of the two excludes the other (-EINVAL).
+ */
+SLUICE_API int sluice_policy_allow_net(struct sluice_policy *p, const char *target,
+				       struct sluice_error *err);
+SLUICE_API int sluice_policy_deny_net(struct sluice_policy *p, const char *target,
+				      struct sluice_error *err);
+/*
+ * Ports that may be bound or listened on, at any local address; 0 stands for a port of the kernel's choice. deny_bind: all but these. Either of the two
+ * excludes the other (-EINVAL). Without them none may. A port that a socket gets by connecting or sending needs no rule.
+ */
+SLUICE_API int sluice_policy_allow_bind(struct sluice_policy *p, const char *ports,
+					struct sluice_error *err);
+SLUICE_API int sluice_policy_deny_bind(struct sluice_policy *p, const char *ports,
+				       struct sluice_error *err);
+
 /* ---- identity and surroundings of the command ---- */
 
 /* Name of its sandboxes, 1-64 bytes of [A-Za-z0-9._-]; what uname(2) shows as node name. Default "sandbox-PID-N". */

@@ -9,7 +9,9 @@
 #include "builtin/ledger/ledger.h"
 #include "builtin/metadata/metadata.h"
 #include "builtin/network/bind.h"
-#include "builtin/network/unix.h"
+#include "builtin/network/connect.h"
+#include "builtin/network/ports.h"
+#include "builtin/network/rules.h"
 #include "builtin/process/process.h"
 #include "builtin/quota/quota.h"
 #include "builtin/resource/cores.h"
@@ -20,52 +22,54 @@
 #include "policy/policy.h"
 #include "tree/tree.h"
 #include "tree/writable.h"
+#include "util/fail.h"
 
-/* What can be done for a task in the host's own tree, where an extra asks for it. */
-static int plan_on_host(struct dispatch *d)
+/* The host's own tree, the table's, for what is carried out for a task there. */
+static int host_tree(struct dispatch *d, const struct tree **ret)
 {
 	struct tree *host = calloc(1, sizeof(*host));
-	struct bind_names *names;
-	int r;
 
 	if (!host)
 		return -ENOMEM;
 	/* Landlock bounds what is opened, and none of these opens anything: looking at procfs takes no grant */
 	host->proc_granted = true;
-	r = dispatch_own(d, host, free);
-	if (r == 0)
-		r = builtin_files_plan_on_host(d, host);
-	return r < 0 ? r : builtin_bind_register(d, host, &names);
+	*ret = host;
+	return dispatch_own(d, host, free);
 }
 
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
-			 bool extras, const struct builtin_sandbox *sandbox)
+/* @host: NULL where nothing is carried out there. */
+static int register_network(struct dispatch *d, const struct builtin_context *c,
+			    struct connect_bounds *b, const struct tree *host)
 {
-	struct bind_names *names = NULL;
-	int r = builtin_uname_register(d); /* every sandbox has a name */
-	struct writable *w = r < 0 ? NULL : writable_get(p, tree, &r);
+	const struct tree *tree = c->tree ? c->tree : host;
+	int r = tree ? builtin_bind_register(d, tree, !b->network, &b->names) : 0;
 
-	if (!w)
+	if (r == 0 && b->network)
+		r = builtin_ports_register(d, b, writable_is_all(b->writable) && !c->tree);
+	return r < 0 ? r : builtin_connect_register(d, b);
+}
+
+/* The rules of the network, the table's; *ret is NULL where there are none. */
+static int network_rules(struct dispatch *d, const struct sluice_policy *p,
+			 const struct network **ret, struct sluice_error *err)
+{
+	struct network *n = NULL;
+	int r = policy_has_network(p) ? network_new(p, &n, err) : 0;
+
+	if (r < 0 || !n)
 		return r;
-	r = dispatch_own(d, w, writable_unref);
-	if (r == 0 && tree)
-		r = builtin_files_register(d, tree);
-	if (r == 0 && !tree && extras)
-		r = plan_on_host(d);
-	if (r == 0 && p->seeded)
-		r = builtin_random_register(d, p->seed, tree != NULL);
-	if (r == 0 && p->deterministic_dirs)
-		r = builtin_directories_register(d);
-	if (r == 0)
-		r = builtin_metadata_register(d, w, tree);
-	if (r == 0 && tree)
-		r = builtin_bind_register(d, tree, &names);
-	if (r == 0 && tree)
-		r = builtin_quota_register(d, tree);
-	if (r == 0)
-		r = builtin_unix_register(d, w, tree, names);
-	if (r == 0)
-		r = builtin_process_register(d, p, tree);
+	*ret = n;
+	r = dispatch_own(d, n, network_free);
+	return r < 0 ? fail_errno(err, r, "network rules") : 0;
+}
+
+/* What processes may do and take, and what is counted of them. */
+static int register_limits(struct dispatch *d, const struct sluice_policy *p,
+			   const struct builtin_context *c)
+{
+	const struct builtin_sandbox *sandbox = c->sandbox;
+	int r = builtin_process_register(d, p, c->tree);
+
 	if (r == 0)
 		r = builtin_processes_register(d, p->max_processes, sandbox->init);
 	if (r == 0 && p->max_memory)
@@ -73,4 +77,50 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const stru
 	if (r == 0)
 		r = builtin_ledger_register(d, sandbox->ledger);
 	return r < 0 ? r : builtin_cores_register(d, p->cores, sandbox->init);
+}
+
+/* All of them, in their order. @b: what bounds destinations. */
+static int register_all(struct dispatch *d, const struct sluice_policy *p,
+			const struct builtin_context *c, struct connect_bounds *b,
+			struct writable *w)
+{
+	const struct tree *tree = c->tree, *host = NULL;
+	int r = builtin_uname_register(d); /* every sandbox has a name */
+
+	if (r == 0 && tree)
+		r = builtin_files_register(d, tree);
+	if (r == 0 && !tree && (c->extras || b->network))
+		r = host_tree(d, &host);
+	if (r == 0 && host && c->extras)
+		r = builtin_files_plan_on_host(d, host);
+	if (r == 0 && p->seeded)
+		r = builtin_random_register(d, p->seed, tree != NULL);
+	if (r == 0 && p->deterministic_dirs)
+		r = builtin_directories_register(d);
+	if (r == 0)
+		r = builtin_metadata_register(d, w, tree);
+	if (r == 0)
+		r = register_network(d, c, b, host);
+	if (r == 0 && tree)
+		r = builtin_quota_register(d, tree);
+	return r < 0 ? r : register_limits(d, p, c);
+}
+
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p,
+			 const struct builtin_context *c, struct sluice_error *err)
+{
+	struct connect_bounds bounds = { .tree = c->tree };
+	struct writable *w;
+	int r = network_rules(d, p, &bounds.network, err);
+
+	if (r < 0)
+		return r;
+	w = writable_get(p, c->tree, &r);
+	if (w) {
+		bounds.writable = w;
+		r = dispatch_own(d, w, writable_unref);
+		if (r == 0)
+			r = register_all(d, p, c, &bounds, w);
+	}
+	return r < 0 ? fail_errno(err, r, "built-in handlers") : 0;
 }

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include <sluice/error.h>
+
 struct dispatch;
 struct ledger;
 struct sluice_policy;
@@ -23,11 +25,15 @@ struct builtin_sandbox {
 	struct ledger *ledger;	  /* NULL: nobody asked for statistics */
 };
 
-/*
- * Register the built-ins that @p needs, in their fixed order. @tree: the command's own, borrowed until @d is freed, or NULL. @extras: there will be some, who may
- * want calls carried out that no built-in handles. Returns 0 or -errno.
- */
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
-			 bool extras, const struct builtin_sandbox *sandbox);
+/* What a table is made for. What is in it is borrowed until the table is freed. */
+struct builtin_context {
+	const struct tree *tree; /* the command's own, or NULL */
+	const struct builtin_sandbox *sandbox;
+	bool extras; /* there will be some, who may want calls carried out that no built-in handles */
+};
+
+/* Register the built-ins that @p needs, in their fixed order. Returns 0 or -errno, and why in @err. */
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p,
+			 const struct builtin_context *c, struct sluice_error *err);
 
 #endif

@@ -164,6 +164,26 @@ static int set_max_disk(void *target, const char *value, struct sluice_error *er
 	return sluice_policy_set_max_disk(((struct run *)target)->policy, bytes);
 }
 
+static int set_net_allow(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_allow_net(((struct run *)target)->policy, value, err);
+}
+
+static int set_net_deny(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_deny_net(((struct run *)target)->policy, value, err);
+}
+
+static int set_allow_bind(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_allow_bind(((struct run *)target)->policy, value, err);
+}
+
+static int set_deny_bind(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_deny_bind(((struct run *)target)->policy, value, err);
+}
+
 static int set_no_devices(void *target, const char *value, struct sluice_error *err)
 {
 	struct run *r = target;
@@ -446,6 +466,17 @@ static const struct option_entry entries[] = {
 	{ "null", 'z', false, false, NULL, "off",
 	  "end each entry of --dry-run with a NUL, and quote nothing", NULL,
 	  offsetof(struct run, nul) },
+	{ "net-allow", 0, true, false, "TARGET", "no network",
+	  "allow connecting and sending to [tcp://|udp://|icmp://]HOST[:PORTS]; HOST is a name, an address, a prefix or *",
+	  set_net_allow },
+	{ "net-deny", 0, true, false, "TARGET", "no network",
+	  "allow all of the network but TARGET, an address or a prefix; not with --net-allow",
+	  set_net_deny },
+	{ "net-allow-bind", 0, true, false, "PORTS", "none",
+	  "allow binding and listening on PORTS: *, or like 8080,9000-9005; 0 is a port of the kernel's choice",
+	  set_allow_bind },
+	{ "net-deny-bind", 0, true, false, "PORTS", "none",
+	  "allow binding all ports but PORTS; not with --net-allow-bind", set_deny_bind },
 	{ "cwd", 0, false, false, "DIR", "the caller's",
 	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
 	{ "clean-env", 0, false, false, NULL, "off",

@@ -91,9 +91,10 @@ static const struct {
 };
 
 /* Refused only for some arguments: see filter.c. */
-static const char conditional_names[] = "clone unshare ioctl personality socket socketpair sendto "
-					"sendmsg sendmmsg prlimit64 setpriority ioprio_set "
-					"sched_setscheduler sched_setparam sched_setattr";
+static const char conditional_names[] =
+	"clone unshare ioctl personality socket socketpair sendto "
+	"sendmsg sendmmsg setsockopt prlimit64 setpriority ioprio_set "
+	"sched_setscheduler sched_setparam sched_setattr";
 /* Not there, as on a kernel that was built without them: programs have a way to do without. */
 static const char absent_names[] = "clone3 memfd_secret";
 
@@ -250,6 +251,19 @@ static void set_tree(int nr, void *deny)
 
 	if (!d->error || d->conditional) /* else it is refused anyway */
 		*d = (struct call_deny){ .error = EPERM, .conditional = true, .tree = true };
+}
+
+static void leave(int nr, void *deny)
+{
+	struct call_deny *d = &((struct call_deny *)deny)[nr];
+
+	if (d->conditional) /* else the policy refuses it whatever it is for */
+		*d = (struct call_deny){ .error = 0 };
+}
+
+void calls_leave_sockets_to_handler(struct call_deny *deny)
+{
+	each_call("socket", leave, deny);
 }
 
 void calls_keep_working_directories(struct call_deny *deny)

@@ -35,6 +35,8 @@ int calls_deny_list(const struct sluice_policy *p, struct call_deny *deny,
  * A named Unix socket that may not be connected to must not be sent to either; where all may be connected to, there is nothing to refuse.
  */
 void calls_allow_any_socket_type(struct call_deny *deny);
+/* Which sockets may be made is decided by a handler, which the policy has rules for. */
+void calls_leave_sockets_to_handler(struct call_deny *deny);
 /* The command has virtual working directories (tree/cwd.h), which are none of its own business. */
 void calls_keep_working_directories(struct call_deny *deny);
 /* The command's tree has a quota: nothing is allocated but by calls that are looked at. */

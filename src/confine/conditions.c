@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <linux/ioprio.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
@@ -74,6 +75,10 @@ static const uint32_t socket_domains[] = { AF_UNIX };
 static const uint32_t socket_types[] = { SOCK_STREAM, SOCK_SEQPACKET };
 #define SOCKET_TYPE_MASK 0xfu /* the rest is SOCK_CLOEXEC and SOCK_NONBLOCK */
 
+/* A packet goes by way of the addresses in these, wherever the socket was connected to. */
+static const uint32_t ip_routes[] = { IP_OPTIONS };
+static const uint32_t ipv6_routes[] = { IPV6_RTHDR, IPV6_2292PKTOPTIONS };
+
 /*
  * Acts on other processes of the same user, for which Landlock has no hook: the supervisor's limits (RLIMIT_CPU 1 would end it) and its share of the
  * processors. (sched_setaffinity stays: threads are pinned by number.)
@@ -95,6 +100,10 @@ static const uint32_t hidden_limits[] = { RLIMIT_RTTIME };
 #define LISTED(arg, list, error)                                      \
 	{                                                             \
 		CLAUSE_LISTED, arg, error, WHOLE, (list), N_OF(list), \
+	}
+#define NOT_AT_LEVEL(level, list)                                                               \
+	{                                                                                       \
+		CLAUSE_NOT_BOTH, 2, EPERM, WHOLE, (list), N_OF(list), 1, .other_value = (level) \
 	}
 #define OWN(arg, value)                                        \
 	{                                                      \
@@ -130,6 +139,9 @@ const struct condition conditions[N_CONDITIONS] = {
 	  { LISTED(0, socket_domains, EACCES),
 	    { CLAUSE_LISTED, 1, EACCES, SOCKET_TYPE_MASK, socket_types, N_OF(socket_types), 0,
 	      true } },
+	  2 },
+	{ { SYS_setsockopt, -1 },
+	  { NOT_AT_LEVEL(IPPROTO_IP, ip_routes), NOT_AT_LEVEL(IPPROTO_IPV6, ipv6_routes) },
 	  2 },
 	{ { SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr },
 	  { OWN_NUMBER(0, 0) },

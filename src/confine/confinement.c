@@ -72,6 +72,8 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	/* no Unix socket is out of bounds; in a tree of one's own the kernel would look for it in the host's */
 	if (r == 0 && c->rules.all_writable && !tree)
 		calls_allow_any_socket_type(deny);
+	if (policy_has_network(p))
+		calls_leave_sockets_to_handler(deny);
 	if (r == 0)
 		r = filter_compile(deny, notify, n_notify, &c->filter, err);
 	return r;

@@ -176,6 +176,10 @@ static size_t write_clause(struct assembly *a, const struct clause *c, uint32_t 
 		return write_listed(a, c, refuse, pass);
 	case CLAUSE_LISTED:
 		return write_listed(a, c, pass, refuse);
+	case CLAUSE_NOT_BOTH:
+		refuse = write_listed(a, c, refuse, pass);
+		assemble_test(a, BPF_JEQ, c->other_value, refuse, pass);
+		return assemble_load(a, LOW_HALF(c->other));
 	case CLAUSE_OWN:
 		if (c->other != c->arg)
 			refuse = write_equal(a, c->other, c->values[1], pass, refuse);
@@ -335,12 +339,30 @@ static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause
 	return true;
 }
 
+/* With each value of the list, and others, where the other argument is its value and where it is not. */
+static bool both_hold(const struct sock_fprog *prog, int nr, const struct clause *c,
+		      uint64_t args[6], uint32_t passed, uint32_t refused)
+{
+	for (uint32_t i = 0; i <= 0xff; i++) {
+		args[c->arg] = i;
+		args[c->other] = c->other_value;
+		if (run(prog, nr, args) != (is_listed(c, i) ? refused : passed))
+			return false;
+		args[c->other] = UINT32_MAX - 1;
+		if (run(prog, nr, args) != passed)
+			return false;
+	}
+	return true;
+}
+
 static bool clause_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
 			 uint64_t args[6], uint32_t passed, uint32_t refused)
 {
 	switch (c->kind) {
 	case CLAUSE_NO_BIT:
 		return bits_hold(prog, nr, c, args, passed, refused);
+	case CLAUSE_NOT_BOTH:
+		return both_hold(prog, nr, c, args, passed, refused);
 	case CLAUSE_OWN:
 		return own_holds(prog, nr, c, args, passed, refused);
 	default:

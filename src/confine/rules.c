@@ -93,6 +93,89 @@ static struct landlock_ruleset handled(uint32_t features)
 	return r;
 }
 
+/* ---- ports ---- */
+
+#define LANDLOCK_PORTS_MAX 256u
+
+/*
+ * TCP ports that the policy's rules name, one by one. false: more than LANDLOCK_PORTS_MAX, or all but some.
+ */
+struct port_set {
+	uint16_t ports[LANDLOCK_PORTS_MAX];
+	size_t n;
+};
+
+static bool add_ranges(struct port_set *s, const struct net_ports *p)
+{
+	for (size_t i = 0; i < p->n; i++) {
+		for (unsigned port = p->ranges[i].first; port <= p->ranges[i].last; port++) {
+			if (s->n == LANDLOCK_PORTS_MAX)
+				return false;
+			s->ports[s->n++] = (uint16_t)port;
+		}
+	}
+	return p->n > 0;
+}
+
+static bool ports_to_connect(const struct policy_network *n, struct port_set *ret)
+{
+	ret->n = 0;
+	if (n->deny)
+		return false;
+	for (size_t i = 0; i < n->n_targets; i++) {
+		if (n->targets[i].protocols & NET_TCP && !add_ranges(ret, &n->targets[i].ports))
+			return false;
+	}
+	return true;
+}
+
+static bool ports_to_bind(const struct policy_network *n, struct port_set *ret)
+{
+	ret->n = 0;
+	if (n->deny_binds)
+		return false;
+	for (size_t i = 0; i < n->n_binds; i++) {
+		if (!add_ranges(ret, &n->binds[i]))
+			return false;
+	}
+	return true;
+}
+
+static int allow_ports(int ruleset, uint64_t right, const struct port_set *s)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < s->n; i++)
+		r = landlock_allow_port(ruleset, right, s->ports[i]);
+	return r;
+}
+
+/*
+ * The engine carries out connect and bind, so it may what the rules of ports allow; the command itself may nothing. What the rules say beyond ports is
+ * for the handlers alone, and so are ports where they are too many to be listed: @net loses that right.
+ */
+static void engine_net(const struct sluice_policy *p, uint64_t *net)
+{
+	struct port_set s;
+
+	if (!ports_to_connect(&p->network, &s))
+		*net &= ~(uint64_t)LL_NET_CONNECT_TCP;
+	if (!ports_to_bind(&p->network, &s))
+		*net &= ~(uint64_t)LL_NET_BIND_TCP;
+}
+
+static int add_ports(const struct sluice_policy *p, uint64_t net, int ruleset)
+{
+	struct port_set s;
+	int r = 0;
+
+	if (net & LL_NET_CONNECT_TCP && ports_to_connect(&p->network, &s))
+		r = allow_ports(ruleset, LL_NET_CONNECT_TCP, &s);
+	if (r == 0 && net & LL_NET_BIND_TCP && ports_to_bind(&p->network, &s))
+		r = allow_ports(ruleset, LL_NET_BIND_TCP, &s);
+	return r;
+}
+
 /* ---- rules ---- */
 
 static uint64_t rights_of(enum policy_access access)
@@ -334,15 +417,22 @@ static int add_rules(const struct sluice_policy *p, const struct making *m, enum
 	return add_proc(m, proc, err);
 }
 
-static int rulesets_create(const struct landlock_ruleset *attr, int abi, struct rules *ret,
-			   struct sluice_error *err)
+static int rulesets_create(const struct sluice_policy *p, const struct landlock_ruleset *attr,
+			   int abi, struct rules *ret, struct sluice_error *err)
 {
-	ret->ruleset_a = above_stdio(landlock_create(attr, abi));
+	struct landlock_ruleset engine = *attr;
+	int r;
+
+	engine_net(p, &engine.net);
+	ret->ruleset_a = above_stdio(landlock_create(&engine, abi));
 	if (ret->ruleset_a >= 0)
 		ret->ruleset_b = above_stdio(landlock_create(attr, abi));
 	if (ret->ruleset_a < 0)
 		return fail_errno(err, ret->ruleset_a, "Landlock ruleset");
-	return ret->ruleset_b < 0 ? fail_errno(err, ret->ruleset_b, "Landlock ruleset") : 0;
+	if (ret->ruleset_b < 0)
+		return fail_errno(err, ret->ruleset_b, "Landlock ruleset");
+	r = add_ports(p, engine.net, ret->ruleset_a);
+	return r < 0 ? fail_errno(err, r, "network ports: Landlock") : 0;
 }
 
 int rules_make(const struct sluice_policy *p, enum rules_proc proc, const struct rules_tree *tree,
@@ -369,7 +459,7 @@ int rules_make(const struct sluice_policy *p, enum rules_proc proc, const struct
 	ret->files = calloc(p->n_grants + 1, sizeof(*ret->files));
 	if (!ret->files)
 		return fail_errno(err, -ENOMEM, "Landlock rules");
-	r = rulesets_create(&attr, ret->abi, ret, err);
+	r = rulesets_create(p, &attr, ret->abi, ret, err);
 	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b, tree };
 	if (r == 0)
 		r = add_rules(p, &m, proc, ret, err);

@@ -62,6 +62,8 @@ static void policy_free(struct sluice_policy *p)
 	for (size_t i = 0; i < p->n_denials; i++)
 		free(p->denials[i]);
 	free(p->denials);
+	free(p->network.targets);
+	free(p->network.binds);
 	free(p->root);
 	free(p->workdir);
 	free(p->storage);

@@ -18,6 +18,8 @@
 
 #include <sluice/policy.h>
 
+#include "policy/net_rule.h"
+
 enum policy_access {
 	POLICY_READ = 1,   /* read, list, execute */
 	POLICY_WRITE = 2,  /* POLICY_READ and every change */
@@ -58,6 +60,16 @@ struct policy_call_rule {
 	bool deny;
 };
 
+/* Whom the command may talk to, and which ports it may bind. Nothing of it set: no network. */
+struct policy_network {
+	struct net_target *targets; /* allowed ones, or (deny) those that are not */
+	size_t n_targets;
+	bool deny;
+	struct net_ports *binds;
+	size_t n_binds;
+	bool deny_binds;
+};
+
 struct sluice_policy {
 	atomic_uint refs;
 	struct policy_grant *grants;
@@ -83,6 +95,7 @@ struct sluice_policy {
 	size_t n_env;
 	uint64_t timeout_ms;
 	uint64_t max_open_files;
+	struct policy_network network;
 	uint64_t max_memory, max_processes; /* 0: none */
 	unsigned cpu_percent;		    /* of one processor; 0: all there is */
 	cpu_set_t *cores;		    /* NULL: as the caller */
@@ -116,6 +129,11 @@ enum sluice_cow_action policy_on_end(const struct sluice_policy *p, bool success
  * Returns a NULL-terminated heap array whose strings live in the same block (one free()), or NULL when memory is short.
  */
 char **policy_build_env(const struct sluice_policy *p, char *const *base);
+
+/* network.c: may it make sockets of the internet at all? */
+bool policy_has_network(const struct sluice_policy *p);
+/* Which protocols a target names: bits of enum net_protocol. */
+unsigned policy_net_protocols(const struct sluice_policy *p);
 
 /* grants.c: append a grant (@path is copied). -EINVAL, -ENAMETOOLONG, -ENOMEM. */
 int policy_grant(struct sluice_policy *p, const struct policy_grant *grant,

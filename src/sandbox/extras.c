@@ -75,6 +75,11 @@ int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
 		   const struct builtin_sandbox *sandbox, const struct sluice_handler *extras,
 		   size_t n_extras, struct dispatch **ret, struct sluice_error *err)
 {
+	const struct builtin_context context = {
+		.tree = tree ? &tree->tree : NULL,
+		.sandbox = sandbox,
+		.extras = n_extras > 0,
+	};
 	struct dispatch *d;
 	int r;
 
@@ -83,9 +88,7 @@ int dispatch_build(struct sluice_policy *p, const struct sandbox_tree *tree,
 	d = dispatch_new();
 	if (!d)
 		return fail_errno(err, -ENOMEM, "dispatch table");
-	r = builtin_register_all(d, p, tree ? &tree->tree : NULL, n_extras > 0, sandbox);
-	if (r < 0)
-		fail_errno(err, r, "built-in handlers");
+	r = builtin_register_all(d, p, &context, err);
 	for (size_t i = 0; r == 0 && i < n_extras; i++)
 		r = extra_add(d, p, &extras[i], i, err);
 	if (r < 0) {

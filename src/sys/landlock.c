@@ -12,11 +12,16 @@
 #define NR_ADD_RULE 445
 #define CREATE_RULESET_VERSION 1u
 #define RULE_PATH_BENEATH 1
+#define RULE_NET_PORT 2
 
 struct path_beneath {
 	uint64_t allowed_access;
 	int32_t parent_fd;
 } __attribute__((packed));
+
+struct net_port {
+	uint64_t allowed_access, port;
+};
 
 int landlock_abi(void)
 {
@@ -40,6 +45,13 @@ int landlock_allow(int ruleset, uint64_t access, int parent_fd)
 	struct path_beneath rule = { access, parent_fd };
 
 	return syscall(NR_ADD_RULE, ruleset, RULE_PATH_BENEATH, &rule, 0) < 0 ? -errno : 0;
+}
+
+int landlock_allow_port(int ruleset, uint64_t access, uint16_t port)
+{
+	struct net_port rule = { access, port };
+
+	return syscall(NR_ADD_RULE, ruleset, RULE_NET_PORT, &rule, 0) < 0 ? -errno : 0;
 }
 
 int landlock_enter(int ruleset)

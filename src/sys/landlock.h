@@ -44,6 +44,8 @@ int landlock_abi(void);
 int landlock_create(const struct landlock_ruleset *attr, int abi);
 /* Allow @access beneath the file that @parent_fd (O_PATH) names. */
 int landlock_allow(int ruleset, uint64_t access, int parent_fd);
+/* Allow @access (LL_NET_*) of TCP port @port. */
+int landlock_allow_port(int ruleset, uint64_t access, uint16_t port);
 /* Put the calling thread into the ruleset's domain. */
 int landlock_enter(int ruleset);
 

@@ -34,16 +34,15 @@ static struct sluice_verdict gate_handle(struct sluice_request *req, void *userd
 	return answer_handle(req, userdata);
 }
 
-int builtin_register_all(struct dispatch *d, struct sluice_policy *p, const struct tree *tree,
-			 bool extras, const struct builtin_sandbox *sandbox)
+int builtin_register_all(struct dispatch *d, struct sluice_policy *p,
+			 const struct builtin_context *c, struct sluice_error *err)
 {
 	struct sluice_handler h = sluice_handler_make("gate", SYS_getpriority, gate_handle, &gate);
 	int r = builtin_uname_register(d);
 
 	(void)p;
-	(void)tree;
-	(void)extras;
-	(void)sandbox;
+	(void)c;
+	(void)err;
 	h.deadline_ms = 50;
 	h.deadline_errno = ETIME;
 	return r < 0 ? r : dispatch_add(d, &h, true);

@@ -298,11 +298,12 @@ static struct confinement *builtins_only(struct sluice_policy *p)
 {
 	struct dispatch *d = dispatch_new();
 	int numbers[DISPATCH_MAX_NR];
+	const struct builtin_sandbox sandbox = { 0 };
+	const struct builtin_context context = { .sandbox = &sandbox };
 	struct confinement *c = NULL;
 	size_t n;
 
-	assert_int_equal(builtin_register_all(d, p, NULL, false, &(struct builtin_sandbox){ 0 }),
-			 0);
+	assert_int_equal(builtin_register_all(d, p, &context, NULL), 0);
 	n = dispatch_numbers(d, numbers, DISPATCH_MAX_NR);
 	assert_int_equal(confinement_get(p, numbers, n, &c, NULL), 0);
 	dispatch_free(d);

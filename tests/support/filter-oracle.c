@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdlib.h>
@@ -117,6 +118,16 @@ static const struct of_others {
 	{ "sched_setscheduler", 1, { 0 }, { 0 }, true },
 	{ "sched_setparam", 1, { 0 }, { 0 }, true },
 	{ "sched_setattr", 1, { 0 }, { 0 }, true },
+};
+
+/* Refused when argument 1 is the level and argument 2 the option: a route for packets. */
+static const struct level_option {
+	const char *call;
+	int level, option;
+} level_options[] = {
+	{ "setsockopt", IPPROTO_IP, IP_OPTIONS },
+	{ "setsockopt", IPPROTO_IPV6, IPV6_RTHDR },
+	{ "setsockopt", IPPROTO_IPV6, IPV6_2292PKTOPTIONS },
 };
 
 #define SOCKET_TYPE_MASK 0xfu /* the rest is SOCK_CLOEXEC and SOCK_NONBLOCK */
@@ -254,6 +265,23 @@ static int refuse_others(scmp_filter_ctx ctx, const struct call_deny *deny, cons
 	return r;
 }
 
+static int refuse_options(scmp_filter_ctx ctx, const struct call_deny *deny)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < N_OF(level_options); i++) {
+		const struct level_option *o = &level_options[i];
+		int nr = syscall_number(o->call);
+
+		if (deny[nr].conditional)
+			r = seccomp_rule_add(
+				ctx, SCMP_ACT_ERRNO(EPERM), nr, 2,
+				SCMP_CMP(1, SCMP_CMP_MASKED_EQ, INT_MASK, (uint64_t)o->level),
+				SCMP_CMP(2, SCMP_CMP_MASKED_EQ, INT_MASK, (uint64_t)o->option));
+	}
+	return r;
+}
+
 static int deny_part(const struct call_deny *deny, const int *notify, size_t n_notify,
 		     struct part *part)
 {
@@ -268,6 +296,8 @@ static int deny_part(const struct call_deny *deny, const int *notify, size_t n_n
 	}
 	if (r == 0)
 		r = refuse_others(ctx, deny, notify, n_notify);
+	if (r == 0)
+		r = refuse_options(ctx, deny);
 	for (size_t i = 0; r == 0 && i < N_OF(conditions); i++) {
 		const struct condition *c = &conditions[i];
 		int nr = syscall_number(c->call);

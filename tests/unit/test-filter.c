@@ -6,6 +6,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -440,9 +441,12 @@ static void test_the_largest_program_fits(void **state)
 static size_t interesting_values(uint64_t v[VALUES_MAX])
 {
 	static const uint32_t known[] = {
-		TIOCSTI,    0x541c,	0x40086602, 0x40046602, 0x40087602, 0x40047602, 0x40086604,
-		0x401c5820, 0x800c6613, 0x40806685, 0x50009401, 0x50009417, 0x5000940e, 0x50009418,
-		0x5000940f, 0x5000943f, 0x20008,    0x40008,	0x20000000, 0xffffffff,
+		TIOCSTI,      0x541c,	  0x40086602,	       0x40046602,
+		0x40087602,   0x40047602, 0x40086604,	       0x401c5820,
+		0x800c6613,   0x40806685, 0x50009401,	       0x50009417,
+		0x5000940e,   0x50009418, 0x5000940f,	       0x5000943f,
+		0x20008,      0x40008,	  0x20000000,	       0xffffffff,
+		IPPROTO_IPV6, IPV6_RTHDR, IPV6_2292PKTOPTIONS,
 	};
 	size_t n = 0;
 

@@ -299,39 +299,22 @@ static bool is_named(const struct sockaddr_storage *addr, ssize_t n)
 	       sun->sun_path[0];
 }
 
-static struct sluice_verdict bind_named(struct sluice_request *req, struct bind_names *names,
-					const struct sockaddr_un *sun, size_t n)
+/* @sock is consumed. */
+static int plan_named(struct sluice_request *req, struct bind_names *names, int sock,
+		      const struct sockaddr_un *sun, size_t n)
 {
-	struct binding b = { .names = names, .cwd = -1 };
+	struct binding b = { .names = names, .sock = sock, .cwd = -1 };
 	struct walk_end end = { .fd = -1, .dir = -1 };
 	int r;
 
 	memcpy(b.text, sun->sun_path, n - PATH_AT);
-	b.sock = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
-	if (b.sock < 0)
-		return sluice_errno(-b.sock);
 	r = find_place(req, &b, &end);
 	if (r == 0)
-		r = plan(req, &b, &end);
-	else {
-		walk_end_close(&end);
-		bind_drop(&b);
-	}
-	return r < 0 ? sluice_errno(-r) : sluice_continue();
+		return plan(req, &b, &end);
+	walk_end_close(&end);
+	bind_drop(&b);
+	return r;
 }
-
-static struct sluice_verdict bind_handle(struct sluice_request *req, void *names)
-{
-	struct sockaddr_storage addr;
-	ssize_t n = sluice_request_sockaddr(req, &addr);
-
-	/* every other address is the kernel's: should it become a name meanwhile, Landlock grants none */
-	if (!is_named(&addr, n))
-		return sluice_continue();
-	return bind_named(req, names, (const struct sockaddr_un *)&addr, (size_t)n);
-}
-
-/* ---- bind, for an extra that says AS_SEEN ---- */
 
 /* What the plan carries for an address that is no path. */
 struct plain {
@@ -354,9 +337,11 @@ static void plain_drop(const void *data)
 	close(((const struct plain *)data)->sock);
 }
 
-static int plan_plain(struct sluice_request *req, const struct sockaddr_storage *addr, ssize_t n)
+/* @sock is consumed. */
+static int plan_plain(struct sluice_request *req, int sock, const struct sockaddr_storage *addr,
+		      ssize_t n)
 {
-	struct plain p = { .len = (socklen_t)n, .addr = *addr };
+	const struct plain p = { .sock = sock, .len = (socklen_t)n, .addr = *addr };
 	const struct request_plan plan = {
 		.builtin = "bind",
 		.act = plain_act,
@@ -368,22 +353,39 @@ static int plan_plain(struct sluice_request *req, const struct sockaddr_storage 
 		.size = sizeof(p),
 	};
 
-	if (n == 0 && (int)sluice_request_arg(req, 2)) /* of a length, but nowhere */
-		return -EFAULT;
-	p.sock = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
-	return p.sock < 0 ? p.sock : request_plan_act(req, &plan);
+	if (n >= 0 && (n > 0 || !(int)sluice_request_arg(req, 2)))
+		return request_plan_act(req, &plan);
+	close(sock);
+	return n < 0 ? (int)n : -EFAULT; /* of a length, but nowhere */
 }
 
-static struct sluice_verdict bind_as_seen(struct sluice_request *req, void *names)
+struct sluice_verdict bind_plan(struct sluice_request *req, struct bind_names *names, int sock)
 {
 	struct sockaddr_storage addr;
 	ssize_t n = sluice_request_sockaddr(req, &addr);
-	int r;
+	int r = sock;
 
-	if (is_named(&addr, n))
-		return bind_named(req, names, (const struct sockaddr_un *)&addr, (size_t)n);
-	r = n < 0 ? (int)n : plan_plain(req, &addr, n);
+	if (r >= 0 && is_named(&addr, n))
+		r = plan_named(req, names, sock, (const struct sockaddr_un *)&addr, (size_t)n);
+	else if (r >= 0)
+		r = plan_plain(req, sock, &addr, n);
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
+}
+
+/* For an extra that says AS_SEEN. */
+static struct sluice_verdict bind_as_seen(struct sluice_request *req, void *names)
+{
+	return bind_plan(req, names,
+			 task_get_fd(request_task(req), (int)sluice_request_arg(req, 0)));
+}
+
+static struct sluice_verdict bind_handle(struct sluice_request *req, void *names)
+{
+	struct sockaddr_storage addr;
+	ssize_t n = sluice_request_sockaddr(req, &addr);
+
+	/* every other address is the kernel's: should it become a name meanwhile, Landlock grants none */
+	return is_named(&addr, n) ? bind_as_seen(req, names) : sluice_continue();
 }
 
 /* ---- getsockname, getpeername ---- */
@@ -473,15 +475,17 @@ static void names_free(void *names)
 	free(n);
 }
 
-int builtin_bind_register(struct dispatch *d, const struct tree *tree, struct bind_names **ret)
+int builtin_bind_register(struct dispatch *d, const struct tree *tree, bool trap,
+			  struct bind_names **ret)
 {
 	struct bind_names *n =
 		calloc(1, sizeof(*n) + (tree->view ? NAMES * sizeof(n->names[0]) : 0));
 	const struct sluice_handler handlers[] = {
-		sluice_handler_make("bind", SYS_bind, bind_handle, n),
 		sluice_handler_make("bind", SYS_getsockname, show_handle, n),
 		sluice_handler_make("bind", SYS_getpeername, show_handle, n),
+		sluice_handler_make("bind", SYS_bind, bind_handle, n),
 	};
+	size_t count = tree->view ? sizeof(handlers) / sizeof(handlers[0]) - !trap : 0;
 	int r;
 
 	if (!n)
@@ -492,7 +496,7 @@ int builtin_bind_register(struct dispatch *d, const struct tree *tree, struct bi
 	r = dispatch_own(d, n, names_free);
 	if (r == 0)
 		r = dispatch_add_planner(d, SYS_bind, bind_as_seen, n);
-	for (size_t i = 0; r == 0 && tree->view && i < sizeof(handlers) / sizeof(handlers[0]); i++)
+	for (size_t i = 0; r == 0 && i < count; i++)
 		r = dispatch_add(d, &handlers[i], true);
 	return r;
 }

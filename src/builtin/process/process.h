@@ -12,7 +12,7 @@ struct dispatch;
 struct sluice_policy;
 struct tree;
 
-/* @tree: as for builtin_register_all. A call that @p allows for all arguments, or for none, is left alone. */
+/* @tree: as in struct builtin_context. A call that @p allows for all arguments, or for none, is left alone. */
 int builtin_process_register(struct dispatch *d, const struct sluice_policy *p,
 			     const struct tree *tree);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "builtin/network/unix.h"
+#include "builtin/network/connect.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "builtin/network/address.h"
 #include "builtin/network/bind.h"
+#include "builtin/network/rules.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
 #include "sys/fd.h"
@@ -56,15 +58,9 @@ static bool is_named(const struct target *t, char path[sizeof(struct sockaddr_un
 	return true;
 }
 
-/* What the handler is given: constant, the table's. */
-struct unix_bounds {
-	const struct writable *writable;
-	const struct tree *tree;  /* of the command; NULL: the host's */
-	struct bind_names *names; /* with a tree */
-};
-
 /* A peer's address that a task has from the kernel may be the text that bind gave the kernel in the place of another task's. */
-static int open_in_tree(struct sluice_request *req, const struct unix_bounds *b, const char *path)
+static int open_in_tree(struct sluice_request *req, const struct connect_bounds *b,
+			const char *path)
 {
 	char given[BIND_TEXT_BYTES + 1];
 	struct walk_end end;
@@ -91,7 +87,7 @@ static int open_on_host(struct sluice_request *req, const char *path)
 }
 
 /* The file at @path if it may be connected to, as a descriptor. */
-static int open_named(struct sluice_request *req, const struct unix_bounds *b, const char *path)
+static int open_named(struct sluice_request *req, const struct connect_bounds *b, const char *path)
 {
 	int fd = b->tree ? open_in_tree(req, b, path) : open_on_host(req, path);
 
@@ -129,8 +125,25 @@ static void drop(const void *target)
 		close(t->sock);
 }
 
+/* May @t, whose address is one of the internet's, be connected to? What a short or strange address says is the kernel's to say. */
+static int check_internet(const struct network *n, struct target *t)
+{
+	const unsigned protocol = socket_protocol(t->sock);
+	struct net_address address;
+	uint16_t port;
+
+	if (!n || !socket_is_internet(t->sock))
+		return 0;
+	address_specify(t->sock, &t->addr, t->len);
+	if (!address_of((const struct sockaddr *)&t->addr, t->len, &address, &port))
+		return 0;
+	return protocol && network_may_reach(n, (enum net_protocol)protocol, &address, port)
+		       ? 0
+		       : -EACCES;
+}
+
 /* Fill in @t, and *ret_file if the address names one. */
-static int look(struct sluice_request *req, const struct unix_bounds *b, struct target *t,
+static int look(struct sluice_request *req, const struct connect_bounds *b, struct target *t,
 		int *ret_file)
 {
 	const struct task *task = request_task(req);
@@ -147,14 +160,15 @@ static int look(struct sluice_request *req, const struct unix_bounds *b, struct 
 		r = *ret_file = open_named(req, b, path);
 	if (r < 0)
 		return r;
-	return t->sock < 0 ? t->sock : 0; /* refused, after what the address alone says */
+	/* refused, after what the address alone says */
+	return t->sock < 0 ? t->sock : check_internet(b->network, t);
 }
 
-static struct sluice_verdict unix_handle(struct sluice_request *req, void *userdata)
+static struct sluice_verdict connect_handle(struct sluice_request *req, void *userdata)
 {
 	struct target t = { .sock = -1 };
 	struct request_plan p = {
-		.builtin = "unix",
+		.builtin = "connect",
 		.act = carry_out,
 		.drop = drop,
 		.layer = SLUICE_LAYER_HOST,
@@ -175,18 +189,18 @@ static struct sluice_verdict unix_handle(struct sluice_request *req, void *userd
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 
-int builtin_unix_register(struct dispatch *d, struct writable *w, const struct tree *tree,
-			  struct bind_names *names)
+int builtin_connect_register(struct dispatch *d, const struct connect_bounds *bounds)
 {
-	struct unix_bounds *b = malloc(sizeof(*b));
-	struct sluice_handler h = sluice_handler_make("unix", SYS_connect, unix_handle, b);
+	const bool trapped = !writable_is_all(bounds->writable) || bounds->tree || bounds->network;
+	struct connect_bounds *b = malloc(sizeof(*b));
+	struct sluice_handler h = sluice_handler_make("connect", SYS_connect, connect_handle, b);
 	int r;
 
 	if (!b)
 		return -ENOMEM;
-	*b = (struct unix_bounds){ w, tree, names };
+	*b = *bounds;
 	r = dispatch_own(d, b, free);
 	if (r == 0)
-		r = dispatch_add_planner(d, SYS_connect, unix_handle, b);
-	return r < 0 || (writable_is_all(w) && !tree) ? r : dispatch_add(d, &h, true);
+		r = dispatch_add_planner(d, SYS_connect, connect_handle, b);
+	return r < 0 || !trapped ? r : dispatch_add(d, &h, true);
 }
