@@ -23,7 +23,7 @@ struct sluice_policy;
 struct confinement {
 	atomic_uint refs;
 	uint64_t generation; /* of the policy it was compiled from */
-	int *notify;	     /* sorted, unique */
+	int *notify;	     /* as dispatch_numbers gives them */
 	size_t n_notify;
 	struct sock_fprog filter; /* owned */
 	struct rules

@@ -54,12 +54,13 @@ struct answer {
 	bool any_type, tree;		   /* of the condition */
 	bool asked;			   /* a handler stands in for it where it may */
 	uint32_t ret;			   /* where no condition refuses it */
+	int only_with; /* such a call is allowed where this argument is 0, and only else `ret`; -1 */
 };
 
 static bool answers_equal(const struct answer *a, const struct answer *b)
 {
 	return a->condition == b->condition && a->any_type == b->any_type && a->tree == b->tree &&
-	       a->ret == b->ret && a->asked == b->asked;
+	       a->ret == b->ret && a->asked == b->asked && a->only_with == b->only_with;
 }
 
 /* What a call gets that clause @c of its condition doesn't let pass. */
@@ -71,12 +72,16 @@ static uint32_t clause_refusal(const struct answer *a, const struct clause *c)
 /* What handlers want of a call. */
 struct wanted {
 	bool always, where_refused;
+	int only_with; /* of `always`: where this argument is not 0; -1: all */
 };
 
 /* @deny and @wanted by a handler: the denial is stronger. A condition that is not known refuses always. */
 static struct answer answer_of(int nr, const struct call_deny *deny, struct wanted wanted)
 {
-	struct answer a = { .ret = wanted.always ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW };
+	struct answer a = {
+		.ret = wanted.always ? SECCOMP_RET_USER_NOTIF : SECCOMP_RET_ALLOW,
+		.only_with = wanted.always ? wanted.only_with : -1,
+	};
 
 	if (deny->conditional) {
 		a.condition = condition_of(nr);
@@ -85,7 +90,7 @@ static struct answer answer_of(int nr, const struct call_deny *deny, struct want
 		a.asked = wanted.where_refused && a.condition;
 	}
 	if (deny->error && !a.condition)
-		a.ret = refusal(deny->error);
+		a = (struct answer){ .ret = refusal(deny->error), .only_with = -1 };
 	return a;
 }
 
@@ -93,15 +98,15 @@ static struct answer answer_of(int nr, const struct call_deny *deny, struct want
 static void answers_make(const struct call_deny *deny, const int *notify, size_t n_notify,
 			 struct answer ret[CALL_MAX])
 {
-	struct wanted wanted[CALL_MAX] = { { false, false } };
+	struct wanted wanted[CALL_MAX] = { { .always = false } };
 
 	for (size_t i = 0; i < n_notify; i++) {
-		struct wanted *w = &wanted[notify[i] & ~NOTIF_WHERE_REFUSED];
+		struct wanted *w = &wanted[NOTIF_NR(notify[i])];
 
 		if (notify[i] & NOTIF_WHERE_REFUSED)
 			w->where_refused = true;
 		else
-			w->always = true;
+			*w = (struct wanted){ true, w->where_refused, NOTIF_ARG(notify[i]) };
 	}
 	for (int nr = 0; nr < CALL_MAX; nr++)
 		ret[nr] = answer_of(nr, &deny[nr], wanted[nr]);
@@ -138,7 +143,8 @@ static void ranges_make(struct compilation *c)
 			continue;
 		c->ranges[c->n_ranges++] = (struct range){ nr, c->answers[nr] };
 	}
-	c->ranges[c->n_ranges++] = (struct range){ CALL_MAX, { .ret = refusal(ENOSYS) } };
+	c->ranges[c->n_ranges++] =
+		(struct range){ CALL_MAX, { .ret = refusal(ENOSYS), .only_with = -1 } };
 }
 
 /* All 64 bits of @arg are @value. */
@@ -188,11 +194,23 @@ static size_t write_clause(struct assembly *a, const struct clause *c, uint32_t 
 	return refuse;
 }
 
-static size_t write_condition(struct assembly *a, const struct answer *answer)
+/* What nothing refuses. */
+static size_t write_passed(struct assembly *a, const struct answer *answer)
 {
-	size_t n = condition_clauses(answer->condition, answer->any_type, answer->tree);
 	size_t place = assemble_return(a, answer->ret);
 
+	if (answer->only_with < 0)
+		return place;
+	return write_equal(a, (unsigned)answer->only_with, 0, assemble_return(a, SECCOMP_RET_ALLOW),
+			   place);
+}
+
+static size_t write_looking(struct assembly *a, const struct answer *answer)
+{
+	size_t place = write_passed(a, answer), n = 0;
+
+	if (answer->condition)
+		n = condition_clauses(answer->condition, answer->any_type, answer->tree);
 	while (n-- > 0) {
 		const struct clause *c = &answer->condition->clauses[n];
 
@@ -206,13 +224,13 @@ static size_t write_answer(struct compilation *c, const struct answer *answer)
 {
 	size_t place;
 
-	if (!answer->condition)
+	if (!answer->condition && answer->only_with < 0)
 		return assemble_return(&c->assembly, answer->ret);
 	for (size_t i = 0; i < c->n_written; i++) {
 		if (answers_equal(&c->written[i].answer, answer))
 			return c->written[i].place;
 	}
-	place = write_condition(&c->assembly, answer);
+	place = write_looking(&c->assembly, answer);
 	if (c->n_written < sizeof(c->written) / sizeof(c->written[0]))
 		c->written[c->n_written++] = (struct written){ *answer, place };
 	return place;
@@ -271,6 +289,12 @@ static bool other_abis_are_refused(const struct sock_fprog *prog)
 	return true;
 }
 
+/* What becomes of a call that nothing refuses. */
+static uint32_t passed_of(const struct answer *answer, const uint64_t args[6])
+{
+	return answer->only_with >= 0 && !args[answer->only_with] ? SECCOMP_RET_ALLOW : answer->ret;
+}
+
 /* Give @args what @c lets pass. */
 static void satisfy(const struct clause *c, uint64_t args[6])
 {
@@ -288,19 +312,17 @@ static bool is_listed(const struct clause *c, uint32_t value)
 
 /* With each value of a list, or (short masks) with all that there are, and one that is in no list. */
 static bool list_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-		       uint64_t args[6], uint32_t passed, uint32_t refused)
+		       const struct answer *answer, uint64_t args[6])
 {
-	uint32_t listed = c->kind == CLAUSE_LISTED ? passed : refused;
-	uint32_t others = c->kind == CLAUSE_LISTED ? refused : passed;
+	for (size_t i = 0; i < c->n + 0x10; i++) {
+		uint32_t value =
+			c->mask == UINT32_MAX ? 0x5a5a5a50 + (uint32_t)i : (uint32_t)(i & 0xf);
+		bool refused;
 
-	for (size_t i = 0; i < c->n; i++) {
-		args[c->arg] = c->values[i];
-		if (run(prog, nr, args) != listed)
-			return false;
-	}
-	for (uint32_t i = 0; i <= 0xf; i++) {
-		args[c->arg] = c->mask == UINT32_MAX ? 0x5a5a5a50 + i : i;
-		if (run(prog, nr, args) != (is_listed(c, (uint32_t)args[c->arg]) ? listed : others))
+		args[c->arg] = i < c->n ? c->values[i] : value;
+		refused = is_listed(c, (uint32_t)args[c->arg]) == (c->kind == CLAUSE_NOT_LISTED);
+		if (run(prog, nr, args) !=
+		    (refused ? clause_refusal(answer, c) : passed_of(answer, args)))
 			return false;
 	}
 	return true;
@@ -308,11 +330,12 @@ static bool list_holds(const struct sock_fprog *prog, int nr, const struct claus
 
 /* With each single bit. */
 static bool bits_hold(const struct sock_fprog *prog, int nr, const struct clause *c,
-		      uint64_t args[6], uint32_t passed, uint32_t refused)
+		      const struct answer *answer, uint64_t args[6])
 {
 	for (unsigned bit = 0; bit < 64; bit++) {
 		args[c->arg] = UINT64_C(1) << bit;
-		if (run(prog, nr, args) != (args[c->arg] & c->mask ? refused : passed))
+		if (run(prog, nr, args) !=
+		    (args[c->arg] & c->mask ? clause_refusal(answer, c) : passed_of(answer, args)))
 			return false;
 	}
 	return true;
@@ -320,7 +343,7 @@ static bool bits_hold(const struct sock_fprog *prog, int nr, const struct clause
 
 /* With another process, in the lower and in the upper half. */
 static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-		      uint64_t args[6], uint32_t passed, uint32_t refused)
+		      const struct answer *answer, uint64_t args[6])
 {
 	static const uint64_t differences[] = { 1, UINT64_C(1) << 32 };
 	bool two = c->other != c->arg;
@@ -328,12 +351,12 @@ static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause
 	for (unsigned i = 0; i < 2; i++) {
 		args[c->arg] = c->values[0] ^ differences[i];
 		args[c->other] = two ? c->values[1] ^ differences[i] : args[c->arg];
-		if (run(prog, nr, args) != refused)
+		if (run(prog, nr, args) != clause_refusal(answer, c))
 			return false;
 		if (!two)
 			continue;
 		args[c->other] = c->values[1];
-		if (run(prog, nr, args) != passed)
+		if (run(prog, nr, args) != passed_of(answer, args))
 			return false;
 	}
 	return true;
@@ -341,32 +364,33 @@ static bool own_holds(const struct sock_fprog *prog, int nr, const struct clause
 
 /* With each value of the list, and others, where the other argument is its value and where it is not. */
 static bool both_hold(const struct sock_fprog *prog, int nr, const struct clause *c,
-		      uint64_t args[6], uint32_t passed, uint32_t refused)
+		      const struct answer *answer, uint64_t args[6])
 {
 	for (uint32_t i = 0; i <= 0xff; i++) {
 		args[c->arg] = i;
 		args[c->other] = c->other_value;
-		if (run(prog, nr, args) != (is_listed(c, i) ? refused : passed))
+		if (run(prog, nr, args) !=
+		    (is_listed(c, i) ? clause_refusal(answer, c) : passed_of(answer, args)))
 			return false;
 		args[c->other] = UINT32_MAX - 1;
-		if (run(prog, nr, args) != passed)
+		if (run(prog, nr, args) != passed_of(answer, args))
 			return false;
 	}
 	return true;
 }
 
 static bool clause_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
-			 uint64_t args[6], uint32_t passed, uint32_t refused)
+			 const struct answer *answer, uint64_t args[6])
 {
 	switch (c->kind) {
 	case CLAUSE_NO_BIT:
-		return bits_hold(prog, nr, c, args, passed, refused);
+		return bits_hold(prog, nr, c, answer, args);
 	case CLAUSE_NOT_BOTH:
-		return both_hold(prog, nr, c, args, passed, refused);
+		return both_hold(prog, nr, c, answer, args);
 	case CLAUSE_OWN:
-		return own_holds(prog, nr, c, args, passed, refused);
+		return own_holds(prog, nr, c, answer, args);
 	default:
-		return list_holds(prog, nr, c, args, passed, refused);
+		return list_holds(prog, nr, c, answer, args);
 	}
 }
 
@@ -383,9 +407,8 @@ static bool clauses_hold(const struct sock_fprog *prog, int nr, const struct ans
 			args[k] = rest;
 		for (size_t k = 0; k < n; k++)
 			satisfy(&c->clauses[k], args);
-		if (run(prog, nr, args) != answer->ret ||
-		    !clause_holds(prog, nr, &c->clauses[i], args, answer->ret,
-				  clause_refusal(answer, &c->clauses[i])))
+		if (run(prog, nr, args) != passed_of(answer, args) ||
+		    !clause_holds(prog, nr, &c->clauses[i], answer, args))
 			return false;
 	}
 	return true;
@@ -394,6 +417,22 @@ static bool clauses_hold(const struct sock_fprog *prog, int nr, const struct ans
 static bool condition_holds(const struct sock_fprog *prog, int nr, const struct answer *answer)
 {
 	return clauses_hold(prog, nr, answer, 0) && clauses_hold(prog, nr, answer, UINT64_MAX);
+}
+
+/* Without a condition: nothing in the arguments, and single bits in each. */
+static bool trap_holds(const struct sock_fprog *prog, int nr, const struct answer *answer)
+{
+	uint64_t args[6] = { 0 };
+
+	if (answer->only_with < 0)
+		return verify_run_number(prog, nr, VERIFY_ARCH) == answer->ret;
+	for (unsigned i = 0; i < 6 * 64; i++) {
+		args[i / 64] = UINT64_C(1) << i % 64;
+		if (run(prog, nr, args) != passed_of(answer, args))
+			return false;
+		args[i / 64] = 0;
+	}
+	return run(prog, nr, args) == passed_of(answer, args);
 }
 
 bool filter_holds(const struct sock_fprog *prog, const struct call_deny *deny, const int *notify,
@@ -405,8 +444,7 @@ bool filter_holds(const struct sock_fprog *prog, const struct call_deny *deny, c
 	for (int nr = 0; nr < CALL_MAX; nr++) {
 		const struct answer *a = &answers[nr];
 
-		if (a->condition ? !condition_holds(prog, nr, a)
-				 : verify_run_number(prog, nr, VERIFY_ARCH) != a->ret)
+		if (a->condition ? !condition_holds(prog, nr, a) : !trap_holds(prog, nr, a))
 			return false;
 	}
 	return other_abis_are_refused(prog);

@@ -14,7 +14,7 @@
 #include "confine/calls.h"
 
 /*
- * Compile. @deny: of calls_deny_list. @notify: known numbers, NOTIF_WHERE_REFUSED. *ret->filter is on the heap. The same input gives the same bytes.
+ * Compile. @deny: of calls_deny_list. @notify: known numbers, NOTIF_WHERE_REFUSED, NOTIF_WITH. *ret->filter is on the heap. The same input gives the same bytes.
  * -ENOMEM, -E2BIG (more than the kernel's 4096 instructions), -EFAULT (filter_holds says no).
  */
 int filter_compile(const struct call_deny *deny, const int *notify, size_t n_notify,

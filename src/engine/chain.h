@@ -46,6 +46,7 @@ struct chain {
 	int nr;
 	const struct family_call *family; /* NULL: no paths */
 	struct planner planner;		  /* for AS_SEEN; fn NULL: none */
+	int only_with; /* trapped only where this argument is not 0; -1: always */
 	uint32_t n_handlers;
 	uint32_t n_observers;
 	uint32_t deadline_ms;		 /* longest of its handlers' */

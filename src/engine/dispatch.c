@@ -103,6 +103,7 @@ static struct chain *dispatch_get_chain(struct dispatch *d, int nr)
 	if (!c)
 		return NULL;
 	c->nr = nr;
+	c->only_with = -1;
 	c->family = family_of(nr);
 	c->planner = planner_of(d, nr);
 	d->chains[nr] = c;
@@ -174,6 +175,8 @@ static int add(struct dispatch *d, const struct sluice_handler *h, bool builtin,
 		c->deadline_ms = slot->deadline_ms;
 	d->extras_begun |= !builtin;
 	c->everywhere |= !where_refused;
+	if (!where_refused)
+		c->only_with = -1;
 	c->where_refused |= where_refused;
 	return 0;
 }
@@ -188,6 +191,14 @@ int dispatch_add_where_refused(struct dispatch *d, const struct sluice_handler *
 	return add(d, h, true, true);
 }
 
+void dispatch_trap_only_with(struct dispatch *d, int nr, int arg)
+{
+	struct chain *c = d->chains[nr];
+
+	if (c->n_handlers + c->n_observers == 1)
+		c->only_with = arg;
+}
+
 size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max)
 {
 	size_t n = 0;
@@ -199,7 +210,8 @@ size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max)
 		if (!c || !(everywhere ? c->everywhere : c->where_refused))
 			continue;
 		if (n < max)
-			ret[n] = everywhere ? c->nr : c->nr | NOTIF_WHERE_REFUSED;
+			ret[n] = c->nr |
+				 (everywhere ? NOTIF_WITH(c->only_with) : NOTIF_WHERE_REFUSED);
 		n++;
 	}
 	return n;

@@ -44,7 +44,13 @@ int dispatch_add_planner(struct dispatch *d, int nr, sluice_handler_fn fn, void 
 int dispatch_own(struct dispatch *d, void *data, void (*fn)(void *data));
 
 /*
- * The numbers that have a chain, sorted, those with NOTIF_WHERE_REFUSED behind the others; at most @max are written. Returns how many there are.
+ * The one handler that call @nr has so far wants it only where argument @arg is not 0. Who adds another one gets all calls, and so does the first.
+ */
+void dispatch_trap_only_with(struct dispatch *d, int nr, int arg);
+
+/*
+ * The numbers that have a chain, sorted, some with NOTIF_WITH, those with NOTIF_WHERE_REFUSED behind the others; at most @max are written. Returns how many
+ * there are.
  */
 size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max);
 

@@ -14,9 +14,12 @@
 
 /*
  * In a list of calls to trap: number | NOTIF_WHERE_REFUSED is trapped for those arguments only for which a condition of the filter would refuse it.
- * Whoever answers then stands in for the condition.
+ * Whoever answers then stands in for the condition. number | NOTIF_WITH(arg) is trapped where argument @arg (0-5) is not 0, and allowed elsewhere.
  */
 #define NOTIF_WHERE_REFUSED 0x10000
+#define NOTIF_WITH(arg) (((arg) + 1) << 10)
+#define NOTIF_NR(trap) ((trap) & ((1 << 10) - 1))
+#define NOTIF_ARG(trap) (((trap) >> 10 & 7) - 1) /* -1: whatever the arguments are */
 
 /*
  * Take the next notification; blocks until there is one. -ENOENT: one was withdrawn, or the filter has no task left (6.11 and newer;

@@ -338,6 +338,14 @@ static int list_part(const struct allow_list *list, int nr, bool any_type, struc
 	return part_end(ctx, r, part);
 }
 
+static int notify_rule(scmp_filter_ctx ctx, int nr, int only_with)
+{
+	if (only_with < 0)
+		return seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, nr, 0);
+	return seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, nr, 1,
+				SCMP_CMP((unsigned)only_with, SCMP_CMP_NE, 0));
+}
+
 static int notify_part(const int *notify, size_t n, struct part *part)
 {
 	scmp_filter_ctx ctx;
@@ -347,7 +355,7 @@ static int notify_part(const int *notify, size_t n, struct part *part)
 		return r;
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		if (!(notify[i] & NOTIF_WHERE_REFUSED))
-			r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, notify[i], 0);
+			r = notify_rule(ctx, NOTIF_NR(notify[i]), NOTIF_ARG(notify[i]));
 	}
 	return part_end(ctx, r, part);
 }

@@ -90,6 +90,35 @@ static void test_numbers_once_each_and_sorted(void **state)
 	dispatch_free(d);
 }
 
+static void test_numbers_with_an_argument(void **state)
+{
+	struct sluice_handler h = named("a", SYS_sendto), refused = named("b", SYS_sendto),
+			      extra = named("extra", SYS_sendto);
+	struct dispatch *d = dispatch_new();
+	int numbers[2] = { 0 };
+
+	(void)state;
+	assert_int_equal(dispatch_add(d, &h, true), 0);
+	dispatch_trap_only_with(d, SYS_sendto, 4);
+	assert_int_equal(dispatch_numbers(d, numbers, 2), 1);
+	assert_int_equal(NOTIF_NR(numbers[0]), SYS_sendto);
+	assert_int_equal(NOTIF_ARG(numbers[0]), 4);
+	/* who wants what would be refused wants no more of the rest */
+	assert_int_equal(dispatch_add_where_refused(d, &refused), 0);
+	assert_int_equal(dispatch_numbers(d, numbers, 2), 2);
+	assert_int_equal(numbers[0], SYS_sendto | NOTIF_WITH(4));
+	assert_int_equal(numbers[1], SYS_sendto | NOTIF_WHERE_REFUSED);
+	/* who comes second wants all of them */
+	dispatch_trap_only_with(d, SYS_sendto, 0);
+	assert_int_equal(dispatch_numbers(d, numbers, 2), 2);
+	assert_int_equal(NOTIF_ARG(numbers[0]), 4);
+	assert_int_equal(dispatch_add(d, &extra, false), 0);
+	assert_int_equal(dispatch_numbers(d, numbers, 2), 2);
+	assert_int_equal(numbers[0], SYS_sendto);
+	assert_int_equal(NOTIF_ARG(numbers[0]), -1);
+	dispatch_free(d);
+}
+
 static void test_numbers_where_refused_come_last(void **state)
 {
 	struct sluice_handler h[] = { named("a", SYS_getpriority), named("b", SYS_uname),
@@ -236,6 +265,7 @@ int main(void)
 		cmocka_unit_test(test_builtins_first_then_insertion_order),
 		cmocka_unit_test(test_observers_stand_apart),
 		cmocka_unit_test(test_numbers_once_each_and_sorted),
+		cmocka_unit_test(test_numbers_with_an_argument),
 		cmocka_unit_test(test_numbers_where_refused_come_last),
 		cmocka_unit_test(test_what_is_refused),
 		cmocka_unit_test(test_sixty_four_and_no_more),

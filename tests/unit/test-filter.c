@@ -531,9 +531,9 @@ static void same_for_all(const struct call_deny *deny, const int *notify, size_t
 	compile_both(deny, notify, n, progs);
 	same_for_numbers(progs);
 	for (int nr = 0; nr < CALL_MAX && pairs; nr++) {
-		for (unsigned pair = 0; pair < 16 && deny[nr].conditional; pair++) {
-			if (pair / 4 < pair % 4)
-				same_for_pairs(progs, nr, pair / 4, pair % 4, values, n_values);
+		for (unsigned pair = 0; pair < 36 && deny[nr].conditional; pair++) {
+			if (pair / 6 < pair % 6)
+				same_for_pairs(progs, nr, pair / 6, pair % 6, values, n_values);
 		}
 	}
 	free(progs[0].filter);
@@ -542,13 +542,19 @@ static void same_for_all(const struct call_deny *deny, const int *notify, size_t
 
 static void test_libseccomp_answers_the_same(void **state)
 {
-	const int some[] = { SYS_openat, SYS_uname, SYS_clone, SYS_socket, SYS_prlimit64 };
-	const int asked[] = { SYS_sched_setattr,
-			      SYS_openat | NOTIF_WHERE_REFUSED,
-			      SYS_prlimit64 | NOTIF_WHERE_REFUSED,
-			      SYS_sched_setattr | NOTIF_WHERE_REFUSED,
-			      SYS_setpriority | NOTIF_WHERE_REFUSED,
-			      SYS_ioprio_set | NOTIF_WHERE_REFUSED };
+	const int some[] = { SYS_openat,
+			     SYS_uname,
+			     SYS_clone,
+			     SYS_socket,
+			     SYS_prlimit64,
+			     SYS_sendto | NOTIF_WITH(4),
+			     SYS_sendmsg | NOTIF_WITH(0),
+			     SYS_getpriority | NOTIF_WITH(5) };
+	const int asked[] = {
+		SYS_sched_setattr | NOTIF_WITH(3),     SYS_openat | NOTIF_WHERE_REFUSED,
+		SYS_prlimit64 | NOTIF_WHERE_REFUSED,   SYS_sched_setattr | NOTIF_WHERE_REFUSED,
+		SYS_setpriority | NOTIF_WHERE_REFUSED, SYS_ioprio_set | NOTIF_WHERE_REFUSED
+	};
 	struct sluice_policy *p = sluice_policy_new();
 	struct call_deny deny[CALL_MAX];
 
@@ -600,7 +606,8 @@ static void test_libseccomp_answers_the_same_to_any_list(void **state)
 			else
 				deny[nr] = (struct call_deny){ 0, false, false };
 			if (next_random(&seed) % 100 < trapped)
-				notify[n++] = nr;
+				notify[n++] =
+					next_random(&seed) % 8 ? nr : nr | NOTIF_WITH((int)(r % 6));
 		}
 		same_for_all(deny, notify, n, false);
 	}
