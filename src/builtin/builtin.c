@@ -10,8 +10,10 @@
 #include "builtin/metadata/metadata.h"
 #include "builtin/network/bind.h"
 #include "builtin/network/connect.h"
+#include "builtin/network/destination.h"
 #include "builtin/network/ports.h"
 #include "builtin/network/rules.h"
+#include "builtin/network/send.h"
 #include "builtin/process/process.h"
 #include "builtin/quota/quota.h"
 #include "builtin/resource/cores.h"
@@ -46,6 +48,8 @@ static int register_network(struct dispatch *d, const struct builtin_context *c,
 
 	if (r == 0 && b->network)
 		r = builtin_ports_register(d, b, writable_is_all(b->writable) && !c->tree);
+	if (r == 0 && b->network)
+		r = builtin_send_register(d, b);
 	return r < 0 ? r : builtin_connect_register(d, b);
 }
 

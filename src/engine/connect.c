@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -21,9 +22,6 @@
 
 #define RING_ENTRIES 4
 #define TAG_CANCEL 0u
-#ifndef ERESTARTSYS
-#define ERESTARTSYS 512 /* the kernel's own: restart, unless the signal's handler wants EINTR */
-#endif
 
 struct connect_ring {
 	struct io_uring ring;
@@ -111,17 +109,29 @@ static bool was_ended(int result)
 	return result == -ECANCELED || result == -EINTR;
 }
 
+static bool is_unix(int fd)
+{
+	int domain = AF_UNIX;
+	socklen_t size = sizeof(domain);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+	return domain == AF_UNIX;
+}
+
 /*
  * It would wait. So it does, until there is a place, a signal for the task (whose handler then restarts the call or not, as the kernel knows by
  * ERESTARTSYS), or the task or the engine goes. It is over before this returns, since the address may name a descriptor of ours.
  */
-static int await(struct runner *r, struct sluice_request *req, struct connect_ring *c)
+static int await(struct runner *r, struct sluice_request *req, struct connect_ring *c, int fd)
 {
+	const uint64_t until_ns = request_send_deadline_ns(fd);
 	int begun = runner_wait_begin(r);
+	bool late = false;
 	int ms = 1, result;
 
 	while (!has_ended(c, ms, &result)) {
-		if (begun < 0 || runner_wait_is_over(r, &req->task) ||
+		late = clock_now_ns() >= until_ns;
+		if (begun < 0 || late || runner_wait_is_over(r, &req->task) ||
 		    task_is_signalled(&req->task))
 			cancel(c);
 		ms = runner_wait_ms(ms);
@@ -130,17 +140,18 @@ static int await(struct runner *r, struct sluice_request *req, struct connect_ri
 		runner_wait_end(r);
 	if (!was_ended(result))
 		return result;
-	return begun < 0 ? begun : -ERESTARTSYS;
+	if (late) /* what the kernel says after SO_SNDTIMEO */
+		return is_unix(fd) ? -EAGAIN : -EINPROGRESS;
+	if (begun < 0)
+		return begun;
+	/* a connection that was begun is not begun anew */
+	return is_unix(fd) || until_ns == UINT64_MAX ? -ERESTARTSYS : -EINTR;
 }
 
 /* Does the connection come about by itself, and the task not wait for it? A Unix socket's has no such state. */
 static bool goes_on_alone(int fd)
 {
-	int domain = AF_UNIX;
-	socklen_t size = sizeof(domain);
-
-	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-	return domain != AF_UNIX && fcntl(fd, F_GETFL) & O_NONBLOCK;
+	return !is_unix(fd) && fcntl(fd, F_GETFL) & O_NONBLOCK;
 }
 
 /* Only the ring's interest in it is taken back. */
@@ -154,7 +165,8 @@ static int leave(struct connect_ring *c)
 	return was_ended(result) ? -EINPROGRESS : result;
 }
 
-int request_connect(struct sluice_request *req, int fd, const struct sockaddr *addr, socklen_t len)
+static int connect_once(struct sluice_request *req, int fd, const struct sockaddr *addr,
+			socklen_t len)
 {
 	struct runner *r = req->runner;
 	struct connect_ring *c = NULL;
@@ -169,5 +181,18 @@ int request_connect(struct sluice_request *req, int fd, const struct sockaddr *a
 	}
 	if (has_ended(c, 0, &result))
 		return result;
-	return goes_on_alone(fd) ? leave(c) : await(r, req, c);
+	return goes_on_alone(fd) ? leave(c) : await(r, req, c, fd);
+}
+
+int request_connect(struct sluice_request *req, int fd, const struct sockaddr *addr, socklen_t len)
+{
+	int r;
+
+	/* begun by an earlier call, which a signal ended: who may wait does so for the end of it */
+	while ((r = connect_once(req, fd, addr, len)) == -EALREADY && !goes_on_alone(fd)) {
+		r = request_await(req, fd, POLLOUT, request_send_deadline_ns(fd));
+		if (r < 0)
+			return r == -ETIME ? -EALREADY : r;
+	}
+	return r;
 }

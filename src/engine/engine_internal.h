@@ -20,10 +20,10 @@
 #include "util/clock.h"
 
 /* Runners beyond workers_max: receivers stuck in handlers, and acts that wait as long as their task does. */
-#define RUNNERS_SPARE 64u
+#define RUNNERS_SPARE 272u
 #define RUNNERS_MAX (256u + RUNNERS_SPARE)
 /* ... of which these may wait at a time, so that takeovers stay possible. */
-#define WAITS_MAX 48u
+#define WAITS_MAX 256u
 /* A worker above workers_min leaves after this long without work. */
 #define WORKER_IDLE_MS 5000
 /*
@@ -165,6 +165,10 @@ int runner_wait_begin(struct runner *r);
 void runner_wait_end(struct runner *r);
 bool runner_wait_is_over(struct runner *r, const struct task *t);
 int runner_wait_ms(int ms);
+
+#ifndef ERESTARTSYS
+#define ERESTARTSYS 512 /* the kernel's own: restart, unless the signal's handler wants EINTR */
+#endif
 
 /* connect.c: free what connects of @r were made with. */
 void connect_ring_drop(struct runner *r);

@@ -104,6 +104,14 @@ bool request_proc_granted(const struct sluice_request *req);
 int request_compare_credentials(const struct sluice_request *req);
 
 /*
+ * Wait, as the task would, until poll(2) has @events of @fd to tell, without holding up anybody else. 0; -ETIME at @until_ns (CLOCK_MONOTONIC; UINT64_MAX: never);
+ * -ERESTARTSYS: a signal for the task, or it or the engine goes; -EAGAIN: too many wait. From within an act only.
+ */
+int request_await(struct sluice_request *req, int fd, short events, uint64_t until_ns);
+/* When a call that sends by @fd is to give up, by its SO_SNDTIMEO. */
+uint64_t request_send_deadline_ns(int fd);
+
+/*
  * connect(2) of @fd, the caller's descriptor of the task's socket. Waits as the task would, without holding up anybody else, until the task or the
  * engine goes. Returns 0 or the negative errno for the task; -EACCES: there is no io_uring to wait with. From within an act only.
  */

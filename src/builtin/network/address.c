@@ -40,9 +40,19 @@ static int option(int fd, int name)
 	return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? -1 : value;
 }
 
+int socket_domain(int fd)
+{
+	return option(fd, SO_DOMAIN);
+}
+
+int socket_type(int fd)
+{
+	return option(fd, SO_TYPE);
+}
+
 bool socket_is_internet(int fd)
 {
-	int domain = option(fd, SO_DOMAIN);
+	int domain = socket_domain(fd);
 
 	return domain == AF_INET || domain == AF_INET6;
 }
@@ -53,12 +63,12 @@ unsigned socket_protocol(int fd)
 		return 0;
 	switch (option(fd, SO_PROTOCOL)) {
 	case IPPROTO_TCP:
-		return option(fd, SO_TYPE) == SOCK_STREAM ? NET_TCP : 0;
+		return socket_type(fd) == SOCK_STREAM ? NET_TCP : 0;
 	case IPPROTO_UDP:
-		return option(fd, SO_TYPE) == SOCK_DGRAM ? NET_UDP : 0;
+		return socket_type(fd) == SOCK_DGRAM ? NET_UDP : 0;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		return option(fd, SO_TYPE) == SOCK_DGRAM ? NET_ICMP : 0;
+		return socket_type(fd) == SOCK_DGRAM ? NET_ICMP : 0;
 	default:
 		return 0;
 	}

@@ -9,19 +9,8 @@
 #ifndef SLUICE_BUILTIN_NETWORK_CONNECT_H
 #define SLUICE_BUILTIN_NETWORK_CONNECT_H
 
-struct bind_names;
+struct connect_bounds;
 struct dispatch;
-struct network;
-struct tree;
-struct writable;
-
-/* What is borrowed until the table is freed. */
-struct connect_bounds {
-	const struct writable *writable;
-	const struct tree *tree;       /* the command's own; NULL: the host's */
-	struct bind_names *names;      /* what is known of addresses there; NULL: nothing is */
-	const struct network *network; /* NULL: no rule */
-};
 
 /* -ENOMEM. */
 int builtin_connect_register(struct dispatch *d, const struct connect_bounds *bounds);

@@ -11,7 +11,7 @@
 
 #include "builtin/network/address.h"
 #include "builtin/network/bind.h"
-#include "builtin/network/connect.h"
+#include "builtin/network/destination.h"
 #include "builtin/network/rules.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
