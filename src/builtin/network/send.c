@@ -193,9 +193,14 @@ static struct flight flight_of(struct sluice_request *req, const struct sending 
 static ssize_t send_to(struct sluice_request *req, const struct sending *s)
 {
 	struct flight f = flight_of(req, s, sluice_request_arg(req, 3));
-	ssize_t n = message_of_buffer(&f.m, sluice_request_arg(req, 1), sluice_request_arg(req, 2),
-				      &s->addr, s->len);
+	ssize_t n;
 
+	/* unlike sendmsg, for which that is no address */
+	if (sluice_request_arg(req, 4) && !s->len &&
+	    socket_protocol(s->sock) & (NET_UDP | NET_ICMP))
+		return -EINVAL;
+	n = message_of_buffer(&f.m, sluice_request_arg(req, 1), sluice_request_arg(req, 2),
+			      &s->addr, s->len);
 	if (n < 0)
 		return n;
 	n = send_message(&f);
