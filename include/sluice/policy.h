@@ -155,6 +155,12 @@ SLUICE_API int sluice_policy_allow_bind(struct sluice_policy *p, const char *por
 SLUICE_API int sluice_policy_deny_bind(struct sluice_policy *p, const char *ports,
 				       struct sluice_error *err);
 
+/*
+ * A port that somebody outside of the sandbox has becomes a free one when it is bound, and the command goes on seeing the one that it asked for
+ * (sluice_sandbox_ports tells which). Needs a rule of allow_bind or deny_bind; ports are then no longer held by Landlock.
+ */
+SLUICE_API int sluice_policy_set_port_remap(struct sluice_policy *p, bool on);
+
 /* ---- identity and surroundings of the command ---- */
 
 /* Name of its sandboxes, 1-64 bytes of [A-Za-z0-9._-]; what uname(2) shows as node name. Default "sandbox-PID-N". */

@@ -129,6 +129,16 @@ SLUICE_API int sluice_sandbox_wait(struct sluice_sandbox *s, int timeout_ms,
 				   struct sluice_result *ret_result);
 /* Send @signal to the command; SIGKILL ends the whole tree. Returns 0 or -ESRCH when it has ended. */
 SLUICE_API int sluice_sandbox_kill(struct sluice_sandbox *s, int signal);
+/* A port that is another one than the command sees; IPPROTO_TCP or IPPROTO_UDP. */
+struct sluice_port {
+	int protocol;
+	uint16_t virtual_port; /* that it asked for */
+	uint16_t real_port;    /* by which it is reached from outside */
+};
+/* The ports that sluice_policy_set_port_remap has changed, of sockets that are open now: at most @max are written. Returns how many there are. Any thread. */
+SLUICE_API size_t sluice_sandbox_ports(struct sluice_sandbox *s, struct sluice_port *ret,
+				       size_t max);
+
 /*
  * What supervision did so far, as one JSON object that the caller frees with free(), or NULL when memory is short.
  * Shape: {"name","notifications","denied","dropped","workers","takeovers","demoted":[names of handlers],"calls":[{"nr","name","count","errno",

@@ -14,6 +14,8 @@
 #include "builtin/network/ports.h"
 #include "builtin/network/rules.h"
 #include "builtin/network/send.h"
+#include "builtin/port_remap/port_remap.h"
+#include "builtin/port_remap/remap.h"
 #include "builtin/process/process.h"
 #include "builtin/quota/quota.h"
 #include "builtin/resource/cores.h"
@@ -39,6 +41,16 @@ static int host_tree(struct dispatch *d, const struct tree **ret)
 	return dispatch_own(d, host, free);
 }
 
+static int bind_remapped(void *remap, int sock, const struct sockaddr_storage *addr, socklen_t len)
+{
+	return remap_bind(remap, sock, addr, len);
+}
+
+static void redirect(void *remap, int sock, struct sockaddr_storage *addr, socklen_t len)
+{
+	remap_destination(remap, sock, addr, len);
+}
+
 /* @host: NULL where nothing is carried out there. */
 static int register_network(struct dispatch *d, const struct builtin_context *c,
 			    struct connect_bounds *b, const struct tree *host)
@@ -50,6 +62,8 @@ static int register_network(struct dispatch *d, const struct builtin_context *c,
 		r = builtin_ports_register(d, b, writable_is_all(b->writable) && !c->tree);
 	if (r == 0 && b->network)
 		r = builtin_send_register(d, b);
+	if (r == 0 && c->sandbox->remap)
+		r = builtin_port_remap_register(d, c->sandbox->remap);
 	return r < 0 ? r : builtin_connect_register(d, b);
 }
 
@@ -119,6 +133,8 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p,
 
 	if (r < 0)
 		return r;
+	if (c->sandbox->remap)
+		bounds.hooks = (struct port_hooks){ c->sandbox->remap, bind_remapped, redirect };
 	w = writable_get(p, c->tree, &r);
 	if (w) {
 		bounds.writable = w;

@@ -14,6 +14,7 @@
 
 struct dispatch;
 struct ledger;
+struct remap;
 struct sluice_policy;
 struct tree;
 
@@ -23,6 +24,7 @@ struct builtin_sandbox {
 		*init; /* number of the process above all of its; set before the first call comes */
 	atomic_bool *memfds_made; /* set by the first memfd_create */
 	struct ledger *ledger;	  /* NULL: nobody asked for statistics */
+	struct remap *remap;	  /* ports that may become others, or NULL */
 };
 
 /* What a table is made for. What is in it is borrowed until the table is freed. */

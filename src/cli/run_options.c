@@ -184,6 +184,13 @@ static int set_deny_bind(void *target, const char *value, struct sluice_error *e
 	return sluice_policy_deny_bind(((struct run *)target)->policy, value, err);
 }
 
+static int set_port_remap(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	return sluice_policy_set_port_remap(((struct run *)target)->policy, true);
+}
+
 static int set_no_devices(void *target, const char *value, struct sluice_error *err)
 {
 	struct run *r = target;
@@ -477,6 +484,9 @@ static const struct option_entry entries[] = {
 	  set_allow_bind },
 	{ "net-deny-bind", 0, true, false, "PORTS", "none",
 	  "allow binding all ports but PORTS; not with --net-allow-bind", set_deny_bind },
+	{ "port-remap", 0, false, false, NULL, "off",
+	  "a port to bind that somebody outside has becomes a free one, and CMD goes on seeing the one that it asked for",
+	  set_port_remap },
 	{ "cwd", 0, false, false, "DIR", "the caller's",
 	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
 	{ "clean-env", 0, false, false, NULL, "off",

@@ -158,6 +158,9 @@ static void engine_net(const struct sluice_policy *p, uint64_t *net)
 {
 	struct port_set s;
 
+	/* a port that is another one than the rules name */
+	if (p->port_remap)
+		*net = 0;
 	if (!ports_to_connect(&p->network, &s))
 		*net &= ~(uint64_t)LL_NET_CONNECT_TCP;
 	if (!ports_to_bind(&p->network, &s))

@@ -280,6 +280,20 @@ ssize_t sluice_request_sockaddr(struct sluice_request *req, struct sockaddr_stor
 	return d->result;
 }
 
+int request_give_address(struct sluice_request *req, uint64_t addr, uint64_t len, const void *name,
+			 socklen_t size)
+{
+	int room, r = sluice_request_read(req, len, &room, sizeof(room));
+
+	if (r == 0 && room < 0)
+		r = -EINVAL;
+	if (r == 0 && room > (int)size)
+		room = (int)size;
+	if (r == 0 && room)
+		r = sluice_request_write(req, addr, name, (size_t)room);
+	return r < 0 ? r : sluice_request_write(req, len, &size, sizeof(size));
+}
+
 /* Where the file behind @fd lies, or NULL. */
 static const char *host_path(int fd, char buf[PATH_MAX])
 {

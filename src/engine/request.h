@@ -104,6 +104,13 @@ bool request_proc_granted(const struct sluice_request *req);
 int request_compare_credentials(const struct sluice_request *req);
 
 /*
+ * Give the caller a socket's address as the kernel does: as much of the @size bytes as there is room for at @addr, by the length at @len, and there how many they
+ * are. 0 or -errno. From within an act only.
+ */
+int request_give_address(struct sluice_request *req, uint64_t addr, uint64_t len, const void *name,
+			 socklen_t size);
+
+/*
  * Wait, as the task would, until poll(2) has @events of @fd to tell, without holding up anybody else. 0; -ETIME at @until_ns (CLOCK_MONOTONIC; UINT64_MAX: never);
  * -ERESTARTSYS: a signal for the task, or it or the engine goes; -EAGAIN: too many wait. From within an act only.
  */

@@ -101,6 +101,13 @@ int sluice_policy_deny_bind(struct sluice_policy *p, const char *ports, struct s
 	return add_ports(p, ports, true, err);
 }
 
+int sluice_policy_set_port_remap(struct sluice_policy *p, bool on)
+{
+	p->port_remap = on;
+	p->generation++;
+	return 0;
+}
+
 bool policy_has_network(const struct sluice_policy *p)
 {
 	return p->network.n_targets || p->network.n_binds;

@@ -74,7 +74,7 @@ struct sluice_policy {
 	atomic_uint refs;
 	struct policy_grant *grants;
 	size_t n_grants;
-	bool default_devices;
+	bool default_devices, clean_env, port_remap;
 	char *root; /* NULL: the host's own */
 	struct policy_mount *mounts;
 	size_t n_mounts;
@@ -90,7 +90,6 @@ struct sluice_policy {
 	uint64_t max_disk;
 	char *name; /* NULL: sandbox-PID-N */
 	char *cwd;  /* NULL: the caller's */
-	bool clean_env;
 	char **env; /* KEY=VALUE, n_env of them */
 	size_t n_env;
 	uint64_t timeout_ms;

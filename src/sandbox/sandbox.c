@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "builtin/builtin.h"
+#include "builtin/port_remap/remap.h"
 #include "engine/dispatch.h"
 #include <sluice/cow.h>
 
@@ -161,12 +162,25 @@ static int check_workdir(const struct sluice_policy *p, struct sluice_error *err
 			 p->n_lowers ? "where it is seen" : "whose changes it takes");
 }
 
+static int remap_prepare(struct sluice_sandbox *s, struct sluice_error *err)
+{
+	if (!s->policy->network.n_binds) {
+		fail(err, -EINVAL, "port remapping: no port may be bound");
+		return fail_hint(err, -EINVAL, "say which with --net-allow-bind PORTS");
+	}
+	s->remap = remap_new();
+	return s->remap ? 0 : fail_errno(err, -ENOMEM, "port remapping");
+}
+
 /* Everything but the thread. On failure the caller frees @s all the same. */
 static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 			   const char *const argv[], const struct sluice_spawn_options *o,
 			   struct sluice_error *err)
 {
-	struct builtin_sandbox shared = { &s->launch.init_pid, &s->memfds_made, NULL };
+	struct builtin_sandbox shared = {
+		.init = &s->launch.init_pid,
+		.memfds_made = &s->memfds_made,
+	};
 	struct dispatch *dispatch = NULL;
 	int r;
 
@@ -190,6 +204,10 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	r = policy_has_tree(p) ? sandbox_tree_new(p, s->name, &s->tree, err) : 0;
 	if (r < 0)
 		return r;
+	r = p->port_remap ? remap_prepare(s, err) : 0;
+	if (r < 0)
+		return r;
+	shared.remap = s->remap;
 	r = dispatch_build(p, s->tree, &shared, o->extras, o->n_extras, &dispatch, err);
 	if (r < 0)
 		return r;
@@ -392,6 +410,11 @@ int sluice_sandbox_kill(struct sluice_sandbox *s, int signal)
 	return r;
 }
 
+size_t sluice_sandbox_ports(struct sluice_sandbox *s, struct sluice_port *ret, size_t max)
+{
+	return s->remap ? remap_list(s->remap, ret, max) : 0;
+}
+
 char *sluice_sandbox_stats_json(struct sluice_sandbox *s)
 {
 	return engine_stats_json(s->engine);
@@ -414,6 +437,8 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	launch_free(&s->launch);
 	engine_unref(s->engine);
 	ledger_free(s->ledger);
+	if (s->remap)
+		remap_free(s->remap);
 	confinement_unref(s->confinement);
 	sandbox_tree_free(s->tree);
 	command_fini(&s->command);

@@ -60,6 +60,7 @@ struct sluice_sandbox {
 	struct sluice_supervisor *supervisor; /* reference or NULL */
 	struct confinement *confinement;      /* reference */
 	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
+	struct remap *remap;		      /* owned; NULL: ports are the host's */
 	struct engine *engine;		      /* reference */
 	struct command command;		      /* gone once the start has succeeded */
 	struct stdio_plan stdio;

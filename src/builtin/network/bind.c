@@ -399,16 +399,8 @@ struct shown {
 static struct request_act show_act(struct sluice_request *req, const void *data)
 {
 	const struct shown *s = data;
-	int room, r = sluice_request_read(req, s->len, &room, sizeof(room));
+	int r = request_give_address(req, s->addr, s->len, &s->sun, s->size);
 
-	if (r == 0 && room < 0)
-		r = -EINVAL;
-	if (r == 0 && room > (int)s->size)
-		room = (int)s->size;
-	if (r == 0 && room)
-		r = sluice_request_write(req, s->addr, &s->sun, (size_t)room);
-	if (r == 0)
-		r = sluice_request_write(req, s->len, &s->size, sizeof(s->size));
 	return (struct request_act){ .value = r, .fd = -1 };
 }
 

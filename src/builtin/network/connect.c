@@ -72,8 +72,7 @@ static int look(struct sluice_request *req, const struct connect_bounds *b, stru
 	if (r < 0)
 		return r;
 	/* refused, after what the address alone says */
-	return t->sock < 0 ? t->sock
-			   : destination_check(b->network, t->sock, &t->addr, &t->len, false);
+	return t->sock < 0 ? t->sock : destination_check(b, t->sock, &t->addr, &t->len, false);
 }
 
 static struct sluice_verdict connect_handle(struct sluice_request *req, void *userdata)

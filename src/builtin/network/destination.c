@@ -118,14 +118,14 @@ static void name_family(int sock, struct sockaddr_storage *addr, socklen_t *len)
 		*len = 0;
 }
 
-int destination_check(const struct network *n, int sock, struct sockaddr_storage *addr,
+int destination_check(const struct connect_bounds *b, int sock, struct sockaddr_storage *addr,
 		      socklen_t *len, bool sends)
 {
 	const unsigned protocol = socket_protocol(sock);
 	struct net_address address;
 	uint16_t port;
 
-	if (!n || !socket_is_internet(sock) ||
+	if (!b->network || !socket_is_internet(sock) ||
 	    (sends && protocol == NET_TCP)) /* which ignores it */
 		return 0;
 	if (sends)
@@ -133,7 +133,10 @@ int destination_check(const struct network *n, int sock, struct sockaddr_storage
 	address_specify(sock, addr, *len);
 	if (!address_of((const struct sockaddr *)addr, *len, &address, &port))
 		return 0;
-	return protocol && network_may_reach(n, (enum net_protocol)protocol, &address, port)
-		       ? 0
-		       : -EACCES;
+	if (!protocol ||
+	    !network_may_reach(b->network, (enum net_protocol)protocol, &address, port))
+		return -EACCES;
+	if (b->hooks.redirect)
+		b->hooks.redirect(b->hooks.arg, sock, addr, *len);
+	return 0;
 }

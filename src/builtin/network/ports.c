@@ -23,6 +23,7 @@
 struct ports {
 	const struct network *network;
 	struct bind_names *names;
+	struct port_hooks hooks;
 	bool any_unix_type;
 };
 
@@ -72,6 +73,7 @@ static struct sluice_verdict socket_handle(struct sluice_request *req, void *por
 
 /* What the plans carry. */
 struct port_plan {
+	const struct ports *ports;
 	int sock; /* owned; -1 */
 	int backlog;
 	socklen_t len;
@@ -95,8 +97,12 @@ static struct request_act done(int r)
 static struct request_act bind_act(struct sluice_request *req, const void *data)
 {
 	const struct port_plan *p = data;
+	const struct port_hooks *h = &p->ports->hooks;
 
 	(void)req;
+	if (h->bind)
+		return (struct request_act){ .value = h->bind(h->arg, p->sock, &p->addr, p->len),
+					     .fd = -1 };
 	return done(bind(p->sock, (const struct sockaddr *)&p->addr, p->len));
 }
 
@@ -141,8 +147,10 @@ static uint16_t port_in(const struct sockaddr_storage *addr)
 static struct sluice_verdict bind_handle(struct sluice_request *req, void *ports)
 {
 	const struct network *n = ((const struct ports *)ports)->network;
-	struct port_plan p = { .sock = task_get_fd(request_task(req),
-						   (int)sluice_request_arg(req, 0)) };
+	struct port_plan p = {
+		.ports = ports,
+		.sock = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0)),
+	};
 	ssize_t len = sluice_request_sockaddr(req, &p.addr);
 	int r = p.sock < 0 ? p.sock : 0;
 
@@ -200,7 +208,7 @@ int builtin_ports_register(struct dispatch *d, const struct connect_bounds *boun
 
 	if (!p)
 		return -ENOMEM;
-	*p = (struct ports){ bounds->network, bounds->names, any_unix_type };
+	*p = (struct ports){ bounds->network, bounds->names, bounds->hooks, any_unix_type };
 	r = dispatch_own(d, p, free);
 	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		r = dispatch_add(d, &handlers[i], true);

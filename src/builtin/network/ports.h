@@ -14,7 +14,7 @@
 struct connect_bounds;
 struct dispatch;
 
-/* @bounds: with rules of the network and names; what is in it is borrowed until @d is freed. @any_unix_type: Unix sockets that send to an address at each message may be made. -ENOMEM. */
+/* @bounds: with rules of the network and names; copied, what is in it borrowed until @d is freed. @any_unix_type: Unix sockets that send to an address at each message may be made. -ENOMEM. */
 int builtin_ports_register(struct dispatch *d, const struct connect_bounds *bounds,
 			   bool any_unix_type);
 

@@ -174,7 +174,7 @@ static ssize_t send_message(struct flight *f)
 	if (r == 0 && file >= 0)
 		f->m.addr_len = destination_of_file(file, &f->m.addr);
 	else if (r == 0)
-		r = destination_check(b->network, f->s->sock, &f->m.addr, &f->m.addr_len, true);
+		r = destination_check(b, f->s->sock, &f->m.addr, &f->m.addr_len, true);
 	return r < 0 ? r : send_as_is(f, socket_type(f->s->sock));
 }
 

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "builtin/port_remap/port_remap.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#include "builtin/port_remap/remap.h"
+#include "engine/dispatch.h"
+#include "engine/request.h"
+#include "task/task.h"
+#include "util/cleanup.h"
+
+/* What the plan carries: the call's own addresses, and what is to be shown. */
+struct shown {
+	uint64_t addr, len;
+	socklen_t size;
+	struct sockaddr_storage name;
+};
+_Static_assert(sizeof(struct shown) <= REQUEST_PLAN_BYTES, "a plan holds an address");
+
+static struct request_act show_act(struct sluice_request *req, const void *data)
+{
+	const struct shown *s = data;
+	int r = request_give_address(req, s->addr, s->len, &s->name, s->size);
+
+	return (struct request_act){ .value = r, .fd = -1 };
+}
+
+/* Is another port to be shown than the kernel's? */
+static bool differs(struct sluice_request *req, struct remap *r, struct shown *s)
+{
+	_cleanup_close_ int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
+	const bool peer = sluice_request_nr(req) == SYS_getpeername;
+	struct sockaddr_storage kernel;
+	int e;
+
+	s->size = sizeof(s->name);
+	if (fd < 0)
+		return false;
+	e = peer ? getpeername(fd, (struct sockaddr *)&s->name, &s->size)
+		 : getsockname(fd, (struct sockaddr *)&s->name, &s->size);
+	if (e < 0)
+		return false;
+	kernel = s->name;
+	remap_show(r, fd, peer, &s->name, s->size);
+	return memcmp(&kernel, &s->name, s->size) != 0;
+}
+
+static struct sluice_verdict show_handle(struct sluice_request *req, void *remap)
+{
+	struct shown s = { .addr = sluice_request_arg(req, 1), .len = sluice_request_arg(req, 2) };
+	const struct request_plan p = {
+		.builtin = "port_remap",
+		.act = show_act,
+		.fds = { -1, -1 },
+		.dirs = { -1, -1 },
+		.data = &s,
+		.size = sizeof(s),
+	};
+	int r;
+
+	if (!differs(req, remap, &s))
+		return sluice_continue();
+	r = request_plan_act(req, &p);
+	return r < 0 ? sluice_errno(-r) : sluice_continue();
+}
+
+int builtin_port_remap_register(struct dispatch *d, struct remap *r)
+{
+	const struct sluice_handler handlers[] = {
+		sluice_handler_make("port_remap", SYS_getsockname, show_handle, r),
+		sluice_handler_make("port_remap", SYS_getpeername, show_handle, r),
+	};
+	int e = 0;
+
+	for (size_t i = 0; e == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
+		e = dispatch_add(d, &handlers[i], true);
+	return e;
+}

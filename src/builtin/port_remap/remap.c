@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "builtin/port_remap/remap.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "sys/sock_diag.h"
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+#define V4_BYTES 4u
+
+struct entry {
+	uint64_t cookie; /* 0: free */
+	int protocol;
+	uint16_t virtual_port, real_port;
+	struct in6_addr address; /* that it is bound to; IPv4 in its mapped form, all 0: any */
+};
+
+struct remap {
+	pthread_mutex_t lock;  /* guards all below */
+	struct entry *entries; /* REMAP_PORTS_MAX, once there is one */
+	size_t n;	       /* entries behind it were never used */
+};
+
+struct remap *remap_new(void)
+{
+	struct remap *r = calloc(1, sizeof(*r));
+
+	if (r)
+		pthread_mutex_init(&r->lock, NULL);
+	return r;
+}
+
+void remap_free(void *remap)
+{
+	struct remap *r = remap;
+
+	pthread_mutex_destroy(&r->lock);
+	free(r->entries);
+	free(r);
+}
+
+/* ---- sockets ---- */
+
+static int option(int sock, int name)
+{
+	int value = -1;
+	socklen_t size = sizeof(value);
+
+	return getsockopt(sock, SOL_SOCKET, name, &value, &size) < 0 ? -1 : value;
+}
+
+static uint64_t cookie_of(int sock)
+{
+	uint64_t cookie = 0;
+	socklen_t size = sizeof(cookie);
+
+	return getsockopt(sock, SOL_SOCKET, SO_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
+}
+
+static int protocol_of(int sock)
+{
+	int protocol = option(sock, SO_PROTOCOL);
+
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ? protocol : 0;
+}
+
+/* Where all families have it. */
+static in_port_t *port_in(struct sockaddr_storage *addr)
+{
+	return &((struct sockaddr_in *)addr)->sin_port;
+}
+
+static in_port_t port_of(const struct sockaddr_storage *addr)
+{
+	struct sockaddr_in v4;
+
+	memcpy(&v4, addr, sizeof(v4));
+	return v4.sin_port;
+}
+
+static struct in6_addr host_in(const struct sockaddr_storage *addr)
+{
+	struct in6_addr a = IN6ADDR_ANY_INIT;
+	struct sockaddr_in v4;
+
+	if (addr->ss_family == AF_INET6)
+		return ((const struct sockaddr_in6 *)addr)->sin6_addr;
+	memcpy(&v4, addr, sizeof(v4));
+	if (v4.sin_addr.s_addr) {
+		a.s6_addr[10] = a.s6_addr[11] = 0xff;
+		memcpy(a.s6_addr + 12, &v4.sin_addr, V4_BYTES);
+	}
+	return a;
+}
+
+/* ---- what is there ---- */
+
+/* Do sockets that are bound to @a and to @b get the same packets? */
+static bool overlaps(const struct in6_addr *a, const struct in6_addr *b)
+{
+	return IN6_IS_ADDR_UNSPECIFIED(a) || IN6_IS_ADDR_UNSPECIFIED(b) || IN6_ARE_ADDR_EQUAL(a, b);
+}
+
+static struct entry *by_cookie_locked(struct remap *r, uint64_t cookie)
+{
+	for (size_t i = 0; cookie && i < r->n; i++) {
+		if (r->entries[i].cookie == cookie)
+			return &r->entries[i];
+	}
+	return NULL;
+}
+
+/* Cookies that were seen mark their entries. */
+struct sweep {
+	struct remap *remap;
+	bool seen[REMAP_PORTS_MAX];
+};
+
+static void see(uint64_t cookie, uint16_t port, void *arg)
+{
+	struct sweep *s = arg;
+
+	for (size_t i = 0; i < s->remap->n; i++)
+		s->seen[i] |= s->remap->entries[i].cookie == cookie &&
+			      s->remap->entries[i].real_port == port;
+}
+
+/* Forget sockets of @protocol that are gone. Where the kernel does not tell, nothing is forgotten. */
+static void sweep_locked(struct remap *r, int protocol)
+{
+	struct sweep *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return;
+	s->remap = r;
+	if (sock_diag_each(protocol, see, s) == 0) {
+		for (size_t i = 0; i < r->n; i++) {
+			if (r->entries[i].protocol == protocol && !s->seen[i])
+				r->entries[i].cookie = 0;
+		}
+	}
+	free(s);
+}
+
+static struct entry *free_one_locked(struct remap *r)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		if (!r->entries[i].cookie)
+			return &r->entries[i];
+	}
+	return r->entries && r->n < REMAP_PORTS_MAX ? &r->entries[r->n++] : NULL;
+}
+
+/* A place for one more; NULL: all are in use. */
+static struct entry *place_locked(struct remap *r)
+{
+	struct entry *e;
+
+	if (!r->entries)
+		r->entries = calloc(REMAP_PORTS_MAX, sizeof(*r->entries));
+	e = free_one_locked(r);
+	if (e || !r->entries)
+		return e;
+	sweep_locked(r, IPPROTO_TCP);
+	sweep_locked(r, IPPROTO_UDP);
+	return free_one_locked(r);
+}
+
+/* The sandbox's own socket with virtual port @port that gets what is sent to @host. */
+static struct entry *own_locked(struct remap *r, int protocol, const struct in6_addr *host,
+				uint16_t port)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct entry *e = &r->entries[i];
+
+		if (e->cookie && e->protocol == protocol && e->virtual_port == port &&
+		    overlaps(&e->address, host))
+			return e;
+	}
+	return NULL;
+}
+
+/* ---- bind ---- */
+
+static int bind_at(int sock, const struct sockaddr_storage *addr, socklen_t len, uint16_t port)
+{
+	struct sockaddr_storage at = *addr;
+
+	*port_in(&at) = htons(port);
+	return bind(sock, (const struct sockaddr *)&at, len) < 0 ? -errno : 0;
+}
+
+/* In the place of @old, where that is not NULL. */
+static void remember_locked(struct remap *r, int sock, int protocol, uint16_t virtual_port,
+			    struct entry *old)
+{
+	struct sockaddr_storage own = { 0 };
+	socklen_t size = sizeof(own);
+	struct entry *e = old ? old : place_locked(r);
+
+	if (!e || getsockname(sock, (struct sockaddr *)&own, &size) < 0)
+		return;
+	*e = (struct entry){
+		.cookie = cookie_of(sock),
+		.protocol = protocol,
+		.virtual_port = virtual_port,
+		.real_port = ntohs(port_of(&own)),
+		.address = host_in(&own),
+	};
+}
+
+/* A socket that shares its port with nobody has it alone. */
+static bool shares(int sock)
+{
+	return option(sock, SO_REUSEADDR) || option(sock, SO_REUSEPORT);
+}
+
+/*
+ * A port that the sandbox has itself is the real one of who has it: in use, but for who shares it. One that somebody else has becomes any that is free.
+ */
+static int bind_locked(struct remap *r, int sock, int protocol, const struct sockaddr_storage *addr,
+		       socklen_t len)
+{
+	const struct in6_addr host = host_in(addr);
+	const uint16_t port = ntohs(port_of(addr));
+	struct entry *own = port ? own_locked(r, protocol, &host, port) : NULL;
+	int e = bind_at(sock, addr, len, own ? own->real_port : port);
+
+	if (!port) /* the kernel's choice is the socket's own */
+		return e;
+	if (e == -EADDRINUSE && own) {
+		sweep_locked(r, protocol); /* is it the sandbox that has it still? */
+		own = own_locked(r, protocol, &host, port);
+		if (own)
+			return e;
+		e = bind_at(sock, addr, len, port);
+	}
+	if (e == -EADDRINUSE)
+		e = bind_at(sock, addr, len, 0);
+	if (e == 0)
+		remember_locked(r, sock, protocol, port, own && !shares(sock) ? own : NULL);
+	return e;
+}
+
+int remap_bind(struct remap *r, int sock, const struct sockaddr_storage *addr, socklen_t len)
+{
+	int protocol = protocol_of(sock), e;
+
+	if (!protocol || len < sizeof(struct sockaddr_in))
+		return bind(sock, (const struct sockaddr *)addr, len) < 0 ? -errno : 0;
+	pthread_mutex_lock(&r->lock);
+	e = bind_locked(r, sock, protocol, addr, len);
+	pthread_mutex_unlock(&r->lock);
+	return e;
+}
+
+/* ---- destinations ---- */
+
+/* Is it the kernel's own machine that @host names, so that a socket of the sandbox may be meant? */
+static bool is_loopback(const struct in6_addr *host)
+{
+	return IN6_IS_ADDR_LOOPBACK(host) ||
+	       (IN6_IS_ADDR_V4MAPPED(host) && host->s6_addr[12] == 127);
+}
+
+void remap_destination(struct remap *r, int sock, struct sockaddr_storage *addr, socklen_t len)
+{
+	const struct in6_addr host = host_in(addr);
+	int protocol = protocol_of(sock);
+	struct entry *e;
+
+	if (!protocol || len < sizeof(struct sockaddr_in) || !is_loopback(&host))
+		return;
+	pthread_mutex_lock(&r->lock);
+	e = own_locked(r, protocol, &host, ntohs(port_of(addr)));
+	if (e && e->real_port != e->virtual_port) {
+		if (sock_diag_serves(protocol, &e->address, e->real_port, e->cookie) > 0)
+			*port_in(addr) = htons(e->real_port);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* ---- what is shown ---- */
+
+/* Whose real port @addr has: @sock's own entry, or (a peer's) one that is there. */
+static const struct entry *shown_locked(struct remap *r, int sock, bool peer,
+					struct sockaddr_storage *addr)
+{
+	const struct in6_addr host = host_in(addr);
+	const uint16_t port = ntohs(port_of(addr));
+	const int protocol = protocol_of(sock);
+	const struct entry *own = peer ? NULL : by_cookie_locked(r, cookie_of(sock));
+
+	if (own)
+		return own;
+	/* a peer, or a connection that was accepted: it has its listener's port */
+	for (size_t i = 0; i < r->n; i++) {
+		const struct entry *e = &r->entries[i];
+
+		if (e->cookie && e->protocol == protocol && e->real_port == port &&
+		    overlaps(&e->address, &host) && e->real_port != e->virtual_port &&
+		    (!peer || is_loopback(&host)))
+			return e;
+	}
+	return NULL;
+}
+
+void remap_show(struct remap *r, int sock, bool peer, struct sockaddr_storage *addr, socklen_t len)
+{
+	const struct entry *e;
+
+	if (len < sizeof(struct sockaddr_in) ||
+	    (addr->ss_family != AF_INET && addr->ss_family != AF_INET6))
+		return;
+	pthread_mutex_lock(&r->lock);
+	e = shown_locked(r, sock, peer, addr);
+	if (e)
+		*port_in(addr) = htons(e->virtual_port);
+	pthread_mutex_unlock(&r->lock);
+}
+
+size_t remap_list(struct remap *r, struct sluice_port *ret, size_t max)
+{
+	size_t n = 0;
+
+	pthread_mutex_lock(&r->lock);
+	sweep_locked(r, IPPROTO_TCP);
+	sweep_locked(r, IPPROTO_UDP);
+	for (size_t i = 0; i < r->n; i++) {
+		const struct entry *e = &r->entries[i];
+
+		if (!e->cookie || e->real_port == e->virtual_port)
+			continue;
+		if (n < max)
+			ret[n] = (struct sluice_port){ e->protocol, e->virtual_port, e->real_port };
+		n++;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return n;
+}
