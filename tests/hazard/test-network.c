@@ -277,6 +277,40 @@ static int guest_udp_second(const char *port)
 	}
 }
 
+/* The same, one after the other, however many the kernel takes at a time. */
+static int guest_udp_all(const char *port)
+{
+	struct iovec iov = { (void *)(uintptr_t) "x", 1 };
+	struct sockaddr_storage sa[2];
+	struct mmsghdr m[2] = { 0 };
+	int fd = datagram(AF_INET), n;
+
+	m[0].msg_hdr.msg_namelen = v4(&sa[0], "127.0.0.2", 9);
+	m[1].msg_hdr.msg_namelen = v4(&sa[1], "127.0.0.1", atoi(port));
+	for (int i = 0; i < 2; i++) {
+		m[i].msg_hdr.msg_name = &sa[i];
+		m[i].msg_hdr.msg_iov = &iov;
+		m[i].msg_hdr.msg_iovlen = 1;
+	}
+	for (int done = 0; done < 2; done += n) {
+		n = fd < 0 ? -1 : sendmmsg(fd, m + done, (unsigned)(2 - done), 0);
+		if (n <= 0 || m[done].msg_len != 1)
+			return n < 0 ? errno : 201;
+	}
+	return sendmmsg(fd, m, 0, 0) == 0 ? 0 : 202;
+}
+
+static int guest_udp_message(const char *port)
+{
+	struct iovec iov = { (void *)(uintptr_t) "x", 1 };
+	struct sockaddr_storage sa;
+	struct msghdr m = { .msg_name = &sa, .msg_iov = &iov, .msg_iovlen = 1 };
+	int fd = datagram(AF_INET);
+
+	m.msg_namelen = v4(&sa, "127.0.0.1", atoi(port));
+	return fd < 0 || sendmsg(fd, &m, 0) != 1 ? errno : 0;
+}
+
 /* A message whose route leads by way of the listener's address. */
 static int guest_route(const char *port)
 {
@@ -530,6 +564,68 @@ static int guest_swap(const char *port)
 	return 0;
 }
 
+/* The same while it is bound to a port: 0 when the datagram socket never got it. */
+static int guest_swap_bind(const char *port)
+{
+	struct sockaddr_storage sa, own = { 0 };
+	socklen_t len = v4(&sa, "127.0.0.3", atoi(port)), size = sizeof(own);
+	pthread_t thread;
+	bool got = false;
+
+	swapped[1] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	swapped[2] = datagram(AF_INET);
+	swapped[0] = dup(swapped[1]);
+	if (swapped[1] < 0 || swapped[2] < 0 || pthread_create(&thread, NULL, swap, NULL))
+		return 200;
+	for (int i = 0; i < FLIPS && !got; i++) {
+		bind(swapped[0], (struct sockaddr *)&sa, len);
+		size = sizeof(own);
+		if (getsockname(swapped[2], (struct sockaddr *)&own, &size) == 0)
+			got = ((struct sockaddr_in *)&own)->sin_port != 0;
+	}
+	atomic_store(&flip_done, 1);
+	pthread_join(thread, NULL);
+	return got;
+}
+
+/* ---- inside: beside it ---- */
+
+/* A Unix socket with a name in DIR, an abstract one and one that gets its name from the kernel, bound and connected to. */
+static int guest_unix(const char *dir)
+{
+	struct sockaddr_un named = { .sun_family = AF_UNIX }, own;
+	struct sockaddr_un abstract = { .sun_family = AF_UNIX };
+	const struct {
+		const struct sockaddr_un *sun;
+		socklen_t len;
+	} names[] = { { &named, sizeof(named) },
+		      { &abstract, offsetof(struct sockaddr_un, sun_path) + 9 },
+		      { &abstract, sizeof(sa_family_t) } };
+	char byte = 'x';
+
+	snprintf(named.sun_path, sizeof(named.sun_path), "%s/s", dir);
+	snprintf(abstract.sun_path + 1, sizeof(abstract.sun_path) - 1, "%08d", getpid());
+	for (size_t i = 0; i < N_OF(names); i++) {
+		int listener = stream(AF_UNIX), client = stream(AF_UNIX), served;
+		socklen_t len = sizeof(own);
+
+		if (bind(listener, (const struct sockaddr *)names[i].sun, names[i].len) < 0 ||
+		    listen(listener, 4) < 0 ||
+		    getsockname(listener, (struct sockaddr *)&own, &len) < 0 ||
+		    connect(client, (struct sockaddr *)&own, len) < 0)
+			return errno;
+		if (i == 0 && strcmp(own.sun_path, named.sun_path) != 0)
+			return 200;
+		served = accept(listener, NULL, NULL);
+		if (write(client, &byte, 1) != 1 || read(served, &byte, 1) != 1)
+			return 201;
+		close(listener);
+		close(client);
+		close(served);
+	}
+	return unlink(named.sun_path) < 0 ? errno : 0;
+}
+
 /* ---- inside: as the kernel ---- */
 
 /* A write to a stream that was shut down: the signal of it, or (MSG_NOSIGNAL) none. */
@@ -659,6 +755,8 @@ static const struct guest_role roles[] = {
 	{ "udp-no-family", guest_udp_no_family },
 	{ "udp-connected", guest_udp_connected },
 	{ "udp-second", guest_udp_second },
+	{ "udp-all", guest_udp_all },
+	{ "udp-message", guest_udp_message },
 	{ "route", guest_route },
 	{ "route-message", guest_route_message },
 	{ "raw", guest_raw },
@@ -670,6 +768,8 @@ static const struct guest_role roles[] = {
 	{ "messages", guest_messages },
 	{ "race", guest_race },
 	{ "swap", guest_swap },
+	{ "swap-bind", guest_swap_bind },
+	{ "unix", guest_unix },
 	{ "pipe-signal", guest_pipe_signal },
 	{ "rights", guest_rights },
 	{ "long-stream", guest_long_stream },
@@ -784,6 +884,8 @@ static const struct way {
 	{ "udp-no-family", 0, EACCES, true },
 	{ "udp-connected", 0, EACCES, true },
 	{ "udp-second", 0, EACCES, true },
+	{ "udp-all", 0, EACCES, true },
+	{ "udp-message", 0, EACCES, true },
 	{ "route", EPERM, EPERM, false },
 	{ "route-message", EPERM, EPERM, false },
 	{ "raw", EPERM, EPERM, false },
@@ -798,30 +900,38 @@ static bool needs_socket(const char *role)
 	       strcmp(role, "raw") != 0 && strcmp(role, "netlink") != 0;
 }
 
+static void judged(const struct way *w, const struct place *p, bool tree)
+{
+	struct sluice_policy *open = rules(everything, NULL), *shut = rules(elsewhere, NULL);
+	bool can = guest_descriptors_can_be_got() || !needs_socket(w->role);
+	int allowed, refused;
+
+	if (tree) {
+		assert_int_equal(sluice_policy_set_chroot(open, "/", NULL), 0);
+		assert_int_equal(sluice_policy_set_chroot(shut, "/", NULL), 0);
+	}
+	allowed = guest_inside(open, w->role, p->text);
+	if (can && allowed != w->allowed)
+		fail_msg("%s where it is allowed: %d", w->role, allowed);
+	if (can && place_was_reached(p) != w->reaches)
+		fail_msg("%s where it is allowed: the listener says otherwise", w->role);
+	refused = guest_inside(shut, w->role, p->text);
+	if (can && refused != w->refused)
+		fail_msg("%s where it is not: %d", w->role, refused);
+	if (place_was_reached(p))
+		fail_msg("%s where it is not: it reached the listener", w->role);
+	sluice_policy_unref(open);
+	sluice_policy_unref(shut);
+}
+
+/* In the host's tree, and with a root of one's own. */
 static void hazard_B7_every_way_is_judged(void **state)
 {
 	struct place p = place_open();
 
 	(void)state;
-	for (size_t i = 0; i < N_OF(ways); i++) {
-		const struct way *w = &ways[i];
-		struct sluice_policy *open = rules(everything, NULL),
-				     *shut = rules(elsewhere, NULL);
-		bool can = guest_descriptors_can_be_got() || !needs_socket(w->role);
-		int allowed = guest_inside(open, w->role, p.text), refused;
-
-		if (can && allowed != w->allowed)
-			fail_msg("%s where it is allowed: %d", w->role, allowed);
-		if (can && place_was_reached(&p) != w->reaches)
-			fail_msg("%s where it is allowed: the listener says otherwise", w->role);
-		refused = guest_inside(shut, w->role, p.text);
-		if (can && refused != w->refused)
-			fail_msg("%s where it is not: %d", w->role, refused);
-		if (place_was_reached(&p))
-			fail_msg("%s where it is not: it reached the listener", w->role);
-		sluice_policy_unref(open);
-		sluice_policy_unref(shut);
-	}
+	for (size_t i = 0; i < 2 * N_OF(ways); i++)
+		judged(&ways[i / 2], &p, i % 2);
 	place_close(&p);
 }
 
@@ -949,42 +1059,20 @@ static void hazard_B7_bound_ports(void **state)
 
 /* ---- the rest ---- */
 
-/* The lines that @role prints, bare or in a sandbox of @p. */
-static void printed_by(struct sluice_policy *p, const char *role, const char *arg, char *buf,
-		       size_t size)
-{
-	int ends[2], saved = dup(STDOUT_FILENO), r;
-	size_t done = 0;
-	ssize_t n;
-
-	fflush(stdout);
-	assert_int_equal(pipe(ends), 0);
-	dup2(ends[1], STDOUT_FILENO);
-	close(ends[1]);
-	r = p ? guest_inside(p, role, arg) : guest_bare(role, arg);
-	fflush(stdout);
-	dup2(saved, STDOUT_FILENO);
-	close(saved);
-	while (done < size - 1 && (n = read(ends[0], buf + done, size - 1 - done)) > 0)
-		done += (size_t)n;
-	buf[done] = '\0';
-	close(ends[0]);
-	if (r)
-		fail_msg("%s: %d: %s", role, r, buf);
-}
-
 static void hazard_A3_lengths_and_messages_as_bare(void **state)
 {
 	static const char *const printing[] = { "lengths", "messages" };
 	struct sluice_policy *policy = rules(everything, "*");
 	struct place p = place_open();
-	char bare[4096], inside[4096];
 
 	(void)state;
 	for (size_t i = 0; guest_descriptors_can_be_got() && i < N_OF(printing); i++) {
-		printed_by(NULL, printing[i], p.text, bare, sizeof(bare));
-		printed_by(policy, printing[i], p.text, inside, sizeof(inside));
+		char *bare = guest_text(NULL, NULL, 0, printing[i], p.text),
+		     *inside = guest_text(policy, NULL, 0, printing[i], p.text);
+
 		assert_string_equal(inside, bare);
+		free(bare);
+		free(inside);
 	}
 	sluice_policy_unref(policy);
 	place_close(&p);
@@ -999,8 +1087,29 @@ static void hazard_A1_an_address_that_changes(void **state)
 	assert_int_equal(guest_inside(policy, "race", p.text), 0);
 	assert_int_equal(guest_inside(policy, "swap", p.text), 0);
 	assert_false(place_was_reached(&p));
+	place_close(&p); /* nobody has the port now, and nobody may */
+	assert_int_equal(guest_inside(policy, "swap-bind", p.text), 0);
 	sluice_policy_unref(policy);
-	place_close(&p);
+}
+
+/* Rules of the network leave Unix sockets what they are, in either tree. */
+static void hazard_C7_unix_sockets_beside_rules(void **state)
+{
+	const char *dir = guest_dir();
+
+	(void)state;
+	assert_int_equal(guest_bare("unix", dir), 0);
+	for (int tree = 0; guest_descriptors_can_be_got() && tree < 2; tree++) {
+		struct sluice_policy *policy = rules(everything, "*");
+
+		assert_int_equal(guest_inside(policy, "unix", dir), EACCES);
+		assert_int_equal(sluice_policy_allow_write(policy, dir, NULL), 0);
+		if (tree)
+			assert_int_equal(sluice_policy_set_chroot(policy, "/", NULL), 0);
+		assert_int_equal(guest_inside(policy, "unix", dir), 0);
+		sluice_policy_unref(policy);
+	}
+	guest_remove(dir);
 }
 
 static void hazard_C7_sends_as_the_kernel(void **state)
@@ -1075,6 +1184,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(hazard_B7_bound_ports),
 		cmocka_unit_test(hazard_A3_lengths_and_messages_as_bare),
 		cmocka_unit_test(hazard_A1_an_address_that_changes),
+		cmocka_unit_test(hazard_C7_unix_sockets_beside_rules),
 		cmocka_unit_test(hazard_C7_sends_as_the_kernel),
 		cmocka_unit_test(hazard_C4_a_connect_that_waits),
 		cmocka_unit_test(names_are_resolved_at_the_start),
