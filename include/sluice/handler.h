@@ -274,7 +274,11 @@ enum sluice_layer {
 	SLUICE_LAYER_UPPER = 4, /* in its branch, or to be made there */
 };
 
-/* The plan as it stands when an extra runs. Pointers are borrowed and valid while the request is. */
+/*
+ * The plan as it stands when an extra runs. Pointers are borrowed and valid while the request is. Of SLUICE_PLAN_ACT for connect, bind, sendto, sendmsg and
+ * sendmmsg: `data` are the `size` bytes of the address (struct sockaddr ...) that will be used, after what built-ins make of it; NULL where there is none, or a
+ * file that host_path names.
+ */
 struct sluice_plan {
 	uint32_t kind;	       /* enum sluice_plan_kind */
 	uint32_t layer;	       /* enum sluice_layer */

@@ -350,6 +350,13 @@ int request_plan_reply(struct sluice_request *req, const char *builtin, int64_t 
 	return 0;
 }
 
+/* Where @at, which points into the plan's data, is in the copy; NULL stays. */
+static const void *copied(const struct sluice_request *req, const struct request_plan *plan,
+			  const void *at)
+{
+	return at ? req->buffers.plan_bytes + ((const char *)at - (const char *)plan->data) : NULL;
+}
+
 int request_plan_act(struct sluice_request *req, const struct request_plan *plan)
 {
 	request_plan_drop(req);
@@ -363,11 +370,8 @@ int request_plan_act(struct sluice_request *req, const struct request_plan *plan
 			plan->drop(plan->data);
 		return -E2BIG;
 	}
-	for (int i = 0; i < 2; i++) {
-		if (plan->names[i])
-			req->plan_names[i] = (const char *)req->buffers.plan_bytes +
-					     (plan->names[i] - (const char *)plan->data);
-	}
+	for (int i = 0; i < 2; i++)
+		req->plan_names[i] = copied(req, plan, plan->names[i]);
 	if (plan->size)
 		memcpy(req->buffers.plan_bytes, plan->data, plan->size);
 	req->act = plan->act;
@@ -377,8 +381,33 @@ int request_plan_act(struct sluice_request *req, const struct request_plan *plan
 		.kind = SLUICE_PLAN_ACT,
 		.layer = plan->layer,
 		.builtin = plan->builtin,
+		.data = plan->address_bytes ? copied(req, plan, plan->address) : NULL,
+		.size = plan->address_bytes,
 	};
 	return 0;
+}
+
+static void fds_close(const int fds[2], const int dirs[2])
+{
+	for (int i = 0; i < 2; i++) {
+		if (fds[i] >= 0)
+			close(fds[i]);
+		if (dirs[i] >= 0)
+			close(dirs[i]);
+	}
+}
+
+struct sluice_verdict request_plan_or_errno(struct sluice_request *req,
+					    const struct request_plan *plan, int r)
+{
+	if (r == 0) {
+		r = request_plan_act(req, plan);
+	} else {
+		if (plan->drop)
+			plan->drop(plan->data);
+		fds_close(plan->fds, plan->dirs);
+	}
+	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 
 void request_plan_drop(struct sluice_request *req)
@@ -386,13 +415,9 @@ void request_plan_drop(struct sluice_request *req)
 	if (req->drop)
 		req->drop(req->buffers.plan_bytes);
 	req->drop = NULL;
-	for (int i = 0; i < 2; i++) {
-		if (req->plan_fds[i] >= 0)
-			close(req->plan_fds[i]);
-		if (req->plan_dirs[i] >= 0)
-			close(req->plan_dirs[i]);
+	fds_close(req->plan_fds, req->plan_dirs);
+	for (int i = 0; i < 2; i++)
 		req->plan_fds[i] = req->plan_dirs[i] = -1;
-	}
 }
 
 int request_go_on(struct sluice_request *req)

@@ -60,11 +60,20 @@ struct request_plan {
 	int fds[2], dirs[2]; /* -1: none */
 	const char *names
 		[2]; /* of what is to be made in dirs, for those who ask where; NULL: none. Point into data */
+	/* whom a socket is to reach or what it is bound to, for those who ask; points into data; 0 bytes: nothing, or what fds name */
+	const void *address;
+	size_t address_bytes;
 	const void *data; /* copied, at most REQUEST_PLAN_BYTES */
 	size_t size;
 };
 /* 0 or -E2BIG. */
 int request_plan_act(struct sluice_request *req, const struct request_plan *plan);
+/*
+ * The verdict of a built-in that made @plan. @r: 0, or the negative errno that the call fails with; then the plan's descriptors are closed and @plan->drop has been
+ * called.
+ */
+struct sluice_verdict request_plan_or_errno(struct sluice_request *req,
+					    const struct request_plan *plan, int r);
 /* Descriptor @which of the plan, borrowed. */
 int request_plan_fd(const struct sluice_request *req, unsigned which);
 int request_plan_dir(const struct sluice_request *req, unsigned which);

@@ -1112,6 +1112,64 @@ static void hazard_C7_unix_sockets_beside_rules(void **state)
 	guest_remove(dir);
 }
 
+/* ---- what an extra is told ---- */
+
+struct listener_extra {
+	int port;
+	struct sluice_verdict verdict; /* on what leads to the listener */
+	_Atomic int asked, others;
+};
+
+/* Whom the plan leads to. */
+static struct sluice_verdict extra_handle(struct sluice_request *req, void *userdata)
+{
+	struct listener_extra *e = userdata;
+	const struct sockaddr_in *sa;
+	struct sluice_plan plan;
+
+	sluice_request_plan(req, &plan);
+	sa = plan.data;
+	if (plan.kind == SLUICE_PLAN_ACT && plan.size == sizeof(*sa) && sa->sin_family == AF_INET &&
+	    sa->sin_port == htons((uint16_t)e->port) &&
+	    sa->sin_addr.s_addr == htonl(INADDR_LOOPBACK)) {
+		atomic_fetch_add(&e->asked, 1);
+		return e->verdict;
+	}
+	atomic_fetch_add(&e->others, 1);
+	return sluice_continue();
+}
+
+static void an_extra_sees_where_it_leads(void **state)
+{
+	static const char *const calls[] = { "tcp4",	      "tcp-any4",    "udp4",
+					     "udp-no-family", "udp-message", "udp-all" };
+	struct sluice_policy *policy = rules(everything, NULL);
+	struct place p = place_open();
+
+	(void)state;
+	for (size_t i = 0; guest_descriptors_can_be_got() && i < 2 * N_OF(calls); i++) {
+		const char *role = calls[i / 2];
+		const bool refused = i % 2;
+		struct listener_extra e = {
+			.port = p.port,
+			.verdict = refused ? sluice_errno(EHOSTDOWN) : sluice_continue(),
+		};
+		const struct sluice_handler h[] = {
+			sluice_handler_make("e", SYS_connect, extra_handle, &e),
+			sluice_handler_make("e", SYS_sendto, extra_handle, &e),
+			sluice_handler_make("e", SYS_sendmsg, extra_handle, &e),
+			sluice_handler_make("e", SYS_sendmmsg, extra_handle, &e),
+		};
+		int r = guest_run(policy, h, N_OF(h), role, p.text).exit_code;
+
+		if (r != (refused ? EHOSTDOWN : 0) || atomic_load(&e.asked) != 1)
+			fail_msg("%s: %d, asked %d", role, r, atomic_load(&e.asked));
+		assert_int_equal(place_was_reached(&p), !refused);
+	}
+	sluice_policy_unref(policy);
+	place_close(&p);
+}
+
 static void hazard_C7_sends_as_the_kernel(void **state)
 {
 	static const char *const cases[][2] = { { "pipe-signal", "0" },
@@ -1185,6 +1243,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(hazard_A3_lengths_and_messages_as_bare),
 		cmocka_unit_test(hazard_A1_an_address_that_changes),
 		cmocka_unit_test(hazard_C7_unix_sockets_beside_rules),
+		cmocka_unit_test(an_extra_sees_where_it_leads),
 		cmocka_unit_test(hazard_C7_sends_as_the_kernel),
 		cmocka_unit_test(hazard_C4_a_connect_that_waits),
 		cmocka_unit_test(names_are_resolved_at_the_start),

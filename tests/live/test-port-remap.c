@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "../support/cmocka.h"
@@ -108,6 +110,19 @@ static int guest_twice(const char *arg)
 	return second >= 0 && port_of(second, false) == atoi(arg) ? 0 : 202;
 }
 
+/* A connect to one's own server that somebody refuses: nothing comes to it. */
+static int guest_refused(const char *arg)
+{
+	int port = atoi(arg), listener = bound(SOCK_STREAM, port);
+	struct pollfd p = { .fd = listener, .events = POLLIN };
+
+	if (listener < 0 || listen(listener, 4) < 0)
+		return 200;
+	if (connected(port) >= 0)
+		return 201;
+	return errno == EHOSTDOWN && poll(&p, 1, 0) == 0 ? 0 : 202;
+}
+
 /* Far more sockets, one after the other, than are kept. */
 static int guest_many(const char *arg)
 {
@@ -142,8 +157,10 @@ static int guest_stay(const char *arg)
 }
 
 static const struct guest_role roles[] = {
-	{ "serve", guest_serve }, { "datagrams", guest_datagrams }, { "twice", guest_twice },
-	{ "many", guest_many },	  { "stay", guest_stay },	    { NULL, NULL },
+	{ "serve", guest_serve }, { "datagrams", guest_datagrams },
+	{ "twice", guest_twice }, { "refused", guest_refused },
+	{ "many", guest_many },	  { "stay", guest_stay },
+	{ NULL, NULL },
 };
 
 /* ---- the test's side ---- */
@@ -210,6 +227,47 @@ static void test_a_taken_port_becomes_another(void **state)
 	}
 	sluice_policy_unref(with);
 	sluice_policy_unref(without);
+}
+
+/* What an extra on connect was told. */
+struct told {
+	struct sluice_verdict verdict;
+	_Atomic int port;
+};
+
+static struct sluice_verdict tell(struct sluice_request *req, void *userdata)
+{
+	struct told *t = userdata;
+	struct sockaddr_storage asked;
+	struct sluice_plan plan;
+
+	sluice_request_plan(req, &plan);
+	sluice_request_sockaddr(req, &asked);
+	if (plan.kind == SLUICE_PLAN_ACT && plan.size == sizeof(struct sockaddr_in) &&
+	    ((struct sockaddr_in *)&asked)->sin_port !=
+		    ((const struct sockaddr_in *)plan.data)->sin_port)
+		atomic_store(&t->port, ntohs(((const struct sockaddr_in *)plan.data)->sin_port));
+	return t->verdict;
+}
+
+/* An extra sees the real port, and what it refuses has not happened. */
+static void test_an_extra_sees_the_real_port(void **state)
+{
+	static const char *const acts[] = { "serve", "refused" };
+	struct sluice_policy *p = policy(true);
+	struct taken t = take();
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(acts); i++) {
+		struct told told = { .verdict = i ? sluice_errno(EHOSTDOWN) : sluice_continue() };
+		struct sluice_handler h = sluice_handler_make("tell", SYS_connect, tell, &told);
+
+		assert_int_equal(guest_run(p, &h, 1, acts[i], t.text).exit_code, 0);
+		assert_int_not_equal(atomic_load(&told.port), 0);
+		assert_int_not_equal(atomic_load(&told.port), t.port);
+	}
+	sluice_policy_unref(p);
+	give(&t);
 }
 
 static void hazard_C12_sockets_that_go_leave_nothing(void **state)
@@ -286,6 +344,7 @@ int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_taken_port_becomes_another),
+		cmocka_unit_test(test_an_extra_sees_the_real_port),
 		cmocka_unit_test(hazard_C12_sockets_that_go_leave_nothing),
 		cmocka_unit_test(test_two_sandboxes_and_one_port),
 		cmocka_unit_test(test_without_a_port_to_bind),

@@ -349,6 +349,8 @@ static int plan_plain(struct sluice_request *req, int sock, const struct sockadd
 		.layer = SLUICE_LAYER_NONE,
 		.fds = { -1, -1 },
 		.dirs = { -1, -1 },
+		.address = &p.addr,
+		.address_bytes = p.len,
 		.data = &p,
 		.size = sizeof(p),
 	};

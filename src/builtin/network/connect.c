@@ -90,14 +90,9 @@ static struct sluice_verdict connect_handle(struct sluice_request *req, void *us
 	};
 	int r = look(req, userdata, &t, &p.fds[0]);
 
-	if (r == 0) {
-		r = request_plan_act(req, &p);
-	} else {
-		drop(&t);
-		if (p.fds[0] >= 0)
-			close(p.fds[0]);
-	}
-	return r < 0 ? sluice_errno(-r) : sluice_continue();
+	p.address = &t.addr;
+	p.address_bytes = p.fds[0] < 0 ? t.len : 0;
+	return request_plan_or_errno(req, &p, r);
 }
 
 int builtin_connect_register(struct dispatch *d, const struct connect_bounds *bounds)

@@ -36,16 +36,27 @@ int message_of_buffer(struct message *m, uint64_t addr, uint64_t bytes,
 	return 0;
 }
 
-static int read_address(struct sluice_request *req, const struct msghdr *h, struct message *m)
+static int read_address(struct sluice_request *req, const struct msghdr *h,
+			struct sockaddr_storage *ret, socklen_t *ret_len)
 {
 	int len = (int)h->msg_namelen;
 
+	*ret_len = 0;
 	if (!h->msg_name || !len)
 		return 0;
 	if (len < 0)
 		return -EINVAL;
-	m->addr_len = (size_t)len > sizeof(m->addr) ? sizeof(m->addr) : (socklen_t)len;
-	return sluice_request_read(req, (uintptr_t)h->msg_name, &m->addr, m->addr_len);
+	*ret_len = (size_t)len > sizeof(*ret) ? sizeof(*ret) : (socklen_t)len;
+	return sluice_request_read(req, (uintptr_t)h->msg_name, ret, *ret_len);
+}
+
+int message_address(struct sluice_request *req, uint64_t addr, struct sockaddr_storage *ret,
+		    socklen_t *ret_len)
+{
+	struct msghdr h;
+	int r = sluice_request_read(req, addr, &h, sizeof(h));
+
+	return r < 0 ? r : read_address(req, &h, ret, ret_len);
 }
 
 static int read_iov(struct sluice_request *req, const struct msghdr *h, struct message *m)
@@ -156,7 +167,7 @@ int message_read(struct sluice_request *req, uint64_t addr, struct message *m)
 
 	memset(m, 0, sizeof(*m));
 	if (r == 0)
-		r = read_address(req, &h, m);
+		r = read_address(req, &h, &m->addr, &m->addr_len);
 	if (r == 0)
 		r = read_iov(req, &h, m);
 	if (r == 0)

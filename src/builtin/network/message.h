@@ -32,6 +32,9 @@ struct message {
 /* One buffer of @bytes at @addr, to @to (copied). 0. */
 int message_of_buffer(struct message *m, uint64_t addr, uint64_t bytes,
 		      const struct sockaddr_storage *to, socklen_t len);
+/* Where the struct msghdr at @addr leads. *ret_len: 0: to no address of its own. -EFAULT, -EINVAL ... */
+int message_address(struct sluice_request *req, uint64_t addr, struct sockaddr_storage *ret,
+		    socklen_t *ret_len);
 /* The struct msghdr at @addr. -EFAULT, -EINVAL, -EMSGSIZE, -ENOBUFS, -EBADF, -EPERM (a route along with it), -ENOMEM ... */
 int message_read(struct sluice_request *req, uint64_t addr, struct message *m);
 void message_fini(struct message *m);

@@ -124,15 +124,13 @@ static struct sluice_verdict plan(struct sluice_request *req, const struct port_
 		.drop = drop,
 		.fds = { -1, -1 },
 		.dirs = { -1, -1 },
+		.address = &p->addr,
+		.address_bytes = p->len,
 		.data = p,
 		.size = sizeof(*p),
 	};
 
-	if (r == 0)
-		r = request_plan_act(req, &planned);
-	else
-		drop(p);
-	return r < 0 ? sluice_errno(-r) : sluice_continue();
+	return request_plan_or_errno(req, &planned, r);
 }
 
 /* Bind takes an address of the family AF_UNSPEC for one of AF_INET, and has the port at the same place in all of them. */

@@ -34,8 +34,9 @@
 /* What the plan carries. */
 struct sending {
 	const struct connect_bounds *bounds;
-	int sock;      /* owned; -1 */
-	socklen_t len; /* of sendto's address; all else is read when it is sent */
+	int sock;    /* owned; -1 */
+	bool judged; /* the one message goes to `addr`, or the plan's first file; else each is read and judged when it is sent */
+	socklen_t len;
 	struct sockaddr_storage addr;
 };
 _Static_assert(sizeof(struct sending) <= REQUEST_PLAN_BYTES, "a plan holds an address");
@@ -161,21 +162,34 @@ static ssize_t send_as_is(const struct flight *f, int type)
 	return n;
 }
 
-/* Judge the address, and send. */
+/* May @sock send to @addr, which is written out, or *ret_file (the caller's; -1)? */
+static int judge(struct sluice_request *req, const struct connect_bounds *b, int sock,
+		 struct sockaddr_storage *addr, socklen_t *len, int *ret_file)
+{
+	int r = destination_file(req, b, addr, *len, ret_file);
+
+	return r < 0 || *ret_file >= 0 ? r : destination_check(b, sock, addr, len, true);
+}
+
 static ssize_t send_message(struct flight *f)
 {
-	const struct connect_bounds *b = f->s->bounds;
-	_cleanup_close_ int file = -1;
-	int r;
+	const struct sending *s = f->s;
+	_cleanup_close_ int own = -1;
+	int file = -1, r = 0;
 
 	if (f->flags & MSG_ZEROCOPY) /* the pages would be ours */
 		return -ENOBUFS;
-	r = destination_file(f->req, b, &f->m.addr, f->m.addr_len, &file);
+	if (s->judged) {
+		f->m.addr = s->addr;
+		f->m.addr_len = s->len;
+		file = request_plan_fd(f->req, 0);
+	} else {
+		r = judge(f->req, s->bounds, s->sock, &f->m.addr, &f->m.addr_len, &own);
+		file = own;
+	}
 	if (r == 0 && file >= 0)
 		f->m.addr_len = destination_of_file(file, &f->m.addr);
-	else if (r == 0)
-		r = destination_check(b, f->s->sock, &f->m.addr, &f->m.addr_len, true);
-	return r < 0 ? r : send_as_is(f, socket_type(f->s->sock));
+	return r < 0 ? r : send_as_is(f, socket_type(s->sock));
 }
 
 /* ---- the three calls ---- */
@@ -193,14 +207,9 @@ static struct flight flight_of(struct sluice_request *req, const struct sending 
 static ssize_t send_to(struct sluice_request *req, const struct sending *s)
 {
 	struct flight f = flight_of(req, s, sluice_request_arg(req, 3));
-	ssize_t n;
+	ssize_t n = message_of_buffer(&f.m, sluice_request_arg(req, 1), sluice_request_arg(req, 2),
+				      &s->addr, s->len);
 
-	/* unlike sendmsg, for which that is no address */
-	if (sluice_request_arg(req, 4) && !s->len &&
-	    socket_protocol(s->sock) & (NET_UDP | NET_ICMP))
-		return -EINVAL;
-	n = message_of_buffer(&f.m, sluice_request_arg(req, 1), sluice_request_arg(req, 2),
-			      &s->addr, s->len);
 	if (n < 0)
 		return n;
 	n = send_message(&f);
@@ -229,6 +238,8 @@ static ssize_t send_mmsg(struct sluice_request *req, const struct sending *s)
 	ssize_t done = 0, r = 0;
 
 	n = n < MESSAGES_MAX ? n : MESSAGES_MAX;
+	if (s->judged)
+		n = 1;
 	for (; r >= 0 && (uint64_t)done < n; done += r >= 0) {
 		uint64_t at = addr + (uint64_t)done * sizeof(struct mmsghdr);
 		uint32_t length;
@@ -264,13 +275,34 @@ static struct request_act send_act(struct sluice_request *req, const void *sendi
 /* Of sendto: where to. */
 static int take_address(struct sluice_request *req, struct sending *s)
 {
-	ssize_t n;
+	ssize_t n = sluice_request_sockaddr(req, &s->addr);
 
-	if (sluice_request_nr(req) != SYS_sendto)
-		return 0;
-	n = sluice_request_sockaddr(req, &s->addr);
 	s->len = n < 0 ? 0 : (socklen_t)n;
-	return n < 0 ? (int)n : 0;
+	if (n < 0)
+		return (int)n;
+	/* unlike sendmsg, for which that is no address */
+	return sluice_request_arg(req, 4) && !n && socket_protocol(s->sock) & (NET_UDP | NET_ICMP)
+		       ? -EINVAL
+		       : 0;
+}
+
+/*
+ * What can be judged before it is sent, so that others can look at it: of sendto always; of the others where somebody looks, and then sendmmsg sends one message,
+ * which callers have to expect of it.
+ */
+static int look(struct sluice_request *req, struct sending *s, int *ret_file)
+{
+	const int nr = sluice_request_nr(req);
+	int r;
+
+	if (nr != SYS_sendto && !request_has_extras(req))
+		return 0;
+	if (nr == SYS_sendmmsg && !(uint32_t)sluice_request_arg(req, 2))
+		return 0;
+	r = nr == SYS_sendto ? take_address(req, s)
+			     : message_address(req, sluice_request_arg(req, 1), &s->addr, &s->len);
+	s->judged = true;
+	return r < 0 ? r : judge(req, s->bounds, s->sock, &s->addr, &s->len, ret_file);
 }
 
 static struct sluice_verdict send_handle(struct sluice_request *req, void *bounds)
@@ -279,24 +311,22 @@ static struct sluice_verdict send_handle(struct sluice_request *req, void *bound
 		.bounds = bounds,
 		.sock = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0)),
 	};
-	const struct request_plan p = {
+	struct request_plan p = {
 		.builtin = "network",
 		.act = send_act,
 		.drop = drop,
 		.fds = { -1, -1 },
 		.dirs = { -1, -1 },
+		.address = &s.addr,
 		.data = &s,
 		.size = sizeof(s),
 	};
-	int r = s.sock < 0 ? s.sock : take_address(req, &s);
+	int r = s.sock < 0 ? s.sock : request_compare_credentials(req);
 
 	if (r == 0)
-		r = request_compare_credentials(req);
-	if (r == 0)
-		r = request_plan_act(req, &p);
-	else
-		drop(&s);
-	return r < 0 ? sluice_errno(-r) : sluice_continue();
+		r = look(req, &s, &p.fds[0]);
+	p.address_bytes = p.fds[0] < 0 ? s.len : 0;
+	return request_plan_or_errno(req, &p, r);
 }
 
 /* ---- registration ---- */
