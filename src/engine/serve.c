@@ -87,27 +87,10 @@ static struct act act_plan(struct sluice_request *req)
 	return a;
 }
 
-/* A read-only descriptor of an unnamed file that holds @data; -errno. */
 static int bytes_fd(const void *data, size_t size)
 {
-	char path[FD_LINK_BYTES];
-	int rw, ro;
-
-	if (size > INJECT_BYTES_MAX || (size && !data))
-		return -EINVAL;
-	rw = memfd_create("sluice", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (rw < 0)
-		return -errno;
-	ro = fd_write_all(rw, data, size);
-	if (ro == 0) {
-		fcntl(rw, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-		fd_link(rw, path);
-		ro = open(path, O_RDONLY | O_CLOEXEC);
-		if (ro < 0)
-			ro = -errno;
-	}
-	close(rw);
-	return ro;
+	return size > INJECT_BYTES_MAX || (size && !data) ? -EINVAL
+							  : fd_sealed("sluice", data, size);
 }
 
 static struct act act_as_seen(struct sluice_request *req)

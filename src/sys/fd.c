@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -66,4 +68,31 @@ int fd_write_all(int fd, const void *data, size_t size)
 		done += (size_t)n;
 	}
 	return 0;
+}
+
+int fd_memory(const char *name)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int fd_seal(int memory, int flags)
+{
+	char link[FD_LINK_BYTES];
+	int fd = -1;
+
+	if (fchmod(memory, 0444) == 0 &&
+	    fcntl(memory, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
+		    0)
+		fd = open(fd_link(memory, link), O_RDONLY | O_CLOEXEC | flags);
+	return fd < 0 ? -errno : fd;
+}
+
+int fd_sealed(const char *name, const void *data, size_t size)
+{
+	_cleanup_close_ int memory = fd_memory(name);
+	int r = memory < 0 ? memory : fd_write_all(memory, data, size);
+
+	return r < 0 ? r : fd_seal(memory, 0);
 }

@@ -22,6 +22,14 @@ ssize_t fd_path(int fd, char *buf, size_t size);
 int fd_path_above(int fd, char *buf, size_t size);
 /* Does directory @fd (O_PATH will do) hand down an ACL? What is made in it then has no use for an umask. */
 bool fd_has_default_acl(int fd);
+/*
+ * A descriptor (CLOEXEC) of an empty unnamed file in memory. @name (at most 249 bytes) is what its link on procfs shows. -errno.
+ */
+int fd_memory(const char *name);
+/* Another descriptor (CLOEXEC, O_RDONLY and @flags) of @memory (borrowed), which never changes from now on. -errno. */
+int fd_seal(int memory, int flags);
+/* Both, with @data in it. */
+int fd_sealed(const char *name, const void *data, size_t size);
 /* All of @data. 0 or -errno. */
 int fd_write_all(int fd, const void *data, size_t size);
 
