@@ -35,7 +35,7 @@ static int private_part(const struct sandbox_tree *t, const char *name)
 
 static int private_make(struct sandbox_tree *t, struct sluice_error *err)
 {
-	int r = private_dir_make(&t->private);
+	int r = private_dir_make(PRIVATE_PROGRAMS, &t->private);
 
 	if (r < 0) {
 		fail_errno(err, r, "private directory");

@@ -15,7 +15,7 @@
 
 #include <sluice/error.h>
 
-#include "sandbox/private.h"
+#include "tree/private.h"
 #include "tree/tree.h"
 
 struct sluice_policy;

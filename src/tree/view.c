@@ -240,13 +240,19 @@ bool view_mount_has(const struct view *v, int index, int fd)
 }
 
 /* The kernel marks the path of what was removed. */
-static bool is_removed(int fd, const char *host, size_t n)
+static bool has_mark(const char *host, size_t n)
 {
 	static const char mark[] = " (deleted)";
 	const size_t m = sizeof(mark) - 1;
+
+	return n > m && !strcmp(host + n - m, mark);
+}
+
+static bool is_removed(int fd, const char *host, size_t n)
+{
 	struct stat st;
 
-	return n > m && !strcmp(host + n - m, mark) && fstat(fd, &st) == 0 && !st.st_nlink;
+	return has_mark(host, n) && fstat(fd, &st) == 0 && !st.st_nlink;
 }
 
 int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_lower)
@@ -295,21 +301,40 @@ static ssize_t mount_path(const struct view *v, const struct view_mount *m, char
 	return (size_t)(n + more) < size ? n + more : -ENAMETOOLONG;
 }
 
-ssize_t view_path(const struct view *v, int fd, char *buf, size_t size)
+/* @rest, without leading slash, in mount @m. */
+static ssize_t path_in(const struct view *v, int m, const char *rest, char *buf, size_t size)
 {
-	char rest[PATH_MAX], at[PATH_MAX];
-	int m = view_locate(v, fd, rest, sizeof(rest), NULL);
-	ssize_t n;
+	char at[PATH_MAX];
+	ssize_t n = mount_path(v, &v->mounts[m], at, sizeof(at));
 
-	if (m < 0)
-		return m;
-	n = mount_path(v, &v->mounts[m], at, sizeof(at));
 	if (n < 0)
 		return n;
 	if (n == 1 && *rest) /* "/" */
 		*at = '\0';
 	n = snprintf(buf, size, "%s%s%s", at, *rest ? "/" : "", rest);
 	return (size_t)n < size ? n : -ENAMETOOLONG;
+}
+
+ssize_t view_path(const struct view *v, int fd, char *buf, size_t size)
+{
+	char rest[PATH_MAX];
+	int m = view_locate(v, fd, rest, sizeof(rest), NULL);
+
+	return m < 0 ? m : path_in(v, m, rest, buf, size);
+}
+
+ssize_t view_path_of_host(const struct view *v, const char *host, char *buf, size_t size)
+{
+	size_t length;
+	enum part part;
+	int m = mount_by_host(v, host, &length, &part);
+
+	/* below nothing but the host's root: what has no place in a tree has such names too */
+	if (m < 0 || (!length && has_mark(host, strlen(host))))
+		return -EXDEV;
+	if (part == PART_INDEX)
+		return -ENOENT;
+	return path_in(v, m, host + length + (host[length] == '/'), buf, size);
 }
 
 bool view_is_below(const struct view *v, int fd, int top)

@@ -114,6 +114,11 @@ int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_
  */
 ssize_t view_path(const struct view *v, int fd, char *buf, size_t size);
 /*
+ * The same of a file whose path the kernel prints as @host, which may end in " (deleted)": -EXDEV also where that is no more than a name of the kernel's own (a memory
+ * file). @host is not looked at on disk.
+ */
+ssize_t view_path_of_host(const struct view *v, const char *host, char *buf, size_t size);
+/*
  * The mount that a path without "." and ".." and symbolic links leads into, and the rest of it (no leading slash, may be ""). @path is absolute. Only as long as
  * view_has_moved says no.
  */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#include "sandbox/private.h"
+#include "tree/private.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -36,12 +36,13 @@ static void remove_all(const char *path)
 	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Programs are executed from it. */
-static bool can_execute_in(const char *dir)
+static bool can_use(const char *dir, enum private_use use)
 {
 	struct statvfs fs;
 
-	return statvfs(dir, &fs) == 0 && !(fs.f_flag & ST_NOEXEC) && access(dir, W_OK | X_OK) == 0;
+	if (access(dir, W_OK | X_OK) < 0)
+		return false;
+	return use != PRIVATE_PROGRAMS || (statvfs(dir, &fs) == 0 && !(fs.f_flag & ST_NOEXEC));
 }
 
 /* The directory at @path, locked, or -errno: -EAGAIN somebody else has it. */
@@ -104,7 +105,7 @@ static bool can_lease(int dir)
 	return can;
 }
 
-static int make_in(const char *parent, struct private_dir *ret)
+static int make_in(const char *parent, enum private_use use, struct private_dir *ret)
 {
 	for (unsigned i = 0; i < ATTEMPTS; i++) {
 		char *path;
@@ -117,7 +118,7 @@ static int make_in(const char *parent, struct private_dir *ret)
 		if (asprintf(&path, "%s/XXXXXX", parent) < 0)
 			return -ENOMEM;
 		ret->fd = mkdtemp(path) ? lock(path) : -errno;
-		if (ret->fd >= 0 && can_lease(ret->fd)) {
+		if (ret->fd >= 0 && (use != PRIVATE_PROGRAMS || can_lease(ret->fd))) {
 			ret->path = path;
 			return 0;
 		}
@@ -136,11 +137,12 @@ static int make_in(const char *parent, struct private_dir *ret)
 /*
  * Best where no command is granted writing by default: whoever may write there could change what another sandbox of the same user executes.
  */
-int private_dir_make(struct private_dir *ret)
+int private_dir_make(enum private_use use, struct private_dir *ret)
 {
 	const char *home = getenv("HOME");
 	char cache[PATH_MAX] = "";
 	const char *const places[] = { getenv("XDG_RUNTIME_DIR"),
+				       use == PRIVATE_LISTINGS ? "/dev/shm" : NULL,
 				       getenv("XDG_CACHE_HOME"),
 				       cache,
 				       getenv("TMPDIR"),
@@ -155,13 +157,13 @@ int private_dir_make(struct private_dir *ret)
 		char parent[PATH_MAX];
 		int r;
 
-		if (!places[i] || places[i][0] != '/' || !can_execute_in(places[i]))
+		if (!places[i] || places[i][0] != '/' || !can_use(places[i], use))
 			continue;
 		if (snprintf(parent, sizeof(parent), "%s/sluice-%u", places[i],
 			     (unsigned)geteuid()) >= (int)sizeof(parent))
 			continue;
 		sweep(parent);
-		r = make_in(parent, ret);
+		r = make_in(parent, use, ret);
 		if (r == 0 || r == -ENOMEM)
 			return r;
 	}
