@@ -21,11 +21,6 @@
 #include "sys/fd.h"
 #include "task/resolve.h"
 
-/* What open(2) and openat(2) honour; they ignore other bits, openat2 refuses them. */
-#define OPEN_FLAGS_KNOWN                                                                      \
-	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | \
-	 O_ASYNC | O_DIRECT | 0100000 | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |    \
-	 O_PATH | O_TMPFILE)
 #define OPEN_FLAGS_OF_PATH (O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC)
 
 static bool creates(uint64_t flags)
@@ -51,7 +46,7 @@ static int as_seen_how(struct sluice_request *req, struct resolve_open *how)
 	how->proc_writable = req->engine->config.proc_writable;
 	how->check_credentials = req->engine->config.check_credentials;
 	if (!args.openat2) {
-		how->flags &= OPEN_FLAGS_KNOWN;
+		how->flags &= RESOLVE_FLAGS_KNOWN;
 		if (how->flags & O_PATH)
 			how->flags &= OPEN_FLAGS_OF_PATH;
 		how->mode = creates(how->flags) ? how->mode & 07777 : 0;

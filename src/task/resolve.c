@@ -311,9 +311,23 @@ static bool writes(uint64_t flags)
 }
 
 /* Asked with a directory that nobody has, so nothing can be opened. */
-static bool flags_refused(const struct resolve_open *how)
+static bool flags_refused(uint64_t flags, uint64_t mode, uint64_t resolve)
 {
-	return open_one(-1, "x", how->flags, how->mode, how->resolve) == -EINVAL;
+	return open_one(-1, "x", flags, mode, resolve) == -EINVAL;
+}
+
+int resolve_check_flags(uint64_t flags, uint64_t mode, uint64_t resolve, bool strict)
+{
+	const uint64_t suspicious = O_TMPFILE & ~(uint64_t)O_DIRECTORY;
+
+	if (!strict && !(flags & suspicious) &&
+	    (flags & (O_CREAT | O_DIRECTORY)) != (O_CREAT | O_DIRECTORY))
+		return 0;
+	if (!strict) {
+		mode = flags & (O_CREAT | suspicious) ? mode & 07777 : 0;
+		flags &= RESOLVE_FLAGS_KNOWN;
+	}
+	return flags_refused(flags, mode, resolve) ? -EINVAL : 0;
 }
 
 /* Our own domain grants more of /proc than the policy may. */
@@ -344,7 +358,7 @@ int resolve_open(const struct task *t, const struct resolve_open *how, struct st
 		return fd;
 	base = resolve_base(t, how);
 	if (base < 0 && base != AT_FDCWD) /* flags that don't go together come first */
-		return flags_refused(how) ? -EINVAL : base;
+		return flags_refused(how->flags, how->mode, how->resolve) ? -EINVAL : base;
 	fd = open_one(base, how->path, how->flags, how->mode, how->resolve | RESOLVE_NO_MAGICLINKS);
 	on_proc = look(fd, ret);
 	differs = may_differ(base, how, fd, on_proc);

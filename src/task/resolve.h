@@ -9,11 +9,18 @@
 #ifndef SLUICE_TASK_RESOLVE_H
 #define SLUICE_TASK_RESOLVE_H
 
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/stat.h>
 
 #include "task/task.h"
+
+/* What open(2) and openat(2) honour; they ignore other bits, openat2 refuses them. */
+#define RESOLVE_FLAGS_KNOWN                                                                   \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | \
+	 O_ASYNC | O_DIRECT | 0100000 | O_DIRECTORY | O_NOFOLLOW | O_NOATIME | O_CLOEXEC |    \
+	 O_PATH | O_TMPFILE)
 
 struct resolve_open {
 	int dirfd;	  /* the task's */
@@ -31,5 +38,11 @@ struct resolve_open {
  * Returns a descriptor (CLOEXEC, O_NOCTTY, the caller's), and in *ret what it names, or the errno that the task's own open would have given.
  */
 int resolve_open(const struct task *t, const struct resolve_open *how, struct stat *ret);
+
+/*
+ * Do these go together, whatever is opened? 0 or -EINVAL. @strict: as openat2 has it; else as the others do, which ignore bits that they don't know. Takes no
+ * call of the kernel for what most programs ask.
+ */
+int resolve_check_flags(uint64_t flags, uint64_t mode, uint64_t resolve, bool strict);
 
 #endif

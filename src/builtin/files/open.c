@@ -182,18 +182,6 @@ static struct request_act open_act(struct sluice_request *req, const void *data)
 	return request_open_as_task(req, open_planned);
 }
 
-/* Do flags, mode and the rest go together? Asked with a directory that nobody has, so nothing can be opened. */
-static int check_flags(const struct sluice_open_args *a)
-{
-	const uint64_t suspicious = O_TMPFILE & ~(uint64_t)O_DIRECTORY;
-	uint64_t mode = a->openat2 || a->flags & (O_CREAT | suspicious) ? a->mode : 0;
-
-	if (!a->openat2 && !(a->flags & suspicious) &&
-	    (a->flags & (O_CREAT | O_DIRECTORY)) != (O_CREAT | O_DIRECTORY))
-		return 0;
-	return open_at(-1, "x", a->flags, mode, a->resolve) == -EINVAL ? -EINVAL : 0;
-}
-
 /*
  * Flags of an open that may be made before its plan is (walk_from.open), because nobody looks in between and it changes nothing: for reading,
  * with flags that are registers. Without blocking, as request_open_as_task wants it. 0: it is not such an open.
@@ -229,7 +217,7 @@ static struct sluice_verdict open_handle(struct sluice_request *req, void *userd
 	int r = sluice_request_open_args(req, &args);
 
 	if (r == 0)
-		r = check_flags(&args);
+		r = resolve_check_flags(args.flags, args.mode, args.resolve, args.openat2);
 	if (r < 0)
 		return files_errno(r);
 	if (args.flags & O_NOFOLLOW || (args.flags & O_CREAT && args.flags & O_EXCL))
