@@ -55,7 +55,7 @@ SLUICE_API int sluice_policy_set_default_devices(struct sluice_policy *p, bool o
 
 /*
  * Make @dir what the command sees as "/". All of it may be read and executed; what may be written is what sluice_policy_allow_write grants, whose
- * paths are then those that the command sees, as are those of allow_read, allow_system and set_cwd. The host's /proc appears at /proc, and the default
+ * paths are then those that the command sees, as are those of allow_read, allow_system and set_cwd. /proc appears at /proc (see set_proc), and the default
  * devices in /dev. Needs no privilege and no namespace: each call with a path is carried out on behalf.
  */
 SLUICE_API int sluice_policy_set_chroot(struct sluice_policy *p, const char *dir,
@@ -174,6 +174,22 @@ SLUICE_API int sluice_policy_set_clean_env(struct sluice_policy *p, bool on);
 /* Set "KEY=VALUE" in the command's environment; the last one of a key wins. */
 SLUICE_API int sluice_policy_set_env(struct sluice_policy *p, const char *key_value,
 				     struct sluice_error *err);
+
+enum sluice_proc {
+	SLUICE_PROC_HOST = 0, /* as far as the grants go, what the host has */
+	/*
+	 * The sandbox's own: its processes and no others, general files that agree with its name and limits, and none that tells of the host's kernel or
+	 * keys (ENOENT). What of /proc may be read at all is a matter of the grants, as ever.
+	 */
+	SLUICE_PROC_OWN = 1,
+};
+/* What of /proc the command sees. Default HOST, with a number of CPUs OWN. -EINVAL. */
+SLUICE_API int sluice_policy_set_proc(struct sluice_policy *p, enum sluice_proc which);
+/*
+ * CPUs that the command counts, 1-1024, whatever the machine has: in /proc, /sys, sched_getaffinity(2). Where it runs is not changed. 0 = those of
+ * the machine (default). -EINVAL: out of range. Where SLUICE_PROC_HOST was set, a start fails with -EINVAL then.
+ */
+SLUICE_API int sluice_policy_set_num_cpus(struct sluice_policy *p, unsigned n);
 
 /* ---- limits ---- */
 

@@ -179,6 +179,33 @@ int sluice_policy_set_default_devices(struct sluice_policy *p, bool on)
 	return 0;
 }
 
+int sluice_policy_set_proc(struct sluice_policy *p, enum sluice_proc which)
+{
+	switch (which) {
+	case SLUICE_PROC_OWN:
+	case SLUICE_PROC_HOST:
+		p->proc = which;
+		p->proc_set = true;
+		p->generation++;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+bool policy_proc_is_own(const struct sluice_policy *p)
+{
+	return p->proc_set ? p->proc == SLUICE_PROC_OWN : p->num_cpus > 0;
+}
+
+int sluice_policy_set_num_cpus(struct sluice_policy *p, unsigned n)
+{
+	if (n > POLICY_CPUS_MAX)
+		return -EINVAL;
+	p->num_cpus = n;
+	p->generation++;
+	return 0;
+}
+
 int sluice_policy_set_dispatch(struct sluice_policy *p, enum sluice_dispatch mode)
 {
 	switch (mode) {

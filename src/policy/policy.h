@@ -90,6 +90,9 @@ struct sluice_policy {
 	uint64_t max_disk;
 	char *name; /* NULL: sandbox-PID-N */
 	char *cwd;  /* NULL: the caller's */
+	enum sluice_proc proc;
+	bool proc_set;
+	unsigned num_cpus; /* 0: the machine's */
 	char **env; /* KEY=VALUE, n_env of them */
 	size_t n_env;
 	uint64_t timeout_ms;
@@ -116,6 +119,12 @@ struct sluice_policy {
 	void *writable; /* guarded by lock; owned by tree/ */
 	void (*writable_unref)(void *writable);
 };
+
+/* CPUs that a command can be shown. */
+#define POLICY_CPUS_MAX 1024u
+
+/* Does the command see a /proc of its own? */
+bool policy_proc_is_own(const struct sluice_policy *p);
 
 /* The stable word of a feature ("fs-refer" ...). */
 const char *policy_feature_name(enum policy_feature f);
