@@ -44,6 +44,7 @@ static int as_seen_how(struct sluice_request *req, struct resolve_open *how)
 	how->resolve = args.resolve;
 	how->proc_granted = req->engine->config.proc_granted;
 	how->proc_writable = req->engine->config.proc_writable;
+	how->view = req->engine->config.proc;
 	how->check_credentials = req->engine->config.check_credentials;
 	if (!args.openat2) {
 		how->flags &= RESOLVE_FLAGS_KNOWN;

@@ -25,6 +25,7 @@
 
 struct engine;
 struct dispatch;
+struct procfs_view;
 struct sluice_request;
 
 struct ledger;
@@ -41,6 +42,8 @@ struct engine_config {
 	bool proc_memory;      /* read task memory through /proc/PID/mem */
 	bool proc_granted;     /* the policy grants /proc for reading */
 	bool proc_writable;    /* and for writing */
+	const struct procfs_view
+		*proc;		/* what the command sees of procfs; borrowed; NULL: the host's */
 	bool check_credentials; /* a task's may come to differ from ours: compare them before each act */
 	/* Name of a call for traces and statistics, or NULL; any thread. May be left out: then they show numbers. */
 	const char *(*call_name)(int nr);

@@ -71,7 +71,7 @@ static int place_of(int root, int dir)
 	return PROCFS_PROCESS;
 }
 
-int procfs_place(int dir)
+static int place_on_host(int dir)
 {
 	_cleanup_close_ int at = fcntl(dir, F_DUPFD_CLOEXEC, 3);
 
@@ -90,6 +90,28 @@ int procfs_place(int dir)
 			return place_of(at, below);
 	}
 	return -EACCES;
+}
+
+static int place_in_view(const struct procfs_view *v, int dir)
+{
+	char text[PROCFS_NAME_BYTES];
+	struct procfs_name name;
+	int r = procfs_name_of(v, dir, text);
+
+	if (r < 0)
+		return r == -EXDEV ? -EACCES : r;
+	if (!*text)
+		return PROCFS_ROOT;
+	procfs_name_parse(text, &name);
+	if (!name.process)
+		return PROCFS_GENERAL;
+	r = procfs_sees_process(v, name.process);
+	return r < 0 ? r : PROCFS_PROCESS;
+}
+
+int procfs_place(const struct procfs_view *v, int dir)
+{
+	return v ? place_in_view(v, dir) : place_on_host(dir);
 }
 
 pid_t procfs_process(int dir)

@@ -45,6 +45,20 @@ static int walk_to(struct walk *w, int fd)
 	return 0;
 }
 
+/* Where the task's relative path starts from. */
+static int open_base(const struct task *t, const struct resolve_open *how)
+{
+	int fd = task_open_dirfd(t, how->dirfd), real;
+
+	if (fd < 0 || !how->view)
+		return fd;
+	real = how->view->stands_for(how->view, fd);
+	if (real == -ENODATA)
+		return fd;
+	close(fd);
+	return real;
+}
+
 static int walk_start(struct walk *w)
 {
 	int fd;
@@ -52,7 +66,7 @@ static int walk_start(struct walk *w)
 	if (w->rest[0] == '/')
 		fd = open_one(AT_FDCWD, "/", O_PATH | O_DIRECTORY, 0, 0);
 	else
-		fd = task_open_dirfd(w->task, w->how->dirfd);
+		fd = open_base(w->task, w->how);
 	return walk_to(w, fd);
 }
 
@@ -200,7 +214,7 @@ static int walk_link(struct walk *w, const struct step *s)
 		return open_one(w->at, s->name, w->how->flags, w->how->mode, RESOLVE_NO_MAGICLINKS);
 	if (!procfs_has(s->link))
 		return walk_text(w, s);
-	place = procfs_place(w->at);
+	place = procfs_place(w->how->view, w->at);
 	if (place < 0)
 		return place;
 	if (place == PROCFS_PROCESS)
@@ -216,7 +230,7 @@ static int walk_file(struct walk *w, const struct step *s, mode_t mode)
 	int place = PROCFS_GENERAL;
 
 	if (s->last && !S_ISDIR(mode) && procfs_has(s->link))
-		place = procfs_place(w->at);
+		place = procfs_place(w->how->view, w->at);
 	return place < 0 ? place : walk_enter(w, s);
 }
 
@@ -282,7 +296,7 @@ static int resolve_base(const struct task *t, const struct resolve_open *how)
 		return -ENOENT;
 	if (how->path[0] == '/' && !scoped)
 		return AT_FDCWD;
-	return task_open_dirfd(t, how->dirfd);
+	return open_base(t, how);
 }
 
 /*
@@ -333,6 +347,8 @@ int resolve_check_flags(uint64_t flags, uint64_t mode, uint64_t resolve, bool st
 /* Our own domain grants more of /proc than the policy may. */
 static bool proc_granted(const struct resolve_open *how)
 {
+	if (how->view) /* which says what may be written */
+		return how->proc_granted;
 	return writes(how->flags) ? how->proc_writable : how->proc_granted;
 }
 
@@ -345,6 +361,25 @@ static bool look(int fd, struct stat *ret)
 	if (fd < 0)
 		return false;
 	return (fstat(fd, ret) < 0 || major(ret->st_dev) == 0) && procfs_has(fd);
+}
+
+/* In place of @fd (consumed), which names what *@st says, what the task is to see. */
+static int present(const struct task *t, const struct resolve_open *how, int fd, bool on_proc,
+		   struct stat *st)
+{
+	int r = on_proc ? procfs_sees_file(how->view, fd) : 0, shown;
+
+	if (r == 0 && how->flags & O_PATH)
+		return fd;
+	shown = r < 0 ? r : how->view->open(how->view, t, fd, st, how->flags);
+	if (shown == -ENODATA)
+		return fd;
+	close(fd);
+	if (shown >= 0 && fstat(shown, st) < 0) {
+		close(shown);
+		return -EIO;
+	}
+	return shown;
 }
 
 int resolve_open(const struct task *t, const struct resolve_open *how, struct stat *ret)
@@ -374,5 +409,5 @@ int resolve_open(const struct task *t, const struct resolve_open *how, struct st
 		close(fd);
 		fd = -EACCES;
 	}
-	return fd;
+	return fd >= 0 && how->view ? present(t, how, fd, on_proc, ret) : fd;
 }

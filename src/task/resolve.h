@@ -16,6 +16,8 @@
 
 #include "task/task.h"
 
+struct procfs_view;
+
 /* What open(2) and openat(2) honour; they ignore other bits, openat2 refuses them. */
 #define RESOLVE_FLAGS_KNOWN                                                                   \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_SYNC | \
@@ -30,7 +32,9 @@ struct resolve_open {
 	mode_t umask;	  /* of the task; what the thread's is made while it opens */
 	uint64_t resolve; /* RESOLVE_* */
 	bool proc_granted; /* the policy lets the task read /proc; else anything on procfs is EACCES */
-	bool proc_writable;	/* and write it */
+	bool proc_writable; /* and write it */
+	/* what the task sees of procfs: an open of a file there, or of another that it stands for, gives what that shows; NULL: the host's */
+	const struct procfs_view *view;
 	bool check_credentials; /* the task's may differ from ours: then the open is EACCES */
 };
 

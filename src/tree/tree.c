@@ -7,12 +7,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "task/procfs.h"
 #include "tree/denial.h"
 #include "tree/walk_internal.h"
 
 int tree_cwd(const struct tree *tr, const struct task *t)
 {
 	return tr->cwds ? cwd_get(tr->cwds, t->tid) : task_open_dirfd(t, AT_FDCWD);
+}
+
+/* A listing of procfs stands for the real thing. */
+static void base_as_shown(const struct tree *tr, struct tree_base *b)
+{
+	int real = tr->proc ? tr->proc->stands_for(tr->proc, b->fd) : -ENODATA;
+
+	if (real == -ENODATA)
+		return;
+	close(b->fd);
+	b->fd = real;
+	b->is_open = false;
 }
 
 void tree_base_peek(const struct tree *tr, const struct task *t, int dirfd, const char *path,
@@ -26,6 +39,8 @@ void tree_base_peek(const struct tree *tr, const struct task *t, int dirfd, cons
 				   : task_open_dirfd(t, AT_FDCWD);
 	else
 		ret->fd = task_peek_dirfd(t, dirfd, &ret->is_open);
+	if (ret->fd >= 0 && ret->place < 0)
+		base_as_shown(tr, ret);
 	ret->error = ret->fd < 0 ? ret->fd : 0;
 }
 
@@ -51,6 +66,7 @@ int tree_walk_from(const struct tree *tr, const struct task *t, struct tree_base
 		.resolve = how->resolve,
 		.open = how->open,
 		.cwds = tr->cwds,
+		.proc = tr->proc,
 		.exe_of = tr->exe_of,
 	};
 

@@ -20,6 +20,7 @@ struct tree {
 	struct dirents *dirents;
 	struct cwd_table *cwds; /* NULL: the kernel knows where processes are */
 	int here; /* O_PATH descriptor of the directory that relative paths of the policy start from */
+	const struct procfs_view *proc; /* what the command sees of procfs; NULL: the host's */
 	walk_exe_fn exe_of;
 	bool engine_only; /* nothing of the tree is granted to the command itself, not even where it is the host's */
 	const char *private_path; /* the working directory that the kernel knows of every task */

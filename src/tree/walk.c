@@ -512,7 +512,7 @@ static int walk_link(struct walker *w, struct step *s)
 		return -ELOOP;
 	if (!procfs_has(s->fd))
 		return walk_text(w, s);
-	place = procfs_place(w->at);
+	place = procfs_place(w->from->proc, w->at);
 	if (place < 0)
 		return place;
 	if (place == PROCFS_PROCESS)
@@ -546,7 +546,8 @@ static int walk_file(struct walker *w, struct step *s)
 	}
 	if (!s->last)
 		return -ENOTDIR;
-	place = walk_may_be_on_procfs(s->fd, &s->st) ? procfs_place(w->at) : PROCFS_GENERAL;
+	place = walk_may_be_on_procfs(s->fd, &s->st) ? procfs_place(w->from->proc, w->at)
+						     : PROCFS_GENERAL;
 	return place < 0 ? place : end_at(w, s);
 }
 
@@ -670,6 +671,14 @@ static int walk_empty(const struct task *t, const struct walk_from *from, struct
 	return end_without_name(&w, walk_base(t, from), -1);
 }
 
+/* May the task know of what is at the end, where that is on procfs? */
+static int check_proc(const struct walk_from *from, const struct walk_end *end)
+{
+	if ((from->flags & WALK_PROC && !from->proc) || !walk_may_be_on_procfs(end->fd, &end->st))
+		return 0;
+	return from->flags & WALK_PROC ? procfs_sees_file(from->proc, end->fd) : -EACCES;
+}
+
 int walk(const struct task *t, const struct walk_from *from, struct walk_end *ret)
 {
 	int r;
@@ -687,9 +696,8 @@ int walk(const struct task *t, const struct walk_from *from, struct walk_end *re
 		ret->denied = denial_of(from->view, &ret->st);
 		r = ret->denied ? -EACCES : 0;
 	}
-	if (r == 0 && ret->fd >= 0 && !(from->flags & WALK_PROC) &&
-	    walk_may_be_on_procfs(ret->fd, &ret->st))
-		r = -EACCES;
+	if (r == 0 && ret->fd >= 0)
+		r = check_proc(from, ret);
 	if (r < 0)
 		walk_end_close(ret);
 	return r;

@@ -17,6 +17,7 @@
 #include "task/task.h"
 
 struct cwd_table;
+struct procfs_view;
 struct view;
 
 enum walk_flags {
@@ -55,8 +56,9 @@ struct walk_from {
 	uint64_t resolve; /* RESOLVE_* of openat2 */
 	/* O_* to open the end with, at once, where the kernel walks there by itself; it then has no name. For reading only: nothing else may be done to what turns out to be procfs. 0: O_PATH */
 	uint64_t open;
-	struct cwd_table *cwds; /* of all processes; NULL: the kernel knows them */
-	walk_exe_fn exe_of;	/* NULL: the kernel names all programs */
+	struct cwd_table *cwds;		/* of all processes; NULL: the kernel knows them */
+	const struct procfs_view *proc; /* what the task sees of procfs; NULL: the host's */
+	walk_exe_fn exe_of;		/* NULL: the kernel names all programs */
 };
 
 /* What is at the end. Descriptors are O_PATH and the caller's: walk_end_close. */

@@ -136,6 +136,8 @@ static int kernel_walk(int base, const char *path, int mount, const struct walk_
 	int fd = open_at_how(base, path, from->open ? from->open | nofollow : O_PATH | nofollow, 0,
 			     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 
+	if (fd == -EACCES && from->open && from->proc)
+		return 0; /* a file of another process, which is not there for the task */
 	if (fd < 0)
 		return refusal(fd);
 	if (fstat(fd, &end->st) < 0 || walk_may_be_on_procfs(fd, &end->st)) {

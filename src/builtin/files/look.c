@@ -194,6 +194,20 @@ static int open_path_at(int dir, const char *name)
 	return openat(dir, name, O_PATH | O_CLOEXEC);
 }
 
+/* The same of a link that only the privileged may follow, as those in map_files. */
+static ssize_t shown_text(const struct tree *tree, int dir, const char *name, char *buf,
+			  size_t size)
+{
+	char host[PATH_MAX];
+	ssize_t n = readlinkat(dir, name, host, sizeof(host) - 1);
+
+	if (n < 0)
+		return -errno;
+	host[n] = '\0';
+	n = view_path_of_host(tree->view, host, buf, size);
+	return n < 0 ? -ENODATA : n;
+}
+
 /*
  * What a link on procfs says to the task: the kernel would speak of us, or of the host's paths. -ENODATA: its text is right.
  */
@@ -201,7 +215,7 @@ static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, in
 			 const char *name, char *buf, size_t size)
 {
 	const struct task *t = request_task(req);
-	int place = procfs_place(dir);
+	int place = procfs_place(tree->proc, dir), fd;
 	ssize_t n;
 
 	if (place < 0)
@@ -214,8 +228,7 @@ static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, in
 	if (place != PROCFS_PROCESS || !tree->view)
 		return -ENODATA;
 	if (!strcmp(name, "root") || !strcmp(name, "cwd")) {
-		int fd = open_path_at(dir, name);
-
+		fd = open_path_at(dir, name);
 		if (fd < 0) /* of a process that may not be looked at */
 			return -errno;
 		close(fd);
@@ -229,7 +242,8 @@ static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, in
 		if (n != -ENOEXEC) /* else the kernel executed the program itself */
 			return n;
 	}
-	return shown_path(tree, open_path_at(dir, name), buf, size);
+	fd = open_path_at(dir, name);
+	return fd < 0 ? shown_text(tree, dir, name, buf, size) : shown_path(tree, fd, buf, size);
 }
 
 static struct request_act readlink_act(struct sluice_request *req, const void *data)

@@ -94,6 +94,15 @@ static bool lies_in_branch(const struct files_plan *p)
 	return m && m->branch;
 }
 
+/* What the command is shown in place of the file behind @fd; -ENODATA: that file. */
+static int open_as_shown(const struct sluice_request *req, const struct files_plan *p, int fd,
+			 const struct stat *st, uint64_t flags)
+{
+	const struct procfs_view *v = p->tree->proc;
+
+	return v ? v->open(v, request_task(req), fd, st, flags) : -ENODATA;
+}
+
 static int open_existing(const struct sluice_request *req, const struct files_plan *p, int fd,
 			 int dir, uint64_t flags, uint64_t mode)
 {
@@ -108,7 +117,10 @@ static int open_existing(const struct sluice_request *req, const struct files_pl
 	r = check_existing(p, fd, &st, flags);
 	if (r < 0)
 		return r;
-	if (writes(flags) && !p->tree->proc_writable && procfs_has(fd))
+	r = open_as_shown(req, p, fd, &st, flags);
+	if (r != -ENODATA)
+		return r;
+	if (!p->tree->proc && writes(flags) && !p->tree->proc_writable && procfs_has(fd))
 		return -EACCES; /* our own domain may grant more of /proc than the policy does */
 	if (S_ISSOCK(st.st_mode) && !(flags & O_PATH))
 		return open_socket(fd, flags);
@@ -161,9 +173,10 @@ static int open_planned(struct sluice_request *req, const struct resolve_open *h
 
 	if (p->opened) {
 		*ret_st = p->st;
-		return request_plan_take_fd(req, 0);
-	}
-	if (fd >= 0)
+		fd = open_as_shown(req, p, fd, ret_st, how->flags);
+		if (fd == -ENODATA)
+			return request_plan_take_fd(req, 0);
+	} else if (fd >= 0)
 		fd = open_existing(req, p, fd, request_plan_dir(req, 0), how->flags, how->mode);
 	else
 		fd = open_new(req, p, request_plan_dir(req, 0), how->flags, how->mode);
