@@ -34,6 +34,7 @@ static bool memory_reads_refused(void)
 static void confinement_free(struct confinement *c)
 {
 	rules_free(&c->rules);
+	private_dir_remove(&c->private);
 	free(c->filter.filter);
 	free(c->notify);
 	free(c);
@@ -43,6 +44,26 @@ static void confinement_free(struct confinement *c)
 static bool namespaces_allowed(const struct call_deny *deny)
 {
 	return !deny[SYS_clone].error || !deny[SYS_unshare].error || !deny[SYS_setns].error;
+}
+
+/* Where the sandbox's part of /proc is listed, if the command may read that. */
+static int make_listings(const struct sluice_policy *p, struct confinement *c,
+			 const struct rules_tree *tree, struct sluice_error *err)
+{
+	int r;
+
+	c->private.fd = -1;
+	if (!policy_proc_is_own(p) || !(tree || p->num_cpus || rules_grant_proc(p, false)))
+		return 0;
+	r = private_dir_make(PRIVATE_LISTINGS, &c->private);
+	if (r == 0)
+		r = rules_allow_listings(&c->rules, c->private.fd);
+	if (r == 0)
+		return 0;
+	fail_errno(err, r, "private directory");
+	return fail_hint(
+		err, r,
+		"one of XDG_RUNTIME_DIR, /dev/shm, TMPDIR, /tmp must be writable; or --proc host");
 }
 
 static int compile(const struct sluice_policy *p, struct confinement *c, const int *notify,
@@ -66,9 +87,13 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	if (r == 0 && tree && p->workdir && p->max_disk)
 		calls_bound_allocations(deny);
 	if (r == 0)
-		r = rules_make(
-			p, c->proc_memory || tree || p->seeded ? RULES_PROC_WRITE : RULES_PROC_READ,
-			tree, &c->rules, err);
+		r = rules_make(p,
+			       c->proc_memory || tree || p->seeded || policy_proc_is_own(p)
+				       ? RULES_PROC_WRITE
+				       : RULES_PROC_READ,
+			       tree, &c->rules, err);
+	if (r == 0)
+		r = make_listings(p, c, tree, err);
 	/* no Unix socket is out of bounds; in a tree of one's own the kernel would look for it in the host's */
 	if (r == 0 && c->rules.all_writable && !tree)
 		calls_allow_any_socket_type(deny);

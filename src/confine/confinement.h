@@ -17,6 +17,7 @@
 #include <sluice/error.h>
 
 #include "confine/rules.h"
+#include "tree/private.h"
 
 struct sluice_policy;
 
@@ -27,7 +28,9 @@ struct confinement {
 	size_t n_notify;
 	struct sock_fprog filter; /* owned */
 	struct rules
-		rules;	  /* owned; ruleset_a for the engine's threads, ruleset_b for the command */
+		rules; /* owned; ruleset_a for the engine's threads, ruleset_b for the command */
+	/* where the engine may make listings; owned; path NULL and fd -1: none are needed */
+	struct private_dir private;
 	bool namespaces;  /* the command may enter others */
 	bool proc_memory; /* process_vm_readv is refused here: the engine reads /proc/TID/mem */
 };

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "confine/holes.h"
 #include "policy/policy.h"
 #include "sys/landlock.h"
 #include "tree/tree.h"
@@ -20,10 +21,6 @@
 #include "util/fail.h"
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
-
-/* Rights that mean something for a file that is no directory; the kernel refuses the others there. */
-#define FILE_RIGHTS \
-	(LL_FS_EXECUTE | LL_FS_WRITE_FILE | LL_FS_READ_FILE | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
 
 /* Descriptors 0 to 2 are replaced on the way to the command, so none of ours may be one of them. */
 static int above_stdio(int fd)
@@ -202,6 +199,7 @@ struct making {
 	uint64_t fs; /* rights that are handled */
 	int a, b;
 	const struct rules_tree *tree; /* NULL: the host's */
+	struct holes *holes;	       /* in what the command is granted; NULL: none */
 };
 
 static int allow(int ruleset, uint64_t rights, int fd)
@@ -260,9 +258,16 @@ static bool is_root(const struct making *m, const struct stat *st)
 	return r == 0 && root.st_dev == st->st_dev && root.st_ino == st->st_ino;
 }
 
+/* Rights below @fd for the command, but for what it is granted nothing of. */
+static int allow_command(const struct making *m, uint64_t rights, int fd, const struct stat *st)
+{
+	rights &= S_ISDIR(st->st_mode) ? m->fs : m->fs & LL_FS_FILE_RIGHTS;
+	return m->holes ? holes_allow(m->holes, m->b, rights, fd, st) : allow(m->b, rights, fd);
+}
+
 static int allow_engine(const struct making *m, uint64_t rights, int fd, const struct stat *st)
 {
-	rights &= S_ISDIR(st->st_mode) ? m->fs : m->fs & FILE_RIGHTS;
+	rights &= S_ISDIR(st->st_mode) ? m->fs : m->fs & LL_FS_FILE_RIGHTS;
 	return allow(m->a, rights, fd);
 }
 
@@ -277,7 +282,22 @@ static int allow_both(const struct making *m, uint64_t rights, int fd, const str
 		return r;
 	if (m->tree)
 		rights &= rights_of(POLICY_READ);
-	return allow(m->b, rights & (S_ISDIR(st->st_mode) ? m->fs : m->fs & FILE_RIGHTS), fd);
+	return allow_command(m, rights, fd, st);
+}
+
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/* Would a grant on it come to nothing? That of all of /proc does not: it says what is opened on behalf. */
+static bool is_lost(const struct making *m, int fd, const struct stat *st)
+{
+	struct stat proc;
+
+	if (!m->holes || m->tree || !holes_may_have(m->holes, st) || !holes_have(m->holes, fd, st))
+		return false;
+	return stat("/proc", &proc) < 0 || !same_file(&proc, st);
 }
 
 static int add_grant(const struct making *m, const struct policy_grant *g, struct rules_file *file,
@@ -301,6 +321,11 @@ static int add_grant(const struct making *m, const struct policy_grant *g, struc
 	}
 	if (g->not_root && is_root(m, &st))
 		return 0;
+	if (is_lost(m, fd, &st) && !g->optional) {
+		fail(err, -EINVAL, "%s: %s: not part of what a /proc of the command's own shows",
+		     what, g->path);
+		return fail_hint(err, -EINVAL, "grant all of /proc, or --proc host");
+	}
 	r = allow_both(m, rights_of(g->access), fd, &st);
 	return r < 0 ? fail_errno(err, r, "grant: %s: Landlock", g->path) : 0;
 }
@@ -463,7 +488,9 @@ int rules_make(const struct sluice_policy *p, enum rules_proc proc, const struct
 	if (!ret->files)
 		return fail_errno(err, -ENOMEM, "Landlock rules");
 	r = rulesets_create(p, &attr, ret->abi, ret, err);
-	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b, tree };
+	if (r == 0 && policy_proc_is_own(p))
+		r = holes_new(&ret->holes, err);
+	m = (struct making){ attr.fs, ret->ruleset_a, ret->ruleset_b, tree, ret->holes };
 	if (r == 0)
 		r = add_rules(p, &m, proc, ret, err);
 	ret->all_writable = r == 0 && all_writable(p, ret);
@@ -479,11 +506,14 @@ void rules_free(struct rules *r)
 	if (r->ruleset_b >= 0)
 		close(r->ruleset_b);
 	free(r->files);
+	holes_free(r->holes);
 	*r = (struct rules){ .ruleset_a = -1, .ruleset_b = -1 };
 }
 
 bool rules_current(const struct rules *r, const struct sluice_policy *p)
 {
+	if (r->holes && !holes_current(r->holes))
+		return false;
 	for (size_t i = 0; i < r->n_files; i++) {
 		struct stat st;
 		bool exists = stat(p->grants[i].path, &st) == 0;
@@ -493,4 +523,25 @@ bool rules_current(const struct rules *r, const struct sluice_policy *p)
 			return false;
 	}
 	return true;
+}
+
+bool rules_grant_proc(const struct sluice_policy *p, bool write)
+{
+	struct stat root, proc, st;
+
+	if (stat("/", &root) < 0 || stat("/proc", &proc) < 0)
+		return false;
+	for (size_t i = 0; i < p->n_grants; i++) {
+		const struct policy_grant *g = &p->grants[i];
+
+		if ((g->access == POLICY_WRITE || (g->access == POLICY_READ && !write)) &&
+		    stat(g->path, &st) == 0 && (same_file(&st, &proc) || same_file(&st, &root)))
+			return true;
+	}
+	return false;
+}
+
+int rules_allow_listings(const struct rules *r, int dir)
+{
+	return landlock_allow(r->ruleset_a, LL_FS_ALL_V1 & ~LL_FS_EXECUTE, dir);
 }

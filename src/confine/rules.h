@@ -12,6 +12,7 @@
 
 #include <sluice/error.h>
 
+struct holes;
 struct sluice_policy;
 
 /* The file that a grant named when the rulesets were made. */
@@ -28,12 +29,13 @@ struct rules {
 	bool all_writable;	  /* writing is granted on "/" */
 	struct rules_file *files; /* one for each grant of the policy; owned */
 	size_t n_files;
+	struct holes *holes; /* in domain B; owned; NULL: the command sees the host's /proc */
 };
 
 /* What the engine's threads need of /proc beside the policy. */
 enum rules_proc {
-	RULES_PROC_READ,  /* status, links */
-	RULES_PROC_WRITE, /* and the mem files, where process_vm_readv is refused */
+	RULES_PROC_READ, /* status, links */
+	RULES_PROC_WRITE, /* and the mem files, where process_vm_readv is refused; and what a process may write of its own */
 };
 
 struct tree;
@@ -52,6 +54,10 @@ struct rules_tree {
 int rules_make(const struct sluice_policy *p, enum rules_proc proc, const struct rules_tree *tree,
 	       struct rules *ret, struct sluice_error *err);
 void rules_free(struct rules *r);
+/* Does @p grant all of /proc, for reading or @write, by whatever path? */
+bool rules_grant_proc(const struct sluice_policy *p, bool write);
+/* Let the engine's threads make what they like in @dir (O_PATH), a directory of ours. -errno. */
+int rules_allow_listings(const struct rules *r, int dir);
 /* Do the policy's paths still name the files that the rulesets hold? */
 bool rules_current(const struct rules *r, const struct sluice_policy *p);
 

@@ -19,6 +19,10 @@
 #define LL_FS_TRUNCATE (1u << 14)  /* 3 */
 #define LL_FS_IOCTL_DEV (1u << 15) /* 5 */
 
+/* Rights that mean something for a file that is no directory; the kernel refuses the others there. */
+#define LL_FS_FILE_RIGHTS \
+	(LL_FS_EXECUTE | LL_FS_WRITE_FILE | LL_FS_READ_FILE | LL_FS_TRUNCATE | LL_FS_IOCTL_DEV)
+
 #define LL_NET_BIND_TCP (1u << 0) /* 4 */
 #define LL_NET_CONNECT_TCP (1u << 1)
 
