@@ -17,6 +17,7 @@
 #include "builtin/port_remap/port_remap.h"
 #include "builtin/port_remap/remap.h"
 #include "builtin/process/process.h"
+#include "builtin/procfs/ownproc.h"
 #include "builtin/quota/quota.h"
 #include "builtin/resource/cores.h"
 #include "builtin/resource/memfds.h"
@@ -29,7 +30,7 @@
 #include "util/fail.h"
 
 /* The host's own tree, the table's, for what is carried out for a task there. */
-static int host_tree(struct dispatch *d, const struct tree **ret)
+static int host_tree(struct dispatch *d, const struct ownproc *proc, const struct tree **ret)
 {
 	struct tree *host = calloc(1, sizeof(*host));
 
@@ -37,6 +38,7 @@ static int host_tree(struct dispatch *d, const struct tree **ret)
 		return -ENOMEM;
 	/* Landlock bounds what is opened, and none of these opens anything: looking at procfs takes no grant */
 	host->proc_granted = true;
+	host->proc = ownproc_view(proc);
 	*ret = host;
 	return dispatch_own(d, host, free);
 }
@@ -94,7 +96,10 @@ static int register_limits(struct dispatch *d, const struct sluice_policy *p,
 		r = builtin_memfds_register(d, sandbox->memfds_made);
 	if (r == 0)
 		r = builtin_ledger_register(d, sandbox->ledger);
-	return r < 0 ? r : builtin_cores_register(d, p->cores, sandbox->init);
+	if (r < 0 ||
+	    (sandbox->proc && p->num_cpus)) /* which maps the command's CPUs to the cores */
+		return r;
+	return builtin_cores_register(d, p->cores, sandbox->init);
 }
 
 /* All of them, in their order. @b: what bounds destinations. */
@@ -105,10 +110,12 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 	const struct tree *tree = c->tree, *host = NULL;
 	int r = builtin_uname_register(d); /* every sandbox has a name */
 
+	if (r == 0 && c->sandbox->proc)
+		r = builtin_ownproc_register(d, c->sandbox->proc);
 	if (r == 0 && tree)
 		r = builtin_files_register(d, tree);
 	if (r == 0 && !tree && (c->extras || b->network))
-		r = host_tree(d, &host);
+		r = host_tree(d, c->sandbox->proc, &host);
 	if (r == 0 && host && c->extras)
 		r = builtin_files_plan_on_host(d, host);
 	if (r == 0 && p->seeded)

@@ -15,6 +15,7 @@
 struct dispatch;
 struct ledger;
 struct remap;
+struct ownproc;
 struct sluice_policy;
 struct tree;
 
@@ -25,6 +26,7 @@ struct builtin_sandbox {
 	atomic_bool *memfds_made; /* set by the first memfd_create */
 	struct ledger *ledger;	  /* NULL: nobody asked for statistics */
 	struct remap *remap;	  /* ports that may become others, or NULL */
+	struct ownproc *proc;	  /* what it sees of /proc; NULL: the host's */
 };
 
 /* What a table is made for. What is in it is borrowed until the table is freed. */

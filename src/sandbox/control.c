@@ -257,6 +257,8 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 	s->launched = true;
 	s->signalable = true;
 	pthread_mutex_unlock(&s->lock);
+	if (s->proc)
+		ownproc_launched(s->proc, s->launch.init_pid, s->launch.signal_scope);
 	r = engine_serve(s->engine, s->launch.listener);
 	s->launch.listener = -1;
 	s->channel_source = engine_add_source(s->engine, s->launch.channel, on_channel, s);

@@ -227,11 +227,19 @@ static void look(struct engine *e, void *sandbox)
 		look_closely(m);
 		bytes = sum(m);
 	}
+	atomic_store_explicit(&s->memory_used, bytes, memory_order_relaxed);
 	if (bytes > m->peak)
 		m->peak = bytes;
 	if (victim_is_gone(m) && bytes > limit)
 		kill_largest(m);
 	engine_set_timer(e, TIMER_MEMORY, next_look(bytes, limit, cpu_now_ns() - begin), look, s);
+}
+
+uint64_t memory_limit_used(void *sandbox)
+{
+	const struct sluice_sandbox *s = sandbox;
+
+	return atomic_load_explicit(&s->memory_used, memory_order_relaxed);
 }
 
 int memory_limit_start(struct sluice_sandbox *s, struct sluice_error *err)

@@ -21,6 +21,7 @@
 #include <sluice/cow.h>
 
 #include "policy/policy.h"
+#include "sandbox/memory_limit.h"
 #include "sys/pidfd.h"
 #include "task/credentials.h"
 #include "task/ledger.h"
@@ -46,19 +47,6 @@ static int options_copy(const struct sluice_spawn_options *in, struct sluice_spa
 	if (out->trace > 2)
 		return fail(err, -EINVAL, "options: trace %u: unknown", out->trace);
 	return 0;
-}
-
-static bool grants_proc(const struct sluice_policy *p, bool write)
-{
-	for (size_t i = 0; i < p->n_grants; i++) {
-		const struct policy_grant *g = &p->grants[i];
-
-		if ((g->access == POLICY_WRITE || (g->access == POLICY_READ && !write)) &&
-		    (!strcmp(g->path, "/") || !strcmp(g->path, "/proc") ||
-		     !strcmp(g->path, "/proc/")))
-			return true;
-	}
-	return false;
 }
 
 /* CPUs that the calling thread may use. No look into /sys, which sysconf takes at each call. */
@@ -90,8 +78,8 @@ static int sandbox_confine(struct sluice_sandbox *s, const int *numbers, size_t 
 
 	if (!s->tree)
 		return confinement_get(s->policy, numbers, n, &s->confinement, err);
-	s->tree->tree.proc_granted = s->policy->root || grants_proc(s->policy, false);
-	s->tree->tree.proc_writable = grants_proc(s->policy, true);
+	s->tree->tree.proc_granted = s->policy->root || s->proc_granted;
+	s->tree->tree.proc_writable = !s->proc && rules_grant_proc(s->policy, true);
 	rules = (struct rules_tree){ &s->tree->tree, s->tree->branch_dir, s->tree->exec };
 	return confinement_new(s->policy, numbers, n, &rules, &s->confinement, err);
 }
@@ -111,8 +99,9 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		.ledger = s->ledger,
 		.trace_fd = o->trace ? o->trace_fd : -1,
 		.trace_chrome = o->trace == 2,
-		.proc_granted = grants_proc(p, false),
-		.proc_writable = grants_proc(p, true),
+		.proc_granted = s->proc_granted,
+		.proc_writable = !s->proc && rules_grant_proc(p, true),
+		.proc = ownproc_view(s->proc),
 		.call_name = syscall_name,
 	};
 	int numbers[DISPATCH_MAX_NR];
@@ -123,6 +112,8 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 		dispatch_free(dispatch);
 		return r;
 	}
+	if (s->proc)
+		ownproc_confined(s->proc, s->confinement->rules.holes, s->confinement->private.fd);
 	config.proc_memory = s->confinement->proc_memory;
 	config.check_credentials = s->confinement->namespaces || !credentials_are_fixed();
 	r = engine_new(&config, &s->engine);
@@ -202,12 +193,21 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");
 	r = policy_has_tree(p) ? sandbox_tree_new(p, s->name, &s->tree, err) : 0;
+	s->proc_granted = rules_grant_proc(p, false);
+	if (r == 0)
+		r = ownproc_new(p, s->name, s->tree ? &s->tree->tree : NULL, s->proc_granted,
+				&s->proc, err);
 	if (r < 0)
 		return r;
 	r = p->port_remap ? remap_prepare(s, err) : 0;
 	if (r < 0)
 		return r;
 	shared.remap = s->remap;
+	shared.proc = s->proc;
+	if (s->proc && p->max_memory)
+		ownproc_limit_memory(s->proc, p->max_memory, memory_limit_used, s);
+	if (s->tree)
+		s->tree->tree.proc = ownproc_view(s->proc);
 	r = dispatch_build(p, s->tree, &shared, o->extras, o->n_extras, &dispatch, err);
 	if (r < 0)
 		return r;
@@ -439,6 +439,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	ledger_free(s->ledger);
 	if (s->remap)
 		remap_free(s->remap);
+	ownproc_free(s->proc);
 	confinement_unref(s->confinement);
 	sandbox_tree_free(s->tree);
 	command_fini(&s->command);

@@ -16,6 +16,7 @@
 #include <sluice/sandbox.h>
 #include <sluice/supervisor.h>
 
+#include "builtin/procfs/ownproc.h"
 #include "confine/confinement.h"
 #include "confine/launch.h"
 #include "engine/engine.h"
@@ -61,6 +62,8 @@ struct sluice_sandbox {
 	struct confinement *confinement;      /* reference */
 	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
 	struct remap *remap;		      /* owned; NULL: ports are the host's */
+	bool proc_granted;		      /* the policy lets the command read /proc */
+	struct ownproc *proc;		      /* owned; NULL: the command sees the host's /proc */
 	struct engine *engine;		      /* reference */
 	struct command command;		      /* gone once the start has succeeded */
 	struct stdio_plan stdio;
@@ -77,9 +80,11 @@ struct sluice_sandbox {
 	int quota_source;	     /* -1: no quota */
 	bool quota_holds;	     /* the processes must not write */
 	struct memory_limit *memory; /* NULL: none */
-	atomic_bool memfds_made;     /* by the command, where memory is limited; any thread */
-	struct cpu_limit *cpu;	     /* NULL: none */
-	struct ledger *ledger;	     /* owned; NULL: nobody asked for statistics */
+	_Atomic uint64_t
+		memory_used; /* as the control thread found last, where it is limited; any thread */
+	atomic_bool memfds_made; /* by the command, where memory is limited; any thread */
+	struct cpu_limit *cpu;	 /* NULL: none */
+	struct ledger *ledger;	 /* owned; NULL: nobody asked for statistics */
 
 	pthread_mutex_t lock;
 	pthread_cond_t changed;	     /* on CLOCK_MONOTONIC */

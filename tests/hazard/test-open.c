@@ -299,6 +299,15 @@ static void hazard_B5_opens_on_behalf_are_the_kernels(void **state)
 	behalf = guest_text(p, as_seen_opens, N_AS_SEEN_OPENS, "matrix", arg_of('r', one));
 	assert_int_equal(guest_text_differences("read-only", kernel, behalf), 0);
 	free(behalf);
+
+	/* what the built-in opens of a /proc of the sandbox's own, alone and where an extra has it done as seen */
+	assert_int_equal(sluice_policy_set_proc(p, SLUICE_PROC_OWN), 0);
+	behalf = guest_text(p, NULL, 0, "matrix", arg_of('r', one));
+	assert_int_equal(guest_text_differences("own /proc", kernel, behalf), 0);
+	free(behalf);
+	behalf = guest_text(p, as_seen_opens, N_AS_SEEN_OPENS, "matrix", arg_of('r', one));
+	assert_int_equal(guest_text_differences("own /proc, as seen", kernel, behalf), 0);
+	free(behalf);
 	free(kernel);
 	sluice_policy_unref(p);
 	unlock(one);

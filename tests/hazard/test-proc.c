@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * /proc as seen by the task: self is the caller, magic links are the task's own, and nothing of the supervisor's process can be opened
- * through an act on behalf, although the kernel would let an engine thread open all of it.
+ * through an act on behalf, although the kernel would let an engine thread open all of it. With the host's /proc it is refused, with the sandbox's own it
+ * is not there.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -243,6 +244,14 @@ static const struct guest_role roles[] = {
 	{ "flip", guest_flip }, { "named", guest_open_named }, { NULL, NULL },
 };
 
+static struct sluice_policy *own_policy(void)
+{
+	struct sluice_policy *p = guest_policy();
+
+	assert_int_equal(sluice_policy_set_proc(p, SLUICE_PROC_OWN), 0);
+	return p;
+}
+
 static int on_behalf(struct sluice_policy *p, const char *role, const char *arg)
 {
 	return guest_run(p, as_seen_opens, N_AS_SEEN_OPENS, role, arg).exit_code;
@@ -279,6 +288,7 @@ static void hazard_G2_nothing_of_the_supervisor_can_be_opened(void **state)
 	static const char *const names[] = { "environ", "maps", "fd/%d",	  "cwd/.",
 					     "exe",	"mem",	"root/etc/passwd" };
 	char path[PATH_MAX], name[64], below[PATH_MAX];
+	struct sluice_policy *own = own_policy();
 	const char *dir = guest_dir();
 	int pipes[2];
 
@@ -296,17 +306,24 @@ static void hazard_G2_nothing_of_the_supervisor_can_be_opened(void **state)
 		assert_int_equal(guest_inside(NULL, "open", path), EACCES);
 		assert_int_equal(on_behalf(NULL, "open", path), EACCES);
 		assert_int_equal(on_behalf(NULL, "write", path), EACCES);
+		assert_int_equal(guest_inside(own, "open", path), ENOENT);
+		assert_int_equal(on_behalf(own, "open", path), ENOENT);
+		assert_int_equal(on_behalf(own, "write", path), ENOENT);
 		snprintf(path, sizeof(path), "/proc/%d/task/%d/%s", getpid(), gettid(), name);
 		assert_int_equal(on_behalf(NULL, "open", path), EACCES);
+		assert_int_equal(on_behalf(own, "open", path), ENOENT);
 		/* from a descriptor that is in there already, and by a link */
 		snprintf(below, sizeof(below), "/proc/%d %s", getpid(), name);
 		assert_int_equal(on_behalf(NULL, "below", below), EACCES);
+		assert_int_equal(on_behalf(own, "below", below), ENOENT);
 		snprintf(below, sizeof(below), "%s/%zu", dir, i);
 		assert_int_equal(symlink(path, below), 0);
 		assert_int_equal(on_behalf(NULL, "open", below), EACCES);
+		assert_int_equal(on_behalf(own, "open", below), ENOENT);
 	}
 	close(pipes[0]);
 	close(pipes[1]);
+	sluice_policy_unref(own);
 	guest_remove(dir);
 }
 
@@ -316,6 +333,7 @@ static void hazard_G2_a_name_of_our_memory_is_not_our_memory(void **state)
 		.nr = SYS_openat2,
 		.fn = as_seen_verdict,
 	};
+	struct sluice_policy *own = own_policy();
 	char path[64];
 
 	(void)state;
@@ -323,19 +341,27 @@ static void hazard_G2_a_name_of_our_memory_is_not_our_memory(void **state)
 	snprintf(path, sizeof(path), "/proc/%d/environ", getpid());
 	assert_int_equal(guest_bare("named", path), 0);
 	assert_int_equal(guest_run(NULL, &openat2_only, 1, "named", path).exit_code, EACCES);
+	/* not even a name of it can be had */
+	assert_int_equal(guest_run(own, &openat2_only, 1, "named", path).exit_code, 200);
 	snprintf(path, sizeof(path), "/proc/%d/mem", getpid());
 	assert_int_equal(guest_run(NULL, &openat2_only, 1, "named", path).exit_code, EACCES);
+	sluice_policy_unref(own);
 }
 
 /* Init shares the embedder's memory, and the engine's threads may look into it. */
 static void hazard_G2_nothing_of_init_can_be_opened(void **state)
 {
 	static const char *const names[] = { "environ", "maps", "mem", "fd/0", "cwd/." };
+	struct sluice_policy *own = own_policy();
 
 	(void)state;
 	assert_int_equal(guest_bare("parent", "environ"), 0);
-	for (size_t i = 0; i < N_OF(names); i++)
+	for (size_t i = 0; i < N_OF(names); i++) {
 		assert_int_equal(on_behalf(NULL, "parent", names[i]), EACCES);
+		assert_int_equal(on_behalf(own, "parent", names[i]), ENOENT);
+		assert_int_equal(guest_inside(own, "parent", names[i]), ENOENT);
+	}
+	sluice_policy_unref(own);
 }
 
 static void hazard_C2_a_flipping_link_never_gives_a_descriptor_of_ours(void **state)

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * mounts, mountinfo and mountstats of a tree of the command's own: its root and what is mounted there, each with the type, device and options of the host's
+ * mount that it lies on, and with no path of the host's.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "builtin/procfs/internal.h"
+#include "tree/tree.h"
+#include "util/cleanup.h"
+
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000u /* 5.8 */
+#endif
+#define FIELD_BYTES 256
+#define FIRST_ID 100 /* of ours; the root is its own parent */
+
+/* A mount of the host's, as mountinfo has it. */
+struct mount {
+	char device[FIELD_BYTES], options[FIELD_BYTES], type[FIELD_BYTES], source[FIELD_BYTES];
+};
+
+static unsigned long long mount_id(int fd)
+{
+	struct statx stx;
+
+	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) == 0 && stx.stx_mask & STATX_MNT_ID
+		       ? stx.stx_mnt_id
+		       : 0;
+}
+
+/* The line of mountinfo that begins with number @id. */
+static const char *line_of(const char *mountinfo, unsigned long long id)
+{
+	const char *at = mountinfo;
+
+	while (at && *at && strtoull(at, NULL, 10) != id) {
+		at = strchr(at, '\n');
+		at += at != NULL;
+	}
+	return at && *at ? at : NULL;
+}
+
+static bool parse(const char *line, struct mount *m)
+{
+	const char *end = strchr(line, '\n'), *dash = strstr(line, " - ");
+
+	return end && dash && dash < end &&
+	       sscanf(line, "%*s %*s %255s %*s %*s %255s", m->device, m->options) == 2 &&
+	       sscanf(dash, " - %255s %255s", m->type, m->source) == 2;
+}
+
+static void put_path(FILE *out, const char *path)
+{
+	for (; *path; path++) {
+		if (strchr(" \t\n\\#", *path))
+			fprintf(out, "\\%03o", (unsigned char)*path);
+		else
+			fputc(*path, out);
+	}
+}
+
+/* Its options, without what a mount that is read-only for the command alone says of writing. */
+static void put_options(FILE *out, const struct mount *m, bool read_only)
+{
+	const bool has_mode = !strncmp(m->options, "rw", 2) || !strncmp(m->options, "ro", 2);
+
+	fputs(read_only ? "ro" : has_mode ? "" : "rw", out);
+	fputs(read_only && has_mode ? m->options + 2 : m->options, out);
+}
+
+static void put_mount(FILE *out, const char *format, const struct view_mount *v, int index,
+		      const struct mount *m)
+{
+	if (!strcmp(format, "mountstats")) {
+		fprintf(out, "device %s mounted on ", m->source);
+		put_path(out, v->at);
+		fprintf(out, " with fstype %s\n", m->type);
+	} else if (!strcmp(format, "mountinfo")) {
+		fprintf(out, "%d %d %s / ", FIRST_ID + index,
+			FIRST_ID + (v->in_mount < 0 ? index : v->in_mount), m->device);
+		put_path(out, v->at);
+		fputc(' ', out);
+		put_options(out, m, v->read_only);
+		fprintf(out, " - %s %s %s\n", m->type, m->source, v->read_only ? "ro" : "rw");
+	} else {
+		fprintf(out, "%s ", m->source);
+		put_path(out, v->at);
+		fprintf(out, " %s ", m->type);
+		put_options(out, m, v->read_only);
+		fputs(" 0 0\n", out);
+	}
+}
+
+int content_mounts(const struct content *c, FILE *out)
+{
+	const struct view *view = c->o->tree->view;
+	_cleanup_close_ int fd = openat(c->o->view.root, "self/mountinfo", O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *host = NULL;
+	int r = fd < 0 ? -errno : content_read(fd, &host);
+
+	for (size_t i = 0; r == 0 && i < view_count(view); i++) {
+		const struct view_mount *v = view_mount(view, (int)i);
+		const char *line = v->skeleton ? NULL : line_of(host, mount_id(v->fd));
+		struct mount m;
+
+		if (line && parse(line, &m))
+			put_mount(out, c->part.rest, v, (int)i, &m);
+	}
+	return r;
+}

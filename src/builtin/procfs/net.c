@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * /proc/PID/net: the loopback device, and the sockets that processes of the sandbox have open.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "builtin/procfs/internal.h"
+#include "util/cleanup.h"
+
+#define SOCKETS_MAX (1u << 20)
+
+/* Inodes of sockets, as many as there are descriptors of them. */
+struct inodes {
+	const struct ownproc *o;
+	uint64_t *list;
+	size_t n, room;
+};
+
+static int add_inode(struct inodes *in, uint64_t inode)
+{
+	if (in->n == in->room) {
+		size_t room = in->room ? 2 * in->room : 64;
+		uint64_t *more =
+			room > SOCKETS_MAX ? NULL : reallocarray(in->list, room, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		in->list = more;
+		in->room = room;
+	}
+	in->list[in->n++] = inode;
+	return 0;
+}
+
+/* One descriptor: its link says "socket:[INODE]". */
+static int add_link(struct inodes *in, int dir, const char *name)
+{
+	static const char socket[] = "socket:[";
+	char text[64];
+	ssize_t n = readlinkat(dir, name, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	if (strncmp(text, socket, sizeof(socket) - 1) != 0)
+		return 0;
+	return add_inode(in, strtoull(text + sizeof(socket) - 1, NULL, 10));
+}
+
+static int add_process(pid_t pid, void *arg)
+{
+	struct inodes *in = arg;
+	char name[32];
+	struct dirent *e;
+	DIR *d;
+	int fd, r = 0;
+
+	snprintf(name, sizeof(name), "%d/fd", (int)pid);
+	fd = openat(in->o->view.root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d) { /* it is gone, or nobody may look into it */
+		if (fd >= 0)
+			close(fd);
+		return 0;
+	}
+	while (r == 0 && (e = readdir(d)))
+		r = add_link(in, dirfd(d), e->d_name);
+	closedir(d);
+	return r;
+}
+
+static int compare(const void *a, const void *b)
+{
+	const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int sockets(const struct ownproc *o, const char *native, unsigned column, FILE *out)
+{
+	struct inodes in = { .o = o };
+	int r = procfs_each_process(&o->view, add_process, &in);
+
+	if (r == 0) {
+		if (in.n)
+			qsort(in.list, in.n, sizeof(*in.list), compare);
+		render_sockets(out, native, column, in.list, in.n);
+	}
+	free(in.list);
+	return r;
+}
+
+static const struct {
+	const char *name;
+	enum {
+		SOCKETS,
+		LOOPBACK,
+		AS_IT_IS
+	} kind;
+	unsigned number; /* the inode's field, or lines of header */
+} tables[] = {
+	{ "tcp", SOCKETS, 9 },	     { "tcp6", SOCKETS, 9 },	    { "udp", SOCKETS, 9 },
+	{ "udp6", SOCKETS, 9 },	     { "udplite", SOCKETS, 9 },	    { "udplite6", SOCKETS, 9 },
+	{ "raw", SOCKETS, 9 },	     { "raw6", SOCKETS, 9 },	    { "icmp", SOCKETS, 9 },
+	{ "icmp6", SOCKETS, 9 },     { "unix", SOCKETS, 6 },	    { "dev", LOOPBACK, 2 },
+	{ "if_inet6", LOOPBACK, 0 }, { "ipv6_route", LOOPBACK, 0 }, { "route", LOOPBACK, 1 },
+	{ "arp", LOOPBACK, 1 },	     { "protocols", AS_IT_IS, 0 },
+};
+
+int content_net_table(const struct content *c, FILE *out)
+{
+	const char *name = c->part.rest + strlen("net/");
+	_cleanup_free_ char *native = NULL;
+	size_t i = 0;
+	int r;
+
+	while (i < sizeof(tables) / sizeof(tables[0]) && strcmp(tables[i].name, name) != 0)
+		i++;
+	if (i == sizeof(tables) / sizeof(tables[0]))
+		return -ENOENT;
+	r = content_read(c->fd, &native);
+	if (r < 0)
+		return r;
+	if (tables[i].kind == SOCKETS)
+		return sockets(c->o, native, tables[i].number, out);
+	if (tables[i].kind == LOOPBACK)
+		render_loopback(out, native, tables[i].number);
+	else
+		fputs(native, out);
+	return 0;
+}
