@@ -15,6 +15,7 @@
 
 #define WORKERS_LIMIT 256
 #define FD_LIMIT (1u << 30)
+#define CPUS_LIMIT 1024u
 
 static int number_failed(struct sluice_error *err, int r, const char *value, const char *what)
 {
@@ -223,6 +224,31 @@ static int set_name(void *target, const char *value, struct sluice_error *err)
 
 	r->name = value;
 	return sluice_policy_set_name(r->policy, value, err);
+}
+
+static int set_proc(void *target, const char *value, struct sluice_error *err)
+{
+	struct sluice_policy *p = ((struct run *)target)->policy;
+
+	if (!strcmp(value, "own"))
+		return sluice_policy_set_proc(p, SLUICE_PROC_OWN);
+	if (!strcmp(value, "host"))
+		return sluice_policy_set_proc(p, SLUICE_PROC_HOST);
+	return fail(err, -EINVAL, "%s: not own or host", value);
+}
+
+static int set_num_cpus(void *target, const char *value, struct sluice_error *err)
+{
+	unsigned n;
+	int e = parse_uint(value, CPUS_LIMIT, &n);
+
+	if (e == 0 && !n)
+		return fail(err, -EINVAL, "0: a command needs at least one");
+	if (e < 0) {
+		number_failed(err, e, value, "a number of CPUs");
+		return fail_hint(err, e, "1 to %u", CPUS_LIMIT);
+	}
+	return sluice_policy_set_num_cpus(((struct run *)target)->policy, n);
 }
 
 static int set_timeout(void *target, const char *value, struct sluice_error *err)
@@ -495,6 +521,11 @@ static const struct option_entry entries[] = {
 	  "set a variable in CMD's environment", set_env },
 	{ "name", 0, false, false, "NAME", "sandbox-PID-N",
 	  "name of the sandbox, and what uname shows as host name", set_name },
+	{ "proc", 0, false, false, "WHAT", "host; own with --num-cpus",
+	  "what of /proc is visible: own (the sandbox's processes, and nothing secret of the host) or host",
+	  set_proc },
+	{ "num-cpus", 0, false, false, "N", "the machine's",
+	  "CPUs that CMD counts, in /proc, /sys and sched_getaffinity", set_num_cpus },
 	{ "timeout", 't', false, false, "TIME", "0, none",
 	  "kill the whole tree after so many seconds (or 500ms, 2m, 1h); exit status 124",
 	  set_timeout },

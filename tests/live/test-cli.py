@@ -194,6 +194,11 @@ def every_message_of_a_bad_flag():
         (["-r", ""], "--fs-read: read grant: empty path", None),
         (["-w", "/" + "x" * 4096], "write grant: .*File name too long$", None),
         (["--cwd", ""], "--cwd: working directory: empty", None),
+        (["--proc", "none"], "--proc: none: not own or host", None),
+        (["--num-cpus", "0"], "--num-cpus: 0: a command needs at least one", None),
+        (["--num-cpus", "1025"], "--num-cpus: 1025: too large", "1 to 1024"),
+        (["--num-cpus", "-1"], "--num-cpus: -1: not a number of CPUs", "1 to 1024"),
+        (["--proc", "host", "--num-cpus", "1"], "number of CPUs: the host's /proc", "--proc own"),
         (["--dispatch", "fast"], "--dispatch: fast: no such mode", "adaptive, pool, inline"),
         (["--workers", "4"], "--workers: 4: not MIN:MAX", "0:4"),
         (["--workers", "4:2"], "--workers: 4:2: not MIN:MAX", "MIN <= MAX"),
@@ -246,7 +251,7 @@ def help_shows_every_flag_and_default():
     for spelling in (("run", "--help"), ("run", "-h")):
         check(sluice(*spelling).out == text, spelling)
     entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
-    check(len(entries) == 48, entries)
+    check(len(entries) == 50, entries)
     for e in entries:
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")
@@ -816,6 +821,55 @@ def verbose_says_start_and_end():
     d = run("--verbose", "--name", "box", "true")
     check(re.fullmatch(r"sluice: box: true: process \d+\n"
                        r"sluice: box: exit, exit status 0, after [\d.]+ s, \d+ calls supervised, \d+ denied\n", d.err), d)
+
+
+# ---- the machine ----
+
+
+def has(program):
+    return shutil.which(program) is not None
+
+
+@case
+def programs_see_one_machine():
+    for flags in ([], ["--chroot", "/", "--fs-mount", "/sys:/sys:ro"]):
+        flags = [*flags, "--name", "box", "--num-cpus", "3"]  # and with it --proc own
+        check(sh("nproc", *flags).out == "3\n")
+        check(sh("cat /etc/hostname /proc/sys/kernel/hostname; uname -n", *flags).out == "box\n" * 3)
+        d = run(*flags, "python3", "-c", "import os; print(os.cpu_count(), len(os.sched_getaffinity(0)))")
+        check(d.out == "3 3\n", d)
+        if has("lscpu"):
+            d = run(*flags, "lscpu")
+            check(re.search(r"^CPU\(s\): +3$", d.out, re.M), d)
+        if has("make"):
+            check(sh("echo 'all: ; @echo $(MAKEFLAGS)' > m; make -s -f m -j$(nproc)", *flags).out.split()[:2] == ["s", "-j3"])
+        if has("ps"):
+            d = sh("sleep 100 & ps -e -o comm=; kill $!", *flags)
+            check(sorted(d.out.split()) == ["ps", "sh", "sleep"], d)
+            d = sh("top -b -n1 | tail -n +8", *flags)
+            check(sorted(line.split()[-1] for line in d.out.splitlines()) == ["sh", "tail", "top"], d)
+            d = sh("sleep 100 & pgrep -x sleep; echo $!; kill $!", *flags)
+            check(len(set(d.out.split())) == 1, d)
+        if has("free"):
+            total = sh("free -k | awk '/Mem:/ { print $2 }'; awk '/MemTotal/ { print $2 }' /proc/meminfo", *flags).out.split()
+            check(len(total) == 2 and total[0] == total[1], total)
+
+
+@case
+def names_in_proc_are_those_of_the_sandbox():
+    hosts = sorted(n for n in os.listdir("/proc") if not n.isdigit())
+    d = sh("ls /proc", "--proc", "host")
+    check(str(os.getpid()) in d.out.split(), d)
+    check(str(os.getpid()) in sh("ls /proc").out.split())
+    for flags in (["--proc", "own"], ["--proc", "own", "--chroot", "/"]):
+        d = sh("ls -U /proc; echo $$", *flags)
+        numbers = [int(n) for n in d.out.split() if n.isdigit()]
+        names = [n for n in d.out.split() if not n.isdigit()]
+        check(len(numbers) == 3 and numbers.count(numbers[-1]) == 2 and str(os.getpid()) not in d.out.split(), d)
+        check(set(names) < set(hosts) and {"self", "meminfo", "sys", "net"} < set(names), d)
+        check(not {"kcore", "kallsyms", "keys", "kmsg", "modules"} & set(names), d)
+        d = sh("find /proc -maxdepth 1 -name meminfo; head -c 9 /etc/mtab >/dev/null && echo read", *flags)
+        check(d.out == "/proc/meminfo\nread\n", d)
 
 
 # ---- plugins ----
