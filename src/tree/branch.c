@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -402,6 +403,55 @@ static int identify_root(struct branch *b)
 	return r;
 }
 
+/* ---- what is no branch, yet or any more ---- */
+
+/* In front of the branch's name, the process's number behind it. */
+#define COMING ".sluice-new."
+#define GOING ".sluice-old."
+
+static void hidden_name(const struct branch *b, const char *prefix, char buf[256])
+{
+	snprintf(buf, 256, "%s%s.%d", prefix, b->name, (int)getpid());
+}
+
+static bool has_prefix(const char *name, const char *prefix)
+{
+	return !strncmp(name, prefix, strlen(prefix));
+}
+
+/* The process that made it may be in another pid namespace, so its lock is asked too; without one nothing is in it. */
+static bool is_abandoned(int storage_fd, const char *name)
+{
+	const char *number = strrchr(name, '.') + 1;
+	_cleanup_close_ int fd = -1, lock = -1;
+
+	if (kill((pid_t)atoi(number), 0) == 0 || errno != ESRCH ||
+	    open_dir(storage_fd, name, &fd) < 0)
+		return false;
+	lock = openat(fd, "lock", O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+	if (lock < 0)
+		unlinkat(storage_fd, name, AT_REMOVEDIR);
+	return lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0;
+}
+
+/* Remove what others left when they were killed while they made or removed a branch. */
+static void remove_abandoned(int storage_fd)
+{
+	int fd = openat(storage_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		if (has_prefix(e->d_name, GOING) ||
+		    (has_prefix(e->d_name, COMING) && is_abandoned(storage_fd, e->d_name)))
+			remove_tree(storage_fd, e->d_name);
+	}
+	if (d)
+		closedir(d);
+	else if (fd >= 0)
+		close(fd);
+}
+
 /* ---- create ---- */
 
 static int make_own(struct branch *b, const char *temporary)
@@ -412,11 +462,11 @@ static int make_own(struct branch *b, const char *temporary)
 	if (mkdirat(b->storage_fd, temporary, 0700) < 0)
 		return -errno;
 	r = open_dir(b->storage_fd, temporary, &b->dir_fd);
+	if (r == 0)
+		r = take_lock(b);
 	if (r == 0 &&
 	    (mkdirat(b->dir_fd, "upper", 0700) < 0 || mkdirat(b->dir_fd, "work", 0700) < 0))
 		r = -errno;
-	if (r == 0)
-		r = take_lock(b);
 	if (r == 0)
 		r = open_own(b);
 	if (r == 0 && mkdirat(b->work_fd, "#probe", 0700) < 0)
@@ -470,9 +520,10 @@ int branch_create(const struct branch_spec *spec, struct branch **ret, struct sl
 
 	if (!b)
 		return fail(err, -ENOMEM, "branch %s: no memory", spec->name);
-	snprintf(temporary, sizeof(temporary), ".new.%s.%d", b->name, (int)getpid());
+	hidden_name(b, COMING, temporary);
 	r = open_storage(b, spec, err);
 	if (r == 0) {
+		remove_abandoned(b->storage_fd);
 		r = create(b, spec, temporary, err);
 		if (r < 0)
 			remove_tree(b->storage_fd, temporary);
@@ -551,7 +602,7 @@ int branch_abort(struct branch *b)
 	int r = 0;
 
 	/* first out of sight: what is left after a crash is no branch any more */
-	snprintf(name, sizeof(name), ".old.%s.%d", b->name, (int)getpid());
+	hidden_name(b, GOING, name);
 	if (renameat(b->storage_fd, b->name, b->storage_fd, name) < 0)
 		r = -errno;
 	else

@@ -48,7 +48,8 @@ struct branch_spec {
 /* ---- life ---- */
 
 /*
- * A new branch. -EEXIST when there is one of the name, -ENOTSUP when the storage cannot hold whiteouts or user.* attributes. What was made is removed when it fails.
+ * A new branch. -EEXIST when there is one of the name, -ENOTSUP when the storage cannot hold whiteouts or user.* attributes. What was made is removed when it fails, and what others left in the storage when
+ * they were killed while they made or removed a branch.
  */
 int branch_create(const struct branch_spec *spec, struct branch **ret, struct sluice_error *err);
 /* One that exists. -EBUSY while another process has it open, -ESTALE when a lower directory is another one now, or than the one given. */

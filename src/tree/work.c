@@ -82,10 +82,23 @@ static const char *next_name(DIR *d)
 	return e ? e->d_name : NULL;
 }
 
+/* A directory that waits to be removed. */
 struct lifted {
 	struct lifted *next;
-	char name[WORK_NAME_BYTES];
+	char name[];
 };
+
+static bool wait_for_removal(struct lifted **list, const char *name)
+{
+	struct lifted *l = malloc(sizeof(*l) + strlen(name) + 1);
+
+	if (!l)
+		return false;
+	strcpy(l->name, name);
+	l->next = *list;
+	*list = l;
+	return true;
+}
 
 static DIR *open_to_empty(int dir_fd, const char *name)
 {
@@ -105,56 +118,78 @@ static DIR *open_to_empty(int dir_fd, const char *name)
 	return d;
 }
 
-/* The directory's own files are removed; its directories wait in @dir_fd under names of their own, so that no depth needs a descriptor each. */
-static bool lift(int from, const char *name, int dir_fd, struct lifted **list)
+#define LIFT_ATTEMPTS 1000u
+
+/* Where the tree has directories of such names itself, another number is free. */
+static int move_to_top(int from, const char *name, int top, char lifted[WORK_NAME_BYTES])
 {
 	static _Atomic unsigned n_lifted;
-	struct lifted *l = calloc(1, sizeof(*l));
+	int r = -EEXIST;
 
-	if (!l)
-		return false;
-	snprintf(l->name, sizeof(l->name), "#x%x.%x", (unsigned)getpid(),
-		 atomic_fetch_add(&n_lifted, 1));
-	if (renameat(from, name, dir_fd, l->name) < 0) {
-		/* a directory that may not be written itself cannot have its ".." changed */
-		fchmodat(from, name, 0700, 0);
-		if (renameat(from, name, dir_fd, l->name) < 0) {
-			free(l);
-			return false;
-		}
+	for (unsigned i = 0;
+	     i < LIFT_ATTEMPTS && (r == -EEXIST || r == -ENOTEMPTY || r == -ENOTDIR); i++) {
+		snprintf(lifted, WORK_NAME_BYTES, "#x%x.%x", (unsigned)getpid(),
+			 atomic_fetch_add(&n_lifted, 1));
+		r = renameat(from, name, top, lifted) < 0 ? -errno : 0;
 	}
-	l->next = *list;
-	*list = l;
-	return true;
+	return r;
 }
 
-static void remove_dir(int dir_fd, const char *name, struct lifted **list)
+/*
+ * A directory with something in it waits at the @top of the tree under a name of its own, so that no depth needs a descriptor each; there it is, too, for whoever goes on after a crash.
+ */
+static void lift(int from, const char *name, int top, struct lifted **list)
+{
+	char lifted[WORK_NAME_BYTES];
+	int r = move_to_top(from, name, top, lifted);
+
+	if (r == -EACCES) {
+		/* a directory that may not be written itself cannot have its ".." changed */
+		fchmodat(from, name, 0700, 0);
+		r = move_to_top(from, name, top, lifted);
+	}
+	if (r == 0)
+		wait_for_removal(list, lifted);
+}
+
+static bool remove_one(int dir_fd, const char *name)
+{
+	return unlinkat(dir_fd, name, 0) == 0 || unlinkat(dir_fd, name, AT_REMOVEDIR) == 0;
+}
+
+static void remove_dir(int top, const char *name, struct lifted **list)
 {
 	const char *below;
-	DIR *d;
+	DIR *d = open_to_empty(top, name);
 
-	if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0)
-		return;
-	d = open_to_empty(dir_fd, name);
 	while (d && (below = next_name(d))) {
-		if (unlinkat(dirfd(d), below, 0) < 0 && unlinkat(dirfd(d), below, AT_REMOVEDIR) < 0)
-			lift(dirfd(d), below, dir_fd, list);
+		if (!remove_one(dirfd(d), below))
+			lift(dirfd(d), below, top, list);
 	}
 	if (d)
 		closedir(d);
-	unlinkat(dir_fd, name, AT_REMOVEDIR);
+	unlinkat(top, name, AT_REMOVEDIR);
 }
 
 void remove_tree(int dir_fd, const char *name)
 {
 	struct lifted *list = NULL, *l;
+	const char *below;
+	DIR *top;
 
-	if (unlinkat(dir_fd, name, 0) == 0)
+	if (remove_one(dir_fd, name))
 		return;
-	remove_dir(dir_fd, name, &list);
+	top = open_to_empty(dir_fd, name);
+	while (top && (below = next_name(top))) {
+		if (!remove_one(dirfd(top), below))
+			wait_for_removal(&list, below);
+	}
 	while ((l = list)) {
 		list = l->next;
-		remove_dir(dir_fd, l->name, &list);
+		remove_dir(dirfd(top), l->name, &list);
 		free(l);
 	}
+	if (top)
+		closedir(top);
+	unlinkat(dir_fd, name, AT_REMOVEDIR);
 }
