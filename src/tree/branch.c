@@ -601,6 +601,8 @@ int branch_abort(struct branch *b)
 	char name[256];
 	int r = 0;
 
+	if (b->committing)
+		commit_clear(b);
 	/* first out of sight: what is left after a crash is no branch any more */
 	hidden_name(b, GOING, name);
 	if (renameat(b->storage_fd, b->name, b->storage_fd, name) < 0)

@@ -177,6 +177,11 @@ bool has_opaque(int fd);
 int set_own_xattr(int fd, const char *name, const void *value, size_t size);
 int remove_own_xattr(int fd, const char *name);
 
+/* ---- commit ---- */
+
+/* Remove what a commit that was killed has left in the topmost lower tree beside what it was about to commit. */
+void commit_clear(struct branch *b);
+
 /* ---- covered.log: which lower file a path hid first ---- */
 
 struct covered {

@@ -16,6 +16,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -176,8 +177,8 @@ static bool is_conflict(const struct commit *c, const struct change_item *i,
 	/* below a replaced directory there is no record of each; the directory's own was compared */
 	if (!was)
 		return i->kind != BRANCH_DELETED;
-	/* a directory that an earlier commit was taking away */
-	if (c->resumed && i->kind == BRANCH_DELETED && hit->n_dirs && was->ino == hit->st.st_ino)
+	/* a directory that an earlier commit was taking away, for nothing or for a file */
+	if (c->resumed && hit->n_dirs && was->ino == hit->st.st_ino)
 		return false;
 	return !is_as_covered(was, &hit->st);
 }
@@ -322,14 +323,42 @@ static int commit_deletion(struct commit *c, const struct change_item *i)
 
 /* ---- moving ---- */
 
-#define TEMPORARY_BYTES (WORK_NAME_BYTES + 16)
+#define TEMPORARY_BYTES 40
 
-static void temporary_name(struct commit *c, char buf[TEMPORARY_BYTES])
+/* FNV-1a */
+static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
 {
-	char number[WORK_NAME_BYTES];
+	for (const unsigned char *c = bytes; n; n--)
+		h = (h ^ *c++) * UINT64_C(0x100000001b3);
+	return h;
+}
 
-	work_name(c->b, number);
-	snprintf(buf, TEMPORARY_BYTES, ".sluice-commit.%s", number + 1);
+/* Of a file beside @name of the lower tree: always the same one, so that a later commit finds what one that was killed has left, and another branch's is another. */
+static void temporary_name(const struct branch *b, const char *name, char buf[TEMPORARY_BYTES])
+{
+	const uint64_t branch[] = { (uint64_t)b->created, b->nodes.root->ino };
+	uint64_t h = hash_bytes(UINT64_C(0xcbf29ce484222325), branch, sizeof(branch));
+
+	snprintf(buf, TEMPORARY_BYTES, ".sluice-commit.%016" PRIx64,
+		 hash_bytes(h, name, strlen(name)));
+}
+
+void commit_clear(struct branch *b)
+{
+	char path[PATH_MAX], temporary[TEMPORARY_BYTES];
+
+	for (struct node *n = b->nodes.root; n; n = nodes_next(n)) {
+		int dir;
+
+		if (!n->parent || node_path(n, path, sizeof(path)) < 0)
+			continue;
+		dir = open_parent(b->lower_fds[0], path);
+		if (dir < 0)
+			continue;
+		temporary_name(b, n->name, temporary);
+		remove_tree(dir, temporary);
+		close(dir);
+	}
 }
 
 /* Another name of the same file that this commit has copied already; NULL when there is none. */
@@ -355,7 +384,7 @@ static int link_over(struct commit *c, const struct places *p, const struct chan
 
 	if (fd < 0)
 		return fd;
-	temporary_name(c, temporary);
+	temporary_name(c->b, p->name, temporary);
 	fd_link(fd, link);
 	r = linkat(AT_FDCWD, link, p->lower, temporary, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
 	close(fd);
@@ -376,7 +405,7 @@ static int copy_over(struct commit *c, const struct places *p, const struct stat
 	ssize_t n;
 	int r = 0;
 
-	temporary_name(c, temporary);
+	temporary_name(c->b, p->name, temporary);
 	from = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (from < 0)
 		return -errno;
@@ -458,6 +487,33 @@ static int commit_file(struct commit *c, const struct change_item *i, struct low
 	return r;
 }
 
+/* Did an earlier commit copy it to another file system, and was killed before it could take it out of the branch? A copy has the times too. */
+static bool is_copied(const struct commit *c, const struct change_item *i,
+		      const struct lower_hit *hit)
+{
+	const struct stat *is = &i->st, *copy = &hit->st;
+	const struct covered *was = find_cover(c, i->path);
+
+	if (was && hit->fd >= 0 && is_as_covered(was, copy))
+		return false;
+	return c->resumed && i->kind != BRANCH_DELETED && hit->fd >= 0 && !S_ISDIR(is->st_mode) &&
+	       is->st_dev != copy->st_dev && is->st_mode == copy->st_mode &&
+	       is->st_uid == copy->st_uid && is->st_gid == copy->st_gid &&
+	       is->st_size == copy->st_size && same_time(&is->st_mtim, &copy->st_mtim);
+}
+
+static int drop_copied(struct commit *c, const struct change_item *i)
+{
+	struct places p;
+	int r = places_of_file(c, i->path, &p);
+
+	if (r == 0 && unlinkat(p.upper, p.name, 0) < 0)
+		r = -errno;
+	if (r == 0)
+		forget(c, i->path);
+	return r;
+}
+
 static int drop_opaque(const struct places *p, struct node *n)
 {
 	int fd = openat(p->upper, p->name, O_PATH | O_NOFOLLOW | O_CLOEXEC), r;
@@ -480,7 +536,7 @@ static int make_lower_dir(struct commit *c, const struct places *p, bool opaque)
 	char temporary[TEMPORARY_BYTES];
 	int r;
 
-	temporary_name(c, temporary);
+	temporary_name(c->b, p->name, temporary);
 	if (mkdirat(p->lower, temporary, 0700) < 0)
 		return -errno;
 	fd = openat(p->lower, temporary, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -622,6 +678,17 @@ static void report(struct commit *c, const struct change_item *i, int error)
 		c->fn(&change, error, c->arg);
 }
 
+static int carry_out(struct commit *c, struct change_item *i, struct lower_hit *hit)
+{
+	if (is_copied(c, i, hit))
+		return drop_copied(c, i);
+	if (is_conflict(c, i, hit))
+		return -ESTALE;
+	if (i->kind == BRANCH_DELETED)
+		return commit_deletion(c, i);
+	return S_ISDIR(i->st.st_mode) ? commit_dir(c, i, hit) : commit_file(c, i, hit);
+}
+
 static void commit_one(struct commit *c, struct change_item *i)
 {
 	struct lower_hit hit;
@@ -629,14 +696,8 @@ static void commit_one(struct commit *c, struct change_item *i)
 
 	if (i->kind == BRANCH_DELETED || S_ISDIR(i->st.st_mode))
 		forget_places(c);
-	if (r == 0 && is_conflict(c, i, &hit))
-		r = -ESTALE;
-	if (r == 0 && i->kind == BRANCH_DELETED)
-		r = commit_deletion(c, i);
-	else if (r == 0 && S_ISDIR(i->st.st_mode))
-		r = commit_dir(c, i, &hit);
-	else if (r == 0)
-		r = commit_file(c, i, &hit);
+	if (r == 0)
+		r = carry_out(c, i, &hit);
 	lower_close(&hit);
 	i->done = r == 0;
 	report(c, i, r);
@@ -716,6 +777,8 @@ static int commit_locked(struct commit *c)
 	if (r < 0)
 		return r;
 	links_dissolve(b);
+	if (c->resumed)
+		commit_clear(b);
 	commit_all(c);
 	branch_changed(b);
 	r = sync_layer(b, b->lower_fds[0]);

@@ -222,6 +222,15 @@ int node_path(const struct node *n, char *buf, size_t size)
 	return (int)len;
 }
 
+struct node *nodes_next(struct node *n)
+{
+	if (n->child)
+		return n->child;
+	while (n && !n->next)
+		n = n->parent;
+	return n ? n->next : NULL;
+}
+
 /* ---- identities: linear probing, at most half full ---- */
 
 static size_t slot_of(const struct identities *t, uint64_t upper_ino)

@@ -73,6 +73,8 @@ void nodes_walk(const struct nodes *t, const char *path, struct nodes_walk *ret)
 bool node_merges(const struct node *n);
 /* The path of @n in @buf; its length, or -ENAMETOOLONG. */
 int node_path(const struct node *n, char *buf, size_t size);
+/* The node after @n, parents first; NULL at the end. From the root on these are all. */
+struct node *nodes_next(struct node *n);
 
 /* ---- identities: inode in the upper -> what is shown instead ---- */
 

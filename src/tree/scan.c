@@ -217,16 +217,6 @@ static int scan_dir(struct scan *s, struct node *dir)
 	return r;
 }
 
-/* The node after @n in the order "parents first". */
-static struct node *next_node(struct node *n)
-{
-	if (n->child)
-		return n->child;
-	while (n && !n->next)
-		n = n->parent;
-	return n ? n->next : NULL;
-}
-
 /* ---- files of several names ---- */
 
 static int scan_index_entry(struct scan *s, const char *name)
@@ -291,7 +281,7 @@ int branch_scan(struct branch *b)
 		r = -ENOMEM;
 	if (s.origins.n)
 		qsort(s.origins.all, s.origins.n, sizeof(*s.origins.all), by_inode);
-	for (struct node *n = b->nodes.root; r == 0 && n; n = next_node(n)) {
+	for (struct node *n = b->nodes.root; r == 0 && n; n = nodes_next(n)) {
 		if (n->type == DT_DIR)
 			r = scan_dir(&s, n);
 	}
