@@ -11,10 +11,12 @@ import fcntl
 import json
 import os
 import pty
+import random
 import re
 import select
 import shutil
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -34,6 +36,12 @@ CASES = []
 def case(function):
     CASES.append(function)
     return function
+
+
+def long_case(function):
+    """One that runs where it is asked for by its name only."""
+    function.long = True
+    return case(function)
 
 
 class Done:
@@ -1004,7 +1012,7 @@ def check_refuses_what_it_does_not_know():
 # ---- the runner ----
 
 
-def as_nobody(argv):
+def as_nobody(argv, wanted):
     """Copy everything to where an ordinary user can reach it and go on as that user."""
     d = tempfile.mkdtemp(prefix="sluice-nobody.")
     os.chmod(d, 0o755)
@@ -1016,7 +1024,7 @@ def as_nobody(argv):
             os.symlink(path, path[:path.index(".so.") + 5])
     env = {**os.environ, "TMPDIR": d + "/tmp", "HOME": d + "/tmp"}
     status = subprocess.call(["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--inh-caps=-all",
-                              sys.executable, "-B", *copied], env=env, cwd=d + "/tmp")
+                              sys.executable, "-B", *copied, "--", *wanted], env=env, cwd=d + "/tmp")
     shutil.rmtree(d)
     return status
 
@@ -1351,6 +1359,166 @@ def the_quota_of_a_branch_counts_what_is_there():
         check(d.out == f"0\n{16 << 16}\n", d)
 
 
+CRASH_SETUP = """set -e; mkdir -p gone/deep/deeper hard dir; echo 1 >gone/1; echo 2 >gone/deep/2; echo 3 >gone/deep/deeper/3; echo h >hard/1; ln hard/1 hard/2; echo f >dir/f; echo s >swap; echo k >kept"""
+CRASH_CHANGES = """set -e; echo new >a; rm b; mkdir -p n/deep; echo x >n/deep/x; ln n/deep/x n/y; ln -s nowhere link; mv sub/c sub/moved; rm -r gone
+chmod 750 sub; rm swap; mkdir swap; echo s >swap/s; rm -r dir; echo file >dir; echo more >>hard/1; mkfifo fifo; echo done"""
+
+
+def state_of_tree(top):
+    """What each path is; names of one file count as such."""
+    found, names = {}, {}
+    for at, dirs, files in os.walk(top):
+        for name in dirs + files:
+            path = os.path.join(at, name)
+            st = os.lstat(path)
+            what = stat.S_IFMT(st.st_mode), stat.S_IMODE(st.st_mode)
+            if stat.S_ISREG(st.st_mode):
+                with open(path, encoding="ascii") as f:
+                    what += (f.read(),)
+                names.setdefault(st.st_ino, []).append(os.path.relpath(path, top))
+            elif stat.S_ISLNK(st.st_mode):
+                what += (os.readlink(path),)
+            found[os.path.relpath(path, top)] = what
+    return found, sorted(sorted(n) for n in names.values() if len(n) > 1)
+
+
+def only_old_or_new(now, old, new):
+    """A crash leaves no third thing; nothing at all where another kind of thing comes, or something goes."""
+    for path in sorted(set(now) | set(old) | set(new)):
+        allowed = [old.get(path), new.get(path)]
+        if None in allowed or allowed[0][0] != allowed[1][0]:
+            allowed.append(None)
+            if path in new and stat.S_ISDIR(new[path][0]):  # it gets its mode when all in it is there
+                allowed.append((stat.S_IFDIR, 0o700))
+        check(now.get(path) in allowed, (path, now.get(path), allowed))
+
+
+CRASH_STEP = int(os.environ.get("SLUICE_CRASH_STEP", "4"))  # 1: each change; else one of so many, others each time
+
+
+class Crashes:
+    """The command is killed before each call that changes something; what there is afterwards can be looked at, gone on with and dropped."""
+
+    def __init__(self, flags, script, storage=None):
+        self.flags, self.script, self.storage = flags, script, storage
+        self.seen = set()
+
+    def begin(self, w):
+        if self.storage:
+            w.storage = tempfile.mkdtemp(dir=self.storage)
+        check(bare("sh", "-c", CRASH_SETUP, cwd=w.dir).status == 0)
+        self.old, self.old_names = state_of_tree(w.dir)
+        if "on" in self.flags:  # the changes are there already
+            d = w.run(CRASH_CHANGES, *self.flags)
+            check(d.out == "done\n", d)
+
+    def run(self, w, at):
+        """False: it was not killed any more."""
+        env = {**os.environ, "LD_PRELOAD": PLUGINS["kill_at"], "SLUICE_KILL_AT": str(at)}
+        d = w.run(self.script, *self.flags, "--clean-env", "--on-exit", "commit", env=env)
+        check(d.status in (0, -signal.SIGKILL), d)
+        self.ran = "done" in d.out or "on" in self.flags
+        return d.status != 0
+
+    def branch(self, w):
+        """Its state, once its processes are gone; None: there is none."""
+        for _ in range(int(WAIT / 0.005)):
+            all_of_them = json.loads(w.cow("list", "--json").out)
+            check(len(all_of_them) < 2, all_of_them)
+            if not all_of_them:
+                return None
+            if all_of_them[0]["state"] != "in use":
+                return all_of_them[0]["state"]
+            time.sleep(0.005)
+        raise AssertionError("the branch stays in use")
+
+    def end(self, w, abort):
+        """What a crash left, and what becomes of it."""
+        state = self.branch(w)
+        now, _ = state_of_tree(w.dir)
+        # what is beside a file for a moment, and in a directory that is being removed
+        now = {p: v for p, v in now.items() if not re.search(r"(^|/)\.sluice-commit\.[0-9a-f]{16}$|^(gone|dir)/#x", p)}
+        only_old_or_new(now, self.old, self.new)
+        self.seen.add((self.ran, state))
+        check(self.ran or now == self.old, "nothing is committed before the end of the command")
+        check(state in (None, "kept", "committing"), state)
+        if state is None:
+            check(now in ([self.old, self.new] if not self.ran else [self.new]), "no branch, and not all of it")
+            return
+        name = w.names()[0]
+        check(w.cow("show", name).status == 0)
+        if state == "committing":
+            error_is(w.run("true", "--fs-branch", name), 125, "its commit was begun", "sluice cow commit")
+        if abort or not self.ran:
+            check(w.cow("abort", name).status == 0 and not w.names())
+            check(state_of_tree(w.dir)[0] == now or state == "committing", "an abort changes nothing")
+            only_old_or_new({p: v for p, v in state_of_tree(w.dir)[0].items() if p in self.old or p in self.new}, self.old, self.new)
+            return
+        d = w.cow("commit", name)
+        check(d.status == 0 and not w.names(), d)
+        after, names = state_of_tree(w.dir)
+        check(after == self.new, (after, self.new))
+        check(names == self.new_names or self.storage, names)
+
+    def sweep(self, abort):
+        with Branches() as w:
+            self.begin(w)
+            check(not self.run(w, 0) and self.branch(w) is None)
+            self.new, self.new_names = state_of_tree(w.dir)
+            check(self.new != self.old and ["n/deep/x", "n/y"] in self.new_names, self.new_names)
+        at, killed = 1 + random.randrange(CRASH_STEP), True
+        while killed:
+            with Branches() as w:
+                self.begin(w)
+                killed = self.run(w, at)
+                try:
+                    self.end(w, abort)
+                    self.nothing_is_left(w)
+                except AssertionError as e:
+                    raise AssertionError(f"killed before change {at}: {e}") from e
+                finally:
+                    if self.storage:
+                        shutil.rmtree(w.storage)
+            at += CRASH_STEP
+        return at
+
+    def all_were_seen(self, n, least, states):
+        check(n > least and (states <= self.seen if CRASH_STEP == 1 else (True, "committing") in self.seen), (n, self.seen))
+
+    def nothing_is_left(self, w):
+        """The next one that makes a branch removes what is no branch."""
+        check(w.run("true", "--on-exit", "abort").status == 0)
+        check(not os.listdir(w.storage), os.listdir(w.storage))
+
+
+@long_case
+def killed_before_each_change_of_a_run():
+    if no_descriptors():
+        return
+    c = Crashes((), CRASH_CHANGES)
+    n = c.sweep(abort=False)
+    c.all_were_seen(n, 100, {(False, None), (False, "kept"), (True, "kept"), (True, "committing"), (True, None)})
+
+
+@long_case
+def killed_before_each_change_of_a_commit_at_exit():
+    if no_descriptors():
+        return
+    for abort in (False, True):
+        c = Crashes(("--fs-branch", "on"), "true")
+        n = c.sweep(abort)
+        c.all_were_seen(n, 40, {(True, "kept"), (True, "committing"), (True, None)})
+
+
+@long_case
+def killed_before_each_change_of_a_commit_to_another_disk():
+    if no_descriptors() or not os.access("/dev/shm", os.W_OK) or os.stat("/dev/shm").st_dev == os.stat(".").st_dev:
+        return
+    c = Crashes(("--fs-branch", "on"), "true", "/dev/shm")
+    n = c.sweep(abort=False)
+    c.all_were_seen(n, 60, {(True, "kept"), (True, "committing"), (True, None)})
+
+
 def main(argv):
     global SLUICE, LIBRARY
     wanted = argv[argv.index("--") + 1:] if "--" in argv else []
@@ -1358,7 +1526,7 @@ def main(argv):
     if argv[0] == "--as-nobody":
         argv = argv[1:]
         if os.geteuid() == 0:
-            return as_nobody(argv)
+            return as_nobody(argv, wanted)
     argv = list(map(os.path.abspath, argv))
     SLUICE, LIBRARY = argv[0], argv[1]
     for path in argv[2:]:
@@ -1373,7 +1541,7 @@ def main(argv):
     with tempfile.TemporaryDirectory(prefix="sluice-cli.") as work:
         os.chdir(work)
         for c in CASES:
-            if wanted and c.__name__ not in wanted:
+            if c.__name__ not in wanted if wanted else hasattr(c, "long"):
                 continue
             try:
                 c()
