@@ -155,24 +155,32 @@ static int open_to_read(struct branch *b, const char *path)
 
 #define ACL_BYTES 1024
 
-/* The ACL of the directory behind @fd; its length, 0: none, -1: it can't be had. */
-static ssize_t acl_of(int fd, char acl[ACL_BYTES])
+/* An ACL of the directory behind @fd; its length, 0: none, -1: it can't be had. */
+static ssize_t acl_of(int fd, const char *name, char acl[ACL_BYTES])
 {
 	char link[FD_LINK_BYTES];
-	ssize_t n = getxattr(fd_link(fd, link), XATTR_ACL "access", acl, ACL_BYTES);
+	ssize_t n = getxattr(fd_link(fd, link), name, acl, ACL_BYTES);
 
 	return n >= 0 ? n : errno == ENODATA || errno == EOPNOTSUPP ? 0 : -1;
 }
 
-static bool same_rights(int fd, const struct lower_hit *lower)
+static bool same_acl(int fd, int other, const char *name)
 {
 	char a[ACL_BYTES], b[ACL_BYTES];
-	ssize_t n = acl_of(fd, a);
+	ssize_t n = acl_of(fd, name, a);
+
+	return n >= 0 && acl_of(other, name, b) == n && !memcmp(a, b, (size_t)n);
+}
+
+/* Who may use it, and what it hands down. */
+static bool same_rights(int fd, const struct lower_hit *lower)
+{
 	struct stat st;
 
 	return fstat(fd, &st) == 0 && st.st_mode == lower->st.st_mode &&
-	       st.st_uid == lower->st.st_uid && st.st_gid == lower->st.st_gid && n >= 0 &&
-	       acl_of(lower->fd, b) == n && !memcmp(a, b, (size_t)n);
+	       st.st_uid == lower->st.st_uid && st.st_gid == lower->st.st_gid &&
+	       same_acl(fd, lower->fd, XATTR_ACL "access") &&
+	       same_acl(fd, lower->fd, XATTR_ACL "default");
 }
 
 /* Were the rights on directory @path changed, or may they have been? */

@@ -232,6 +232,10 @@ static void test_conflicts_stay_in_the_branch(void **state)
 static void test_unchanged_over_a_restart(void **state)
 {
 	const struct timespec times[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	/* user::rw-,group::rw-,other::-w- */
+	static const unsigned char acl[] = { 2,	   0,	 0, 0, 1,    0,	   6,	 0,    0xff, 0xff,
+					     0xff, 0xff, 4, 0, 6,    0,	   0xff, 0xff, 0xff, 0xff,
+					     0x20, 0,	 2, 0, 0xff, 0xff, 0xff, 0xff };
 	struct branch *b = new_branch(0);
 
 	(void)state;
@@ -251,8 +255,17 @@ static void test_unchanged_over_a_restart(void **state)
 		branch_close(b);
 		assert_int_equal(open_branch(false, 0, &b), 0);
 	}
-	/* also where the lower one was changed since */
+	/* what it hands down, and the lower one's */
 	assert_int_equal(branch_chmod(b, "dir", 0755), 0);
+	assert_int_equal(branch_setxattr(b, "dir", "system.posix_acl_default", acl, sizeof(acl), 0),
+			 0);
+	branch_close(b);
+	assert_int_equal(open_branch(false, 0, &b), 0);
+	assert_false(branch_is_unchanged(b, "dir/in"));
+	assert_int_equal(branch_removexattr(b, "dir", "system.posix_acl_default"), 0);
+	branch_close(b);
+	assert_int_equal(open_branch(false, 0, &b), 0);
+	assert_true(branch_is_unchanged(b, "dir/in"));
 	branch_close(b);
 	assert_int_equal(chmod(below("dir"), 0750), 0);
 	assert_int_equal(open_branch(false, 0, &b), 0);
