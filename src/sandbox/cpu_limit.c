@@ -27,7 +27,7 @@
 #define NS_PER_MS 1000000
 #define WALKS_MAX 100u
 /* Looks at a process until it has stopped, and between two of them. */
-#define STOP_LOOKS 100
+#define STOP_LOOKS 500 /* a busy machine lets it wait for its turn */
 #define STOP_LOOK_NS 50000
 
 struct seen {

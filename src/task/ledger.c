@@ -75,7 +75,7 @@ static struct slot *slot_get(struct ledger *l, pid_t pid)
 
 void ledger_count(struct ledger *l, pid_t pid, uint64_t supervised_ns)
 {
-	struct slot *s = slot_get(l, pid);
+	struct slot *s = pid > 0 ? slot_get(l, pid) : NULL;
 
 	atomic_fetch_add_explicit(s ? &s->calls : &l->crowded_calls, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(s ? &s->supervised_ns : &l->crowded_ns, supervised_ns,

@@ -31,7 +31,7 @@ struct ledger_entry {
 struct ledger *ledger_new(void);
 struct ledger *ledger_free(struct ledger *l);
 
-/* A trapped call of process @pid. Any thread. */
+/* A trapped call of process @pid; not above 0: it could not be told whose. Any thread. */
 void ledger_count(struct ledger *l, pid_t pid, uint64_t supervised_ns);
 /* What @pid took so far. @ends: it is about to exit. Any thread. */
 void ledger_look(struct ledger *l, pid_t pid, bool ends);

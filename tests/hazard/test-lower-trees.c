@@ -145,7 +145,7 @@ static const char *make_trees(void)
 	return dir;
 }
 
-/* All that a write would change: ctime tells of attributes too. */
+/* All that a write would change: ctime tells of attributes too. What was made unreadable bare is missing, which is a difference as well. */
 static char *list_trees(const char *dir)
 {
 	char command[PATH_MAX + 300], *text = calloc(1, 65536);
@@ -153,13 +153,13 @@ static char *list_trees(const char *dir)
 
 	snprintf(
 		command, sizeof(command),
-		"cd %.4000s && find work first second -printf '%%p %%i %%m %%n %%s %%T@ %%C@ %%l\\n' | sort && "
-		"find work first second -type f | sort | xargs cksum",
+		"cd %.4000s && find work first second -printf '%%p %%i %%m %%n %%s %%T@ %%C@ %%l\\n' 2>/dev/null | sort; "
+		"find work first second -type f 2>/dev/null | sort | xargs cksum 2>/dev/null",
 		dir);
 	f = popen(command, "r");
 	assert_true(f && text);
 	assert_true(fread(text, 1, 65535, f) > 0);
-	assert_int_equal(pclose(f), 0);
+	assert_int_not_equal(pclose(f), -1);
 	return text;
 }
 
