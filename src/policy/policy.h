@@ -91,9 +91,9 @@ struct sluice_policy {
 	char *name; /* NULL: sandbox-PID-N */
 	char *cwd;  /* NULL: the caller's */
 	enum sluice_proc proc;
-	bool proc_set;
 	unsigned num_cpus; /* 0: the machine's */
-	char **env;	   /* KEY=VALUE, n_env of them */
+	bool proc_set;
+	char **env; /* KEY=VALUE, n_env of them */
 	size_t n_env;
 	uint64_t timeout_ms;
 	uint64_t max_open_files;

@@ -115,12 +115,25 @@ struct listings *listings_free(struct listings *l)
 	return NULL;
 }
 
+/* Keep what is known of our directory @dir. */
+static int note_dir_locked(struct listings *l, int dir)
+{
+	ssize_t n = fd_path(dir, l->path, sizeof(l->path));
+	struct stat st;
+
+	if (n < 0)
+		return (int)n;
+	if (fstat(dir, &st) < 0)
+		return -errno;
+	l->dev = st.st_dev;
+	return 0;
+}
+
 static int make_dir_locked(struct listings *l)
 {
 	_cleanup_close_ int dir = -1;
-	struct stat st;
 	uint64_t number;
-	ssize_t n;
+	int r;
 
 	if (l->dir >= 0)
 		return 0;
@@ -132,13 +145,12 @@ static int make_dir_locked(struct listings *l)
 		snprintf(l->name, sizeof(l->name), "%016llx", (unsigned long long)number);
 	} while (mkdirat(l->parent, l->name, 0700) < 0 && errno == EEXIST);
 	dir = openat(l->parent, l->name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	n = dir < 0 || fstat(dir, &st) < 0 ? -errno : fd_path(dir, l->path, sizeof(l->path));
-	if (n < 0) {
+	r = dir < 0 ? -errno : note_dir_locked(l, dir);
+	if (r < 0) {
 		unlinkat(l->parent, l->name, AT_REMOVEDIR);
-		return (int)n;
+		return r;
 	}
 	l->dir = TAKE_FD(dir);
-	l->dev = st.st_dev;
 	/* release: dev, name and path are set, for listings_stand_for */
 	atomic_store_explicit(&l->made, true, memory_order_release);
 	return 0;
