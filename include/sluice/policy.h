@@ -139,7 +139,7 @@ SLUICE_API int sluice_policy_set_max_disk(struct sluice_policy *p, uint64_t byte
  * (10.0.0.0/8) or "*", an IPv6 address in brackets where PORTS follow, and PORTS are "*" or like "80,8000-8010"; all ports where there are none.
  *
  * allow_net: may be connected and sent to; tcp where no protocol is named. A name is resolved when a sandbox is started, and only what it meant then is
- * allowed; one that can't be resolved makes the start fail (-ENOENT, -EAGAIN, -ETIMEDOUT).
+ * allowed; one that can't be resolved makes the start fail (-ENOENT, -EAGAIN, -ETIMEDOUT). What opens /etc/hosts inside finds the name and these addresses there.
  * deny_net: all but that may be; every protocol where none is named. A name is -EINVAL. Either of the two excludes the other (-EINVAL).
  */
 SLUICE_API int sluice_policy_allow_net(struct sluice_policy *p, const char *target,

@@ -11,6 +11,7 @@
 #include "builtin/network/bind.h"
 #include "builtin/network/connect.h"
 #include "builtin/network/destination.h"
+#include "builtin/network/hosts.h"
 #include "builtin/network/ports.h"
 #include "builtin/network/rules.h"
 #include "builtin/network/send.h"
@@ -110,12 +111,14 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 	const struct tree *tree = c->tree, *host = NULL;
 	int r = builtin_uname_register(d); /* every sandbox has a name */
 
+	if (r == 0 && !tree && (c->extras || b->network))
+		r = host_tree(d, c->sandbox->proc, &host);
+	if (r == 0 && b->network) /* before there is said to be no such file */
+		r = builtin_hosts_register(d, b->network, tree ? tree : host);
 	if (r == 0 && c->sandbox->proc)
 		r = builtin_ownproc_register(d, c->sandbox->proc);
 	if (r == 0 && tree)
 		r = builtin_files_register(d, tree);
-	if (r == 0 && !tree && (c->extras || b->network))
-		r = host_tree(d, c->sandbox->proc, &host);
 	if (r == 0 && host && c->extras)
 		r = builtin_files_plan_on_host(d, host);
 	if (r == 0 && p->seeded)

@@ -26,6 +26,8 @@ struct network {
 	bool deny;
 	struct destination *destinations;
 	size_t n_destinations;
+	struct network_name *names; /* which point into `targets` */
+	size_t n_names;
 	unsigned protocols;
 	struct net_ports *binds;
 	size_t n_binds;
@@ -40,6 +42,7 @@ void network_free(void *network)
 		return;
 	free(n->targets);
 	free(n->destinations);
+	free(n->names);
 	free(n->binds);
 	free(n);
 }
@@ -64,6 +67,23 @@ static int add(struct network *n, const struct destination *d)
 	return 0;
 }
 
+static int remember(struct network *n, const struct network_name *name)
+{
+	struct network_name *more;
+
+	for (size_t i = 0; i < n->n_names; i++) {
+		if (!strcmp(n->names[i].name, name->name) &&
+		    !memcmp(&n->names[i].address, &name->address, sizeof(name->address)))
+			return 0;
+	}
+	more = policy_grow(n->names, n->n_names, sizeof(*more));
+	if (!more)
+		return -ENOMEM;
+	n->names = more;
+	n->names[n->n_names++] = *name;
+	return 0;
+}
+
 static int add_name(struct network *n, const struct net_target *t, struct destination d,
 		    struct sluice_error *err)
 {
@@ -75,6 +95,8 @@ static int add_name(struct network *n, const struct net_target *t, struct destin
 		d.bits = NET_ADDRESS_BITS;
 		d.v4 = net_address_is_v4(&addresses[i]);
 		r = add(n, &d);
+		if (r == 0)
+			r = remember(n, &(struct network_name){ t->name, addresses[i] });
 	}
 	return count < 0 ? count : r;
 }
@@ -124,6 +146,12 @@ int network_new(const struct sluice_policy *p, struct network **ret, struct slui
 unsigned network_protocols(const struct network *n)
 {
 	return n->protocols;
+}
+
+const struct network_name *network_names(const struct network *n, size_t *ret_n)
+{
+	*ret_n = n->n_names;
+	return n->names;
 }
 
 static bool is_meant(const struct destination *d, enum net_protocol protocol,

@@ -26,6 +26,13 @@ void network_free(void *network);
 unsigned network_protocols(const struct network *n);
 bool network_may_reach(const struct network *n, enum net_protocol protocol,
 		       const struct net_address *a, uint16_t port);
+/* A name of the rules, and one of the addresses that were found for it. */
+struct network_name {
+	const char *name; /* lower case */
+	struct net_address address;
+};
+/* The names with their addresses, each pair once; *ret_n of them, borrowed. NULL: no rule names a host. */
+const struct network_name *network_names(const struct network *n, size_t *ret_n);
 /* Port 0: one of the kernel's choice. */
 bool network_may_bind(const struct network *n, uint16_t port);
 
