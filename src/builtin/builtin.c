@@ -12,6 +12,7 @@
 #include "builtin/network/connect.h"
 #include "builtin/network/destination.h"
 #include "builtin/network/hosts.h"
+#include "builtin/network/netlink.h"
 #include "builtin/network/ports.h"
 #include "builtin/network/rules.h"
 #include "builtin/network/send.h"
@@ -61,6 +62,8 @@ static int register_network(struct dispatch *d, const struct builtin_context *c,
 	const struct tree *tree = c->tree ? c->tree : host;
 	int r = tree ? builtin_bind_register(d, tree, !b->network, &b->names) : 0;
 
+	if (r == 0 && b->network)
+		r = builtin_netlink_register(d);
 	if (r == 0 && b->network)
 		r = builtin_ports_register(d, b, writable_is_all(b->writable) && !c->tree);
 	if (r == 0 && b->network)
