@@ -332,6 +332,25 @@ def system_calls_denied_and_allowed():
 
 
 @case
+def interfaces_and_names_beside_rules_of_the_network():
+    if os.environ.get("SLUICE_TEST_CONTAINER"):  # no socket of the command's can be had
+        return
+    script = "import socket; print(socket.if_nameindex())"
+    check(bare("python3", "-c", script).status == 0)
+    check("PermissionError" in run("python3", "-c", script).err)
+    check(run("--net-allow", "127.0.0.1:1", "python3", "-c", script).out == "[(1, 'lo')]\n")
+    os.mkdir("etc")
+    with open("etc/nsswitch.conf", "w", encoding="utf-8") as f:
+        f.write("hosts: files\n")
+    mount = ("--fs-mount", f"/etc:{os.path.abspath('etc')}:ro", "-r", "/")
+    script = ("import socket; "
+              "print(sorted({a[4][0] for a in socket.getaddrinfo('localhost', 1, socket.AF_INET, 0, 0, socket.AI_ADDRCONFIG)}))")
+    check("gaierror" in run(*mount, "--net-allow", "127.0.0.1:1", "python3", "-c", script).err)
+    check(run(*mount, "--net-allow", "localhost:1", "python3", "-c", script).out == "['127.0.0.1']\n")
+    shutil.rmtree("etc")
+
+
+@case
 def modes_of_dispatch():
     for mode in ("adaptive", "pool", "inline"):
         check(run("--dispatch", mode, "--workers=1:2", "--name", mode, "uname", "-n").out == mode + "\n", mode)
