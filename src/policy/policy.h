@@ -75,6 +75,10 @@ struct sluice_policy {
 	struct policy_grant *grants;
 	size_t n_grants;
 	bool default_devices, clean_env, port_remap;
+	bool proc_set;
+	bool seeded;	      /* random numbers follow from `seed` */
+	bool fixed_addresses; /* no randomization of addresses */
+	bool deterministic_dirs;
 	char *root; /* NULL: the host's own */
 	struct policy_mount *mounts;
 	size_t n_mounts;
@@ -92,8 +96,7 @@ struct sluice_policy {
 	char *cwd;  /* NULL: the caller's */
 	enum sluice_proc proc;
 	unsigned num_cpus; /* 0: the machine's */
-	bool proc_set;
-	char **env; /* KEY=VALUE, n_env of them */
+	char **env;	   /* KEY=VALUE, n_env of them */
 	size_t n_env;
 	uint64_t timeout_ms;
 	uint64_t max_open_files;
@@ -101,10 +104,7 @@ struct sluice_policy {
 	uint64_t max_memory, max_processes; /* 0: none */
 	unsigned cpu_percent;		    /* of one processor; 0: all there is */
 	cpu_set_t *cores;		    /* NULL: as the caller */
-	bool seeded;			    /* random numbers follow from `seed` */
-	uint64_t seed;
-	bool fixed_addresses; /* no randomization of addresses */
-	bool deterministic_dirs;
+	uint64_t seed;			    /* where it is `seeded` */
 	struct policy_call_rule *call_rules;
 	size_t n_call_rules;
 	uint32_t degraded; /* bits of enum policy_feature */

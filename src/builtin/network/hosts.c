@@ -12,6 +12,7 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "builtin/network/rules.h"
@@ -23,7 +24,9 @@
 
 #define HOSTS_PATH "/etc/hosts"
 #define OWN_BYTES_MAX (4u << 20) /* of the tree's own file; a larger one is EFBIG */
-#define V4_AT 12		 /* where an IPv4 address stands in a net_address */
+#define SETTLED_S \
+	2 /* a file that was written so long ago shows by its time that it is written again */
+#define V4_AT 12 /* where an IPv4 address stands in a net_address */
 
 struct hosts {
 	const struct network *network; /* constant */
@@ -126,26 +129,23 @@ static int hosts_text(const struct network *n, const char *own, char **ret, size
 	return fclose(to) ? -ENOMEM : 0;
 }
 
-/* All of @fd, with a NUL behind it. */
-static int read_all(int fd, size_t size, char **ret)
+/* All of @fd, with a NUL behind it, the caller's; NULL: it can't be had. */
+static char *read_all(int fd, size_t size)
 {
 	char *text = malloc(size + 1);
 	size_t done = 0;
 	ssize_t n = 1;
 
-	if (!text)
-		return -ENOMEM;
-	while (done < size && n > 0) {
+	while (text && done < size && n > 0) {
 		n = read(fd, text + done, size - done);
 		done += n > 0 ? (size_t)n : 0;
 	}
-	if (n < 0) {
-		free(text);
-		return -errno;
+	if (text && n >= 0) {
+		text[done] = '\0';
+		return text;
 	}
-	text[done] = '\0';
-	*ret = text;
-	return 0;
+	free(text);
+	return NULL;
 }
 
 /* ---- the file ---- */
@@ -157,17 +157,29 @@ static bool is_as_it_was(const struct hosts *h, const struct stat *own)
 	       h->own.st_mtim.tv_nsec == own->st_mtim.tv_nsec;
 }
 
+static int make_text(const struct hosts *h, int fd, const struct stat *own, char **ret,
+		     size_t *ret_size)
+{
+	char *text;
+	int r;
+
+	if (own->st_size > OWN_BYTES_MAX)
+		return -EFBIG;
+	text = read_all(fd, fd < 0 ? 0 : (size_t)own->st_size);
+	if (!text)
+		return -EIO;
+	r = hosts_text(h->network, text, ret, ret_size);
+	free(text);
+	return r;
+}
+
 /* @fd: the tree's own file, for reading; -1: there is none. */
 static int make(struct hosts *h, int fd, const struct stat *own)
 {
-	_cleanup_free_ char *text = NULL, *all = NULL;
+	_cleanup_free_ char *all = NULL;
 	size_t size;
-	int r = own->st_size > OWN_BYTES_MAX ? -EFBIG : 0;
+	int r = make_text(h, fd, own, &all, &size);
 
-	if (r == 0)
-		r = read_all(fd, fd < 0 ? 0 : (size_t)own->st_size, &text);
-	if (r == 0)
-		r = hosts_text(h->network, text, &all, &size);
 	if (r == 0)
 		r = fd_sealed("hosts", all, size);
 	if (r < 0)
@@ -180,6 +192,8 @@ static int make(struct hosts *h, int fd, const struct stat *own)
 		close(h->file);
 	h->file = r;
 	h->own = *own;
+	if (fd >= 0 && time(NULL) - own->st_mtim.tv_sec < SETTLED_S)
+		h->own.st_ino = 0; /* which no file has: read again next time */
 	return 0;
 }
 
