@@ -903,6 +903,19 @@ def names_in_proc_are_those_of_the_sandbox():
 
 
 @case
+def a_removed_directory_has_no_name():
+    script = "import os; os.chdir('b'); os.rmdir('../b'); {}\ntry: print(os.getcwd())\nexcept OSError as e: print(e.errno)"
+    for more in ("", "os.mkdir('../b')"):  # another one of its name is not the same
+        os.makedirs("gone/b")
+        argv = ["python3", "-c", script.format(more)]
+        d = run("--workdir", "gone", "--fs-storage", ".", "--on-exit", "abort", "--", *argv)
+        check(d.out == "2\n", d)
+        d = bare(*argv, cwd="gone")
+        check(d.out == "2\n", d)
+        shutil.rmtree("gone")
+
+
+@case
 def runs_that_can_be_repeated():
     flags = ["--random-seed", "7", "--no-randomize-memory", "--deterministic-dirs"]
     script = "python3 -c 'import os; print(os.urandom(8), hash(\"a\"), id(object()), os.listdir(\"/usr/bin\"))'; head -c 8 /dev/urandom | od"

@@ -52,6 +52,16 @@ static struct sluice_verdict fchdir_handle(struct sluice_request *req, void *tre
 	return plan_move(req, tree, &end, r);
 }
 
+/* A directory of a lower tree stays there when the branch has it removed; no name leads to it then. */
+static bool is_removed(const struct tree *tree, int fd)
+{
+	char path[PATH_MAX];
+	struct branch *b;
+
+	return view_is_changed(tree->view) &&
+	       tree_branch_of(tree, -1, -1, NULL, fd, &b, path) == -EROFS;
+}
+
 static struct sluice_verdict getcwd_handle(struct sluice_request *req, void *userdata)
 {
 	const struct tree *tree = userdata;
@@ -61,6 +71,8 @@ static struct sluice_verdict getcwd_handle(struct sluice_request *req, void *use
 	ssize_t n = fd < 0 ? fd : view_path(tree->view, fd, path, sizeof(path));
 	int r;
 
+	if (n >= 0 && is_removed(tree, fd))
+		n = -ENOENT;
 	if (fd >= 0)
 		close(fd);
 	if (n < 0)
