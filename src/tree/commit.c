@@ -325,22 +325,17 @@ static int commit_deletion(struct commit *c, const struct change_item *i)
 
 #define TEMPORARY_BYTES 40
 
-/* FNV-1a */
-static uint64_t hash_bytes(uint64_t h, const void *bytes, size_t n)
-{
-	for (const unsigned char *c = bytes; n; n--)
-		h = (h ^ *c++) * UINT64_C(0x100000001b3);
-	return h;
-}
-
 /* Of a file beside @name of the lower tree: always the same one, so that a later commit finds what one that was killed has left, and another branch's is another. */
 static void temporary_name(const struct branch *b, const char *name, char buf[TEMPORARY_BYTES])
 {
-	const uint64_t branch[] = { (uint64_t)b->created, b->nodes.root->ino };
-	uint64_t h = hash_bytes(UINT64_C(0xcbf29ce484222325), branch, sizeof(branch));
+	char text[NAME_MAX + 40];
+	uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
 
-	snprintf(buf, TEMPORARY_BYTES, ".sluice-commit.%016" PRIx64,
-		 hash_bytes(h, name, strlen(name)));
+	snprintf(text, sizeof(text), "%" PRIx64 ".%" PRIx64 ".%s", (uint64_t)b->created,
+		 (uint64_t)b->nodes.root->ino, name);
+	for (const char *c = text; *c; c++)
+		h = (h ^ (unsigned char)*c) * UINT64_C(0x100000001b3);
+	snprintf(buf, TEMPORARY_BYTES, ".sluice-commit.%016" PRIx64, h);
 }
 
 void commit_clear(struct branch *b)
@@ -470,7 +465,9 @@ static int commit_file(struct commit *c, const struct change_item *i, struct low
 	struct places p;
 	int r = places_of_file(c, i->path, &p);
 
-	if (r == 0 && is_topmost_dir(hit))
+	if (r < 0)
+		return r;
+	if (is_topmost_dir(hit))
 		r = remove_lower(c, &p, &hit->st);
 	if (r == 0) {
 		if (may_have_origin(c, i))
