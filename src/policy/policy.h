@@ -91,17 +91,17 @@ struct sluice_policy {
 	char *branch;	       /* NULL: a new one for each sandbox */
 	int on_exit, on_error; /* enum sluice_cow_action; -1: nobody has said */
 	enum sluice_durability durability;
+	enum sluice_proc proc;
 	uint64_t max_disk;
 	char *name; /* NULL: sandbox-PID-N */
 	char *cwd;  /* NULL: the caller's */
-	enum sluice_proc proc;
-	unsigned num_cpus; /* 0: the machine's */
-	char **env;	   /* KEY=VALUE, n_env of them */
+	char **env; /* KEY=VALUE, n_env of them */
 	size_t n_env;
 	uint64_t timeout_ms;
 	uint64_t max_open_files;
 	struct policy_network network;
 	uint64_t max_memory, max_processes; /* 0: none */
+	unsigned num_cpus;		    /* that are shown; 0: the machine's */
 	unsigned cpu_percent;		    /* of one processor; 0: all there is */
 	cpu_set_t *cores;		    /* NULL: as the caller */
 	uint64_t seed;			    /* where it is `seeded` */

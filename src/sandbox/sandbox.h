@@ -62,7 +62,6 @@ struct sluice_sandbox {
 	struct confinement *confinement;      /* reference */
 	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
 	struct remap *remap;		      /* owned; NULL: ports are the host's */
-	bool proc_granted;		      /* the policy lets the command read /proc */
 	struct ownproc *proc;		      /* owned; NULL: the command sees the host's /proc */
 	struct engine *engine;		      /* reference */
 	struct command command;		      /* gone once the start has succeeded */
@@ -70,8 +69,9 @@ struct sluice_sandbox {
 	uint64_t sigmask; /* of the command */
 	int stop_fd;	  /* borrowed; -1: nobody asked for stops */
 	bool thread_started;
-	pthread_t thread; /* control thread; joined by free */
-	int end_fd;	  /* eventfd; readable once ENDED; -1 in sluice_run */
+	bool proc_granted; /* the policy lets the command read /proc */
+	pthread_t thread;  /* control thread; joined by free */
+	int end_fd;	   /* eventfd; readable once ENDED; -1 in sluice_run */
 
 	/* owned by the control thread */
 	struct launch launch;

@@ -181,7 +181,7 @@ struct sluice_verdict sysinfo_handle(struct sluice_request *req, void *ownproc)
 {
 	const struct ownproc *o = ownproc;
 	struct sysinfo info;
-	struct load load;
+	struct load load = { 0 };
 	int r = sysinfo(&info) < 0 ? -errno : load_count(o, &load);
 
 	if (r < 0)
