@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "policy/policy.h"
@@ -26,9 +25,7 @@
 #define LOOK_MAX_MS 50u
 #define NS_PER_MS 1000000
 #define WALKS_MAX 100u
-/* Looks at a process until it has stopped, and between two of them. */
-#define STOP_LOOKS 500 /* a busy machine lets it wait for its turn */
-#define STOP_LOOK_NS 50000
+#define UNFINISHED_MS 1u
 
 struct seen {
 	pid_t pid;
@@ -49,6 +46,7 @@ struct cpu_limit {
 	int64_t allowance_ns;
 	uint64_t looked_ns, stopped_since_ns, stopped_ns;
 	bool held;
+	bool unfinished; /* some have still to be stopped */
 };
 
 static struct seen *list_add(struct list *l, pid_t pid)
@@ -141,21 +139,14 @@ static bool is_held(const struct cpu_limit *c, pid_t pid)
 }
 
 /*
- * A parent that has been sent its SIGSTOP may still be on its way out of a wait, and find a child stopped that is quicker. One that sleeps for a vfork child (D) waits for nobody
- * else.
+ * A parent that has been sent its SIGSTOP may still be on its way out of a wait, and find a child stopped that is quicker: its children have to wait until it has stopped. One that sleeps for a
+ * vfork child (D) waits for nobody else.
  */
-static void await_stop(struct cpu_limit *c, pid_t parent)
+static bool is_on_its_way(const struct cpu_limit *c, pid_t pid)
 {
-	const struct timespec pause = { .tv_nsec = STOP_LOOK_NS };
 	struct usage_cpu u;
 
-	if (!is_held(c, parent))
-		return;
-	for (int i = 0; i < STOP_LOOKS; i++) {
-		if (usage_cpu(parent, &u) < 0 || (u.state != 'R' && u.state != 'S'))
-			return;
-		nanosleep(&pause, NULL);
-	}
+	return is_held(c, pid) && usage_cpu(pid, &u) == 0 && (u.state == 'R' || u.state == 'S');
 }
 
 /* One that was stopped before, by a signal of its own or by a debugger, is not ours to let go. */
@@ -167,7 +158,10 @@ static int stop_one(pid_t pid, void *limit)
 	if (is_held(c, pid) || usage_cpu(pid, &u) < 0 || u.state == 'T' || u.state == 't' ||
 	    u.state == 'Z' || u.state == 'X')
 		return 0;
-	await_stop(c, u.parent);
+	if (is_on_its_way(c, u.parent)) {
+		c->unfinished = true;
+		return 0;
+	}
 	if (!list_add(&c->order, pid))
 		return 0;
 	return kill(pid, SIGSTOP) == 0;
@@ -176,6 +170,7 @@ static int stop_one(pid_t pid, void *limit)
 /* Who was being made during one walk is found by the next. */
 static void stop_all(struct sluice_sandbox *s)
 {
+	s->cpu->unfinished = false;
 	for (unsigned i = 0; i < WALKS_MAX; i++) {
 		if (descendants_each(s->launch.init_pid, stop_one, s->cpu) <= 0)
 			break;
@@ -203,11 +198,19 @@ static void let_go(struct sluice_sandbox *s)
 	launch_hold(&s->launch, false);
 }
 
-static uint64_t between(uint64_t ms)
+static uint64_t next_look(const struct cpu_limit *c, int64_t percent)
 {
+	int64_t ms;
+
+	if (c->held && c->unfinished)
+		return UNFINISHED_MS;
+	if (c->held)
+		ms = -c->allowance_ns * 100 / percent / NS_PER_MS + 1;
+	else
+		ms = c->allowance_ns / NS_PER_MS / (percent / 100 + 1);
 	if (ms > LOOK_MAX_MS)
 		return LOOK_MAX_MS;
-	return ms > LOOK_MIN_MS ? ms : LOOK_MIN_MS;
+	return ms > LOOK_MIN_MS ? (uint64_t)ms : LOOK_MIN_MS;
 }
 
 static void look(struct engine *e, void *sandbox)
@@ -215,7 +218,7 @@ static void look(struct engine *e, void *sandbox)
 	struct sluice_sandbox *s = sandbox;
 	struct cpu_limit *c = s->cpu;
 	const int64_t percent = s->policy->cpu_percent, most = PERIOD_NS * percent / 100;
-	uint64_t now = clock_now_ns();
+	const uint64_t now = clock_now_ns();
 
 	c->allowance_ns += (int64_t)(now - c->looked_ns) * percent / 100;
 	if (c->allowance_ns > most)
@@ -228,11 +231,7 @@ static void look(struct engine *e, void *sandbox)
 		hold(s);
 	if (c->held)
 		stop_all(s);
-	if (c->held)
-		now = (uint64_t)(-c->allowance_ns * 100 / percent) / NS_PER_MS + 1;
-	else
-		now = (uint64_t)c->allowance_ns / NS_PER_MS / (uint64_t)(percent / 100 + 1);
-	engine_set_timer(e, TIMER_CPU, between(now), look, s);
+	engine_set_timer(e, TIMER_CPU, next_look(c, percent), look, s);
 }
 
 int cpu_limit_start(struct sluice_sandbox *s, struct sluice_error *err)
