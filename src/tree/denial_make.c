@@ -310,14 +310,15 @@ static int file_identity(int fd, dev_t *dev, ino_t *ino, bool *directory)
 	return 0;
 }
 
-/* A denial of @at, where @fd lies in directory @in_fd (both consumed; -1: not there). */
+/* A denial of @at, where @fd lies in directory @in_fd (both consumed; -1: not there; else why it can't be had). */
 static int denial_init(struct denial *d, const char *at, int fd, int in_fd)
 {
 	bool unused;
-	int r;
+	int r = fd < -1 ? fd : in_fd < -1 ? in_fd : 0;
 
 	*d = (struct denial){ .at = strdup(at), .fd = fd, .in_fd = in_fd };
-	r = d->at ? file_identity(fd, &d->dev, &d->ino, &d->directory) : -ENOMEM;
+	if (r == 0)
+		r = d->at ? file_identity(fd, &d->dev, &d->ino, &d->directory) : -ENOMEM;
 	if (r == 0)
 		r = file_identity(in_fd, &d->in_dev, &d->in_ino, &unused);
 	if (r < 0)
@@ -396,7 +397,7 @@ static int keep_parts(struct view *v, const char *at, const struct parts *own,
 	}
 	shown.in_dev = in->st.st_dev;
 	shown.in_ino = in->st.st_ino;
-	for (size_t i = before; i < v->denials->n; i++) {
+	for (size_t i = before; v->denials && i < v->denials->n; i++) {
 		if (same_place(&v->denials->list[i], &shown)) {
 			fini(&shown);
 			return 0;
