@@ -185,6 +185,17 @@ static void report(FILE *out, const char *call, const char *path, long long flag
 	file_reset("file", 0644);
 }
 
+/* With "..", a rename or mount anywhere at that moment is EAGAIN: openat2(2). */
+static int open_again(int dirfd, const char *path, const struct open_how *how)
+{
+	int fd, left = 1000;
+
+	do
+		fd = (int)syscall(SYS_openat2, dirfd, path, how, sizeof(*how));
+	while (fd < 0 && errno == EAGAIN && left--);
+	return fd;
+}
+
 static void try_all(FILE *out, const char *path, int flag)
 {
 	struct open_how how = { .flags = (uint64_t)flag };
@@ -209,7 +220,7 @@ static void try_resolves(FILE *out, const char *path)
 		struct open_how how = { .flags = O_RDONLY, .resolve = resolves[i] };
 
 		report(out, "openat2.resolve", path, (long long)resolves[i],
-		       (int)syscall(SYS_openat2, here, path, &how, sizeof(how)));
+		       open_again(here, path, &how));
 	}
 }
 

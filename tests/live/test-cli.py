@@ -905,6 +905,8 @@ def names_in_proc_are_those_of_the_sandbox():
 @case
 def a_removed_directory_has_no_name():
     script = "import os; os.chdir('b'); os.rmdir('../b'); {}\ntry: print(os.getcwd())\nexcept OSError as e: print(e.errno)"
+    if no_descriptors():
+        return
     for more in ("", "os.mkdir('../b')"):  # another one of its name is not the same
         os.makedirs("gone/b")
         argv = ["python3", "-c", script.format(more)]
