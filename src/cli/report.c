@@ -194,7 +194,7 @@ static int text_processes(const json_t *processes, FILE *out)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		sorted[i] = json_array_get(processes, i);
-	qsort(sorted, n, sizeof(*sorted), compare_cpu);
+	qsort(sorted, n, sizeof(json_t *), compare_cpu);
 	fprintf(out, "%-20s %9s %9s %10s %9s %9s %9s %9s %10s\n", "process", "pid", "parent",
 		"cpu ms", "peak MiB", "read MB", "write MB", "calls", "total ms");
 	for (size_t i = 0; i < n && i < PROCESS_LINES; i++)

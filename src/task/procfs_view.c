@@ -159,7 +159,7 @@ int procfs_sees(const struct procfs_view *v, const char *text)
 
 int procfs_sees_file(const struct procfs_view *v, int fd)
 {
-	char name[PROCFS_NAME_BYTES];
+	char name[PROCFS_NAME_BYTES] = "";
 	int r = procfs_name_of(v, fd, name);
 
 	if (r < 0)
