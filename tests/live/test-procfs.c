@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "../support/root.h"
 #include "recorder.h"
@@ -394,6 +395,12 @@ static int role_limits(const char *arg)
 	snprintf(line, sizeof(line), "MemTotal:       %8lu kB\n", total >> 10);
 	if (!holds("/proc/meminfo", line) || info.totalram * info.mem_unit != total)
 		return 2;
+	/* until the first sample is taken */
+	for (int i = 0; info.freeram >= info.totalram && i < 20000; i++) {
+		usleep(1000);
+		if (sysinfo(&info) < 0)
+			return 3;
+	}
 	if (info.freeram >= info.totalram || info.totalswap)
 		return 3;
 	if ((unsigned long)sysconf(_SC_PHYS_PAGES) * (unsigned long)getpagesize() != total)
