@@ -278,7 +278,7 @@ long family_attempt(unsigned family, const struct family_target *t)
 		r = syscall(SYS_mkdirat, d, t->new, 0700);
 		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, AT_REMOVEDIR);
 	case MKNODAT:
-		r = syscall(SYS_mknodat, d, t->new, S_IFIFO | 0600, 0);
+		r = syscall(SYS_mknodat, d, t->new, S_IFREG | 0600, 0);
 		return r < 0 ? r : syscall(SYS_unlinkat, d, t->new, 0);
 	case SYMLINKAT:
 		r = syscall(SYS_symlinkat, "x", d, t->new);
@@ -431,7 +431,7 @@ long family_attempt(unsigned family, const struct family_target *t)
 	case OLD_FUTIMESAT:
 		return syscall(SYS_futimesat, d, t->file, NULL);
 	case OLD_MKNOD:
-		r = syscall(SYS_mknod, t->new, S_IFIFO | 0600, 0);
+		r = syscall(SYS_mknod, t->new, S_IFREG | 0600, 0);
 		return r < 0 ? r : syscall(SYS_unlink, t->new);
 	case OLD_SYMLINK:
 		r = syscall(SYS_symlink, "x", t->new);
