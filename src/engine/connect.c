@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 
 #include "engine/engine_internal.h"
+#include "sys/sockopt.h"
 #include "sys/tsan.h"
 
 #define RING_ENTRIES 4
@@ -111,11 +112,9 @@ static bool was_ended(int result)
 
 static bool is_unix(int fd)
 {
-	int domain = AF_UNIX;
-	socklen_t size = sizeof(domain);
+	int domain = sockopt_get(fd, SO_DOMAIN);
 
-	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-	return domain == AF_UNIX;
+	return domain < 0 || domain == AF_UNIX;
 }
 
 /*

@@ -7,6 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "sys/sockopt.h"
+
 /* The kernel takes IPv6 addresses without a scope, as RFC 2133 had them. */
 #define SIN6_BYTES_MIN offsetof(struct sockaddr_in6, sin6_scope_id)
 
@@ -32,27 +34,9 @@ bool address_of(const struct sockaddr *addr, socklen_t len, struct net_address *
 	return false;
 }
 
-static int option(int fd, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	return getsockopt(fd, SOL_SOCKET, name, &value, &size) < 0 ? -1 : value;
-}
-
-int socket_domain(int fd)
-{
-	return option(fd, SO_DOMAIN);
-}
-
-int socket_type(int fd)
-{
-	return option(fd, SO_TYPE);
-}
-
 bool socket_is_internet(int fd)
 {
-	int domain = socket_domain(fd);
+	int domain = sockopt_get(fd, SO_DOMAIN);
 
 	return domain == AF_INET || domain == AF_INET6;
 }
@@ -61,14 +45,14 @@ unsigned socket_protocol(int fd)
 {
 	if (!socket_is_internet(fd))
 		return 0;
-	switch (option(fd, SO_PROTOCOL)) {
+	switch (sockopt_get(fd, SO_PROTOCOL)) {
 	case IPPROTO_TCP:
-		return socket_type(fd) == SOCK_STREAM ? NET_TCP : 0;
+		return sockopt_get(fd, SO_TYPE) == SOCK_STREAM ? NET_TCP : 0;
 	case IPPROTO_UDP:
-		return socket_type(fd) == SOCK_DGRAM ? NET_UDP : 0;
+		return sockopt_get(fd, SO_TYPE) == SOCK_DGRAM ? NET_UDP : 0;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		return socket_type(fd) == SOCK_DGRAM ? NET_ICMP : 0;
+		return sockopt_get(fd, SO_TYPE) == SOCK_DGRAM ? NET_ICMP : 0;
 	default:
 		return 0;
 	}

@@ -16,10 +16,6 @@ bool address_of(const struct sockaddr *addr, socklen_t len, struct net_address *
 		uint16_t *ret_port);
 /* Which protocol the socket behind @fd speaks: an enum net_protocol; 0: none of ours. */
 unsigned socket_protocol(int fd);
-/* AF_* of the socket behind @fd, or -1. */
-int socket_domain(int fd);
-/* SOCK_* of it, or -1. */
-int socket_type(int fd);
 /* Is the socket behind @fd one of AF_INET or AF_INET6? */
 bool socket_is_internet(int fd);
 /*

@@ -15,6 +15,7 @@
 #include "builtin/network/rules.h"
 #include "engine/request.h"
 #include "sys/fd.h"
+#include "sys/sockopt.h"
 #include "task/resolve.h"
 #include "task/task.h"
 #include "tree/tree.h"
@@ -112,7 +113,7 @@ static void name_family(int sock, struct sockaddr_storage *addr, socklen_t *len)
 {
 	if (addr->ss_family != AF_UNSPEC || *len < sizeof(addr->ss_family))
 		return;
-	if (socket_domain(sock) == AF_INET)
+	if (sockopt_get(sock, SO_DOMAIN) == AF_INET)
 		addr->ss_family = AF_INET;
 	else
 		*len = 0;

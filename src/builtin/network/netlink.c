@@ -21,6 +21,7 @@
 #include "builtin/network/route.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
+#include "sys/sockopt.h"
 #include "task/task.h"
 #include "util/cleanup.h"
 
@@ -182,14 +183,6 @@ static int name_end(int fd)
 	return r;
 }
 
-static uint64_t cookie_of(int fd)
-{
-	socklen_t size = sizeof(uint64_t);
-	uint64_t cookie;
-
-	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
-}
-
 /* @fd becomes the table's. */
 static int add(struct netlink *n, int fd, uint64_t cookie, uint32_t port)
 {
@@ -225,7 +218,7 @@ static int pair(struct netlink *n, uint32_t port, bool nonblocking)
 	if (r == 0 && nonblocking && fcntl(ends[1], F_SETFL, O_NONBLOCK) < 0)
 		r = -errno;
 	if (r == 0)
-		r = add(n, ends[0], cookie_of(ends[1]), port);
+		r = add(n, ends[0], sockopt_cookie(ends[1]), port);
 	if (r == 0)
 		return ends[1];
 	close(ends[0]);
@@ -269,7 +262,7 @@ static uint64_t cookie_asked(struct sluice_request *req, struct netlink *n)
 	if (!atomic_load(&n->n))
 		return 0;
 	fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
-	return fd < 0 ? 0 : cookie_of(fd);
+	return fd < 0 ? 0 : sockopt_cookie(fd);
 }
 
 static int bind_locked(struct end *e, const struct sockaddr_storage *addr, ssize_t len)

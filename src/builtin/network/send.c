@@ -19,6 +19,7 @@
 #include "builtin/network/rules.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
+#include "sys/sockopt.h"
 #include "task/task.h"
 #include "util/cleanup.h"
 #include "util/clock.h"
@@ -189,7 +190,7 @@ static ssize_t send_message(struct flight *f)
 	}
 	if (r == 0 && file >= 0)
 		f->m.addr_len = destination_of_file(file, &f->m.addr);
-	return r < 0 ? r : send_as_is(f, socket_type(s->sock));
+	return r < 0 ? r : send_as_is(f, sockopt_get(s->sock, SO_TYPE));
 }
 
 /* ---- the three calls ---- */

@@ -10,10 +10,8 @@
 #include <string.h>
 
 #include "sys/sock_diag.h"
+#include "sys/sockopt.h"
 
-#ifndef SO_COOKIE
-#define SO_COOKIE 57
-#endif
 #define V4_BYTES 4u
 
 struct entry {
@@ -49,25 +47,9 @@ void remap_free(void *remap)
 
 /* ---- sockets ---- */
 
-static int option(int sock, int name)
-{
-	int value = -1;
-	socklen_t size = sizeof(value);
-
-	return getsockopt(sock, SOL_SOCKET, name, &value, &size) < 0 ? -1 : value;
-}
-
-static uint64_t cookie_of(int sock)
-{
-	uint64_t cookie = 0;
-	socklen_t size = sizeof(cookie);
-
-	return getsockopt(sock, SOL_SOCKET, SO_COOKIE, &cookie, &size) < 0 ? 0 : cookie;
-}
-
 static int protocol_of(int sock)
 {
-	int protocol = option(sock, SO_PROTOCOL);
+	int protocol = sockopt_get(sock, SO_PROTOCOL);
 
 	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP ? protocol : 0;
 }
@@ -209,7 +191,7 @@ static void remember_locked(struct remap *r, int sock, int protocol, uint16_t vi
 	if (!e || getsockname(sock, (struct sockaddr *)&own, &size) < 0)
 		return;
 	*e = (struct entry){
-		.cookie = cookie_of(sock),
+		.cookie = sockopt_cookie(sock),
 		.protocol = protocol,
 		.virtual_port = virtual_port,
 		.real_port = ntohs(port_of(&own)),
@@ -220,7 +202,7 @@ static void remember_locked(struct remap *r, int sock, int protocol, uint16_t vi
 /* A socket that shares its port with nobody has it alone. */
 static bool shares(int sock)
 {
-	return option(sock, SO_REUSEADDR) || option(sock, SO_REUSEPORT);
+	return sockopt_get(sock, SO_REUSEADDR) || sockopt_get(sock, SO_REUSEPORT);
 }
 
 /*
@@ -297,7 +279,7 @@ static const struct entry *shown_locked(struct remap *r, int sock, bool peer,
 	const struct in6_addr host = host_in(addr);
 	const uint16_t port = ntohs(port_of(addr));
 	const int protocol = protocol_of(sock);
-	const struct entry *own = peer ? NULL : by_cookie_locked(r, cookie_of(sock));
+	const struct entry *own = peer ? NULL : by_cookie_locked(r, sockopt_cookie(sock));
 
 	if (own)
 		return own;
