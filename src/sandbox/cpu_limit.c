@@ -19,6 +19,7 @@
 #include "task/usage.h"
 #include "util/clock.h"
 #include "util/fail.h"
+#include "util/grow.h"
 
 #define PERIOD_NS INT64_C(100000000) /* what is not used within one is lost */
 #define LOOK_MIN_MS 2u
@@ -51,15 +52,11 @@ struct cpu_limit {
 
 static struct seen *list_add(struct list *l, pid_t pid)
 {
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 64;
-		struct seen *grown = reallocarray(l->items, room, sizeof(*grown));
+	struct seen *grown = grow_list(l->items, l->n, &l->room, sizeof(*grown));
 
-		if (!grown)
-			return NULL;
-		l->items = grown;
-		l->room = room;
-	}
+	if (!grown)
+		return NULL;
+	l->items = grown;
 	l->items[l->n] = (struct seen){ .pid = pid };
 	return &l->items[l->n++];
 }

@@ -21,6 +21,7 @@
 #include "task/descendants.h"
 #include "task/usage.h"
 #include "util/fail.h"
+#include "util/grow.h"
 
 #define BYTES_PER_MS (UINT64_C(4) << 20)
 #define LOOK_MIN_MS 1u
@@ -47,31 +48,18 @@ struct memory_limit {
 	int victim; /* pidfd of who was killed and is not gone yet; -1 */
 };
 
-/* Room for one more item in @list: 0, or -ENOMEM, and the next look finds what this one left out. */
-static int make_room(void **list, size_t n, size_t *room, size_t size)
-{
-	size_t more = *room ? 2 * *room : 64;
-	void *grown;
-
-	if (n < *room)
-		return 0;
-	grown = reallocarray(*list, more, size);
-	if (!grown)
-		return -ENOMEM;
-	*list = grown;
-	*room = more;
-	return 0;
-}
-
+/* Where there is no memory for it, the next look finds what this one left out. */
 static int add_holder(pid_t pid, void *limit)
 {
 	struct memory_limit *m = limit;
-	struct holder h = { .pid = pid };
-	void *list = m->holders;
+	struct holder h = { .pid = pid }, *grown;
 
-	if (usage_memory(pid, &h.has) < 0 || make_room(&list, m->n, &m->room, sizeof(h)) < 0)
+	if (usage_memory(pid, &h.has) < 0)
 		return 0;
-	m->holders = list;
+	grown = grow_list(m->holders, m->n, &m->room, sizeof(h));
+	if (!grown)
+		return 0;
+	m->holders = grown;
 	m->holders[m->n++] = h;
 	return 1;
 }
@@ -79,15 +67,16 @@ static int add_holder(pid_t pid, void *limit)
 static void add_memfd(const struct stat *st, void *limit)
 {
 	struct memory_limit *m = limit;
-	void *list = m->memfds;
+	struct memfd *grown;
 
 	for (size_t i = 0; i < m->n_memfds; i++) {
 		if (m->memfds[i].ino == st->st_ino && m->memfds[i].dev == st->st_dev)
 			return;
 	}
-	if (make_room(&list, m->n_memfds, &m->memfd_room, sizeof(*m->memfds)) < 0)
+	grown = grow_list(m->memfds, m->n_memfds, &m->memfd_room, sizeof(*grown));
+	if (!grown)
 		return;
-	m->memfds = list;
+	m->memfds = grown;
 	m->memfds[m->n_memfds++] =
 		(struct memfd){ st->st_dev, st->st_ino, (uint64_t)st->st_blocks * 512 };
 }

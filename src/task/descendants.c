@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "util/grow.h"
+
 #define TEXT_BYTES 4096
 
 struct found {
@@ -23,15 +25,11 @@ int descendants_check(void)
 
 static int found_add(struct found *f, pid_t pid)
 {
-	if (f->n == f->room) {
-		size_t room = f->room ? f->room * 2 : 64;
-		pid_t *grown = reallocarray(f->pids, room, sizeof(*grown));
+	pid_t *grown = grow_list(f->pids, f->n, &f->room, sizeof(*grown));
 
-		if (!grown)
-			return -ENOMEM;
-		f->pids = grown;
-		f->room = room;
-	}
+	if (!grown)
+		return -ENOMEM;
+	f->pids = grown;
 	f->pids[f->n++] = pid;
 	return 0;
 }

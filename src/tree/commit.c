@@ -28,6 +28,7 @@
 #include "tree/change.h"
 #include "tree/diff.h"
 #include "tree/life.h"
+#include "util/grow.h"
 
 struct places {
 	int upper, lower; /* O_PATH, parents */
@@ -61,19 +62,14 @@ struct commit {
 static void remember(void *arg, const char *path, const struct covered *was)
 {
 	struct commit *c = arg;
+	struct cover *grown = grow_list(c->covers, c->n_covers, &c->room_covers, sizeof(*grown));
 	char *copy;
 
-	if (c->n_covers == c->room_covers) {
-		size_t wider = c->room_covers ? c->room_covers * 2 : 64;
-		struct cover *p = realloc(c->covers, wider * sizeof(*p));
-
-		if (!p) {
-			c->no_memory = true;
-			return;
-		}
-		c->covers = p;
-		c->room_covers = wider;
+	if (!grown) {
+		c->no_memory = true;
+		return;
 	}
+	c->covers = grown;
 	copy = strdup(path);
 	if (!copy) {
 		c->no_memory = true;

@@ -17,6 +17,7 @@
 
 #include "sys/fd.h"
 #include "sys/openat2.h"
+#include "util/grow.h"
 
 #define COMPARE_BYTES (64u << 10)
 
@@ -50,19 +51,13 @@ size_t changes_links(const struct changes *c, uint64_t ino, const struct change_
 static int add(struct changes *c, const char *path, enum branch_change_kind kind,
 	       const struct stat *st, bool opaque)
 {
-	char *copy = strdup(path);
+	struct change_item *grown = grow_list(c->items, c->n, &c->room, sizeof(*grown));
+	char *copy;
 
-	if (copy && c->n == c->room) {
-		size_t wider = c->room ? c->room * 2 : 64;
-		struct change_item *p = realloc(c->items, wider * sizeof(*p));
-
-		if (!p) {
-			free(copy);
-			return -ENOMEM;
-		}
-		c->items = p;
-		c->room = wider;
-	}
+	if (!grown)
+		return -ENOMEM;
+	c->items = grown;
+	copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
 	c->items[c->n++] =
@@ -193,15 +188,11 @@ struct names {
 
 static int names_add(struct names *l, const char *name)
 {
-	if (l->n == l->room) {
-		size_t wider = l->room ? l->room * 2 : 32;
-		char **p = realloc(l->all, wider * sizeof(*p));
+	char **grown = grow_list(l->all, l->n, &l->room, sizeof(*grown));
 
-		if (!p)
-			return -ENOMEM;
-		l->all = p;
-		l->room = wider;
-	}
+	if (!grown)
+		return -ENOMEM;
+	l->all = grown;
 	l->all[l->n] = strdup(name);
 	return l->all[l->n++] ? 0 : -ENOMEM;
 }

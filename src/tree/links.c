@@ -14,6 +14,7 @@
 #include "sys/fd.h"
 #include "sys/openat2.h"
 #include "tree/branch_internal.h"
+#include "util/grow.h"
 
 #define FIRST_BUCKETS 64u
 #define NLINK_BYTES 16
@@ -377,17 +378,11 @@ struct paths {
 
 static int push(struct paths *p, const char *dir, const char *name)
 {
-	char *path;
+	char **grown = grow_list(p->all, p->n, &p->room, sizeof(*grown)), *path;
 
-	if (p->n == p->room) {
-		size_t wider = p->room ? p->room * 2 : 64;
-		char **all = realloc(p->all, wider * sizeof(*all));
-
-		if (!all)
-			return -ENOMEM;
-		p->all = all;
-		p->room = wider;
-	}
+	if (!grown)
+		return -ENOMEM;
+	p->all = grown;
 	if (asprintf(&path, "%s%s%s", dir, *dir ? "/" : "", name) < 0)
 		return -ENOMEM;
 	p->all[p->n++] = path;

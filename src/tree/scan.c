@@ -15,6 +15,7 @@
 #include "sys/openat2.h"
 #include "sys/fd.h"
 #include "tree/life.h"
+#include "util/grow.h"
 
 /* ---- identities of before, by upper inode ---- */
 
@@ -35,21 +36,17 @@ struct origins {
 static void remember(void *arg, const char *path, const struct covered *c)
 {
 	struct origins *o = arg;
+	struct known *grown;
 
 	(void)path;
 	if (!c->upper_ino || (!S_ISDIR(c->mode) && !S_ISREG(c->mode) && c->nlink > 1) || o->failed)
 		return;
-	if (o->n == o->room) {
-		size_t wider = o->room ? o->room * 2 : 64;
-		struct known *p = realloc(o->all, wider * sizeof(*p));
-
-		if (!p) {
-			o->failed = true;
-			return;
-		}
-		o->all = p;
-		o->room = wider;
+	grown = grow_list(o->all, o->n, &o->room, sizeof(*grown));
+	if (!grown) {
+		o->failed = true;
+		return;
 	}
+	o->all = grown;
 	o->all[o->n] = (struct known){ .upper_ino = c->upper_ino,
 				       .born = c->upper_born,
 				       .dev = c->dev,

@@ -25,6 +25,7 @@
 #include "sys/fd.h"
 #include "sys/openat2.h"
 #include "util/cleanup.h"
+#include "util/grow.h"
 
 /* Listings of /proc that exist at a time: who reads one is not to find it emptied by the next few. */
 #define KEPT 32u
@@ -225,16 +226,11 @@ struct pids {
 static int add_pid(pid_t pid, void *arg)
 {
 	struct pids *p = arg;
+	pid_t *grown = grow_list(p->list, p->n, &p->room, sizeof(*grown));
 
-	if (p->n == p->room) {
-		size_t room = p->room ? 2 * p->room : 64;
-		pid_t *more = reallocarray(p->list, room, sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		p->list = more;
-		p->room = room;
-	}
+	if (!grown)
+		return -ENOMEM;
+	p->list = grown;
 	p->list[p->n++] = pid;
 	return 0;
 }

@@ -12,6 +12,7 @@
 
 #include "builtin/procfs/internal.h"
 #include "util/cleanup.h"
+#include "util/grow.h"
 
 #define SOCKETS_MAX (1u << 20)
 
@@ -24,16 +25,12 @@ struct inodes {
 
 static int add_inode(struct inodes *in, uint64_t inode)
 {
-	if (in->n == in->room) {
-		size_t room = in->room ? 2 * in->room : 64;
-		uint64_t *more =
-			room > SOCKETS_MAX ? NULL : reallocarray(in->list, room, sizeof(*more));
+	uint64_t *grown =
+		in->n == SOCKETS_MAX ? NULL : grow_list(in->list, in->n, &in->room, sizeof(*grown));
 
-		if (!more)
-			return -ENOMEM;
-		in->list = more;
-		in->room = room;
-	}
+	if (!grown)
+		return -ENOMEM;
+	in->list = grown;
 	in->list[in->n++] = inode;
 	return 0;
 }
