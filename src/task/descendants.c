@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "util/grow.h"
@@ -21,6 +22,17 @@ struct found {
 int descendants_check(void)
 {
 	return access("/proc/thread-self/children", R_OK) < 0 ? -errno : 0;
+}
+
+unsigned descendants_threads(pid_t pid)
+{
+	char path[32];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	if (stat(path, &st) < 0)
+		return 0;
+	return st.st_nlink > 2 ? (unsigned)st.st_nlink - 2 : 1;
 }
 
 static int found_add(struct found *f, pid_t pid)
@@ -49,15 +61,14 @@ static int add_numbers(struct found *f, const char *text, size_t size, pid_t *pi
 	return 0;
 }
 
-static int add_children_of_thread(struct found *f, int task_fd, const char *tid)
+/* What the thread behind @name, TID/children or a path to it, has started or was left. */
+static int add_children_of_thread(struct found *f, int dir, const char *name)
 {
-	char name[32], text[TEXT_BYTES];
+	char text[TEXT_BYTES];
 	pid_t pid = 0;
-	int fd, r = 0;
+	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC), r = 0;
 	ssize_t n;
 
-	snprintf(name, sizeof(name), "%.20s/children", tid);
-	fd = openat(task_fd, name, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0; /* it has ended */
 	while (r == 0 && (n = read(fd, text, sizeof(text))) > 0)
@@ -66,23 +77,38 @@ static int add_children_of_thread(struct found *f, int task_fd, const char *tid)
 	return r;
 }
 
-static int add_children(struct found *f, pid_t pid)
+static int add_children_of_all(struct found *f, const char *path)
 {
-	char path[32];
+	char name[32];
 	struct dirent *e;
-	DIR *d;
+	DIR *d = opendir(path);
 	int r = 0;
 
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-	d = opendir(path);
 	if (!d)
 		return errno == ENOMEM ? -ENOMEM : 0;
 	while (r == 0 && (e = readdir(d))) {
-		if (e->d_name[0] != '.')
-			r = add_children_of_thread(f, dirfd(d), e->d_name);
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(name, sizeof(name), "%.20s/children", e->d_name);
+		r = add_children_of_thread(f, dirfd(d), name);
 	}
 	closedir(d);
 	return r;
+}
+
+static int add_children(struct found *f, pid_t pid)
+{
+	char path[64];
+	unsigned threads = descendants_threads(pid);
+
+	if (!threads)
+		return 0;
+	if (threads == 1) { /* as most have: no list of them is read */
+		snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)pid, (int)pid);
+		return add_children_of_thread(f, AT_FDCWD, path);
+	}
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	return add_children_of_all(f, path);
 }
 
 int descendants_each(pid_t top, int (*fn)(pid_t pid, void *arg), void *arg)

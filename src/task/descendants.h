@@ -14,5 +14,7 @@ int descendants_check(void);
  * has nothing new to say. Returns the sum of what @fn returned, or -ENOMEM.
  */
 int descendants_each(pid_t top, int (*fn)(pid_t pid, void *arg), void *arg);
+/* How many threads process @pid has; 0: it is gone. */
+unsigned descendants_threads(pid_t pid);
 
 #endif
