@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "confine/holes.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -12,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
 #include "sys/fd.h"
 #include "sys/landlock.h"
 #include "util/cleanup.h"
@@ -257,20 +257,14 @@ static int allow_entry(struct holes *h, int ruleset, uint64_t rights, int dir, c
 /* A depth of directories as mount points have it. */
 static int allow_entries(struct holes *h, int ruleset, uint64_t rights, int fd)
 {
-	int dir = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = dir < 0 ? NULL : fdopendir(dir);
-	struct dirent *e;
+	const struct dirent *e;
+	DIR *d;
+	int r = dir_open(fd, ".", 0, &d);
 
-	if (!d) {
-		r = -errno;
-		if (dir >= 0)
-			close(dir);
+	if (r < 0)
 		return r;
-	}
-	while (r == 0 && (e = readdir(d))) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			r = allow_entry(h, ruleset, rights, dir, e->d_name);
-	}
+	while (r == 0 && (e = dir_next(d)))
+		r = allow_entry(h, ruleset, rights, dirfd(d), e->d_name);
 	closedir(d);
 	return r;
 }

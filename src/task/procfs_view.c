@@ -7,7 +7,6 @@
  * goes on meaning the process that had the number when it was opened, so one that was opened before the question is about it or about nobody.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -18,6 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
 #include "sys/fd.h"
 #include "sys/pidfd.h"
 #include "task/procfs.h"
@@ -169,16 +169,12 @@ int procfs_sees_file(const struct procfs_view *v, int fd)
 
 int procfs_each_process(const struct procfs_view *v, int (*fn)(pid_t pid, void *arg), void *arg)
 {
-	int fd = openat(v->root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *e;
+	DIR *d;
+	int r = dir_open(v->root, ".", 0, &d);
 
-	if (!d) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
+	if (r < 0)
 		return r;
-	}
 	while (r == 0 && (e = readdir(d))) {
 		struct procfs_name name;
 

@@ -5,7 +5,6 @@
  * The directory is made under a temporary name and renamed, so a branch that can be seen is whole. branch.json is replaced in the same way.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
 #include "tree/life.h"
 #include "sys/fd.h"
 #include "util/fail.h"
@@ -317,19 +317,13 @@ static int probe(int work_fd)
 /* Left over by a crash, or by an overlayfs that was mounted in between. */
 static void empty_work(int work_fd)
 {
-	int fd = openat(work_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
+	const struct dirent *e;
+	DIR *d;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
+	if (dir_open(work_fd, ".", 0, &d) < 0)
 		return;
-	}
-	while ((e = readdir(d))) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			remove_tree(work_fd, e->d_name);
-	}
+	while ((e = dir_next(d)))
+		remove_tree(work_fd, e->d_name);
 	closedir(d);
 }
 
@@ -437,19 +431,17 @@ static bool is_abandoned(int storage_fd, const char *name)
 /* Remove what others left when they were killed while they made or removed a branch. */
 static void remove_abandoned(int storage_fd)
 {
-	int fd = openat(storage_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *e;
+	DIR *d;
 
-	while (d && (e = readdir(d))) {
+	if (dir_open(storage_fd, ".", 0, &d) < 0)
+		return;
+	while ((e = readdir(d))) {
 		if (has_prefix(e->d_name, GOING) ||
 		    (has_prefix(e->d_name, COMING) && is_abandoned(storage_fd, e->d_name)))
 			remove_tree(storage_fd, e->d_name);
 	}
-	if (d)
-		closedir(d);
-	else if (fd >= 0)
-		close(fd);
+	closedir(d);
 }
 
 /* ---- create ---- */

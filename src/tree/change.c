@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #include "tree/change.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -19,6 +18,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
 #include "sys/fd.h"
 #include "sys/openat2.h"
 
@@ -268,23 +268,18 @@ int replace_dir_locked(struct branch *b, struct target *t, bool by_whiteout)
 /* Does a lower directory hold a name that no whiteout hides? */
 static int check_lower_empty(struct branch *b, const struct target *t, size_t layer)
 {
-	int fd = lower_open(b, layer, t->path, O_RDONLY | O_DIRECTORY);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
+	const struct dirent *e;
 	bool found = false;
+	DIR *d;
+	int r = dir_take(lower_open(b, layer, t->path, O_RDONLY | O_DIRECTORY), &d);
 
-	if (!d) {
-		if (fd < 0)
-			return fd;
-		close(fd);
-		return -ENOMEM;
-	}
-	while (!found && (e = readdir(d))) {
+	if (r < 0)
+		return r;
+	while (!found && (e = dir_next(d))) {
 		struct stat st;
 
-		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
-		    (t->v.walk.node &&
-		     nodes_find(&b->nodes, t->v.walk.node, e->d_name, strlen(e->d_name))))
+		if (t->v.walk.node &&
+		    nodes_find(&b->nodes, t->v.walk.node, e->d_name, strlen(e->d_name)))
 			continue;
 		found = e->d_type != DT_CHR ||
 			fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||

@@ -15,6 +15,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
 #include "sys/fd.h"
 #include "sys/openat2.h"
 #include "util/grow.h"
@@ -211,18 +212,14 @@ static int add_hidden(struct walk *w, const struct node *dir, const struct lower
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < hit->n_dirs; i++) {
-		int fd = lower_open(w->b, hit->dirs[i], w->path, O_RDONLY | O_DIRECTORY);
-		DIR *d = fd < 0 ? NULL : fdopendir(fd);
 		const struct dirent *e;
+		DIR *d;
 
-		if (!d) {
-			if (fd >= 0)
-				close(fd);
-			return fd < 0 ? fd : -ENOMEM;
-		}
-		while (r == 0 && (e = readdir(d))) {
-			if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
-			    !nodes_find(&w->b->nodes, dir, e->d_name, strlen(e->d_name)))
+		r = dir_take(lower_open(w->b, hit->dirs[i], w->path, O_RDONLY | O_DIRECTORY), &d);
+		if (r < 0)
+			break;
+		while (r == 0 && (e = dir_next(d))) {
+			if (!nodes_find(&w->b->nodes, dir, e->d_name, strlen(e->d_name)))
 				r = names_add(l, e->d_name);
 		}
 		closedir(d);

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "tree/links.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
 #include "sys/fd.h"
 #include "sys/openat2.h"
 #include "tree/branch_internal.h"
@@ -412,23 +412,20 @@ static int meet(struct branch *b, dev_t dev, const char *dir, const struct diren
 static int look_in(struct branch *b, size_t layer, const char *path, size_t at_most,
 		   struct paths *below)
 {
-	int fd = lower_open(b, layer, path, O_RDONLY | O_DIRECTORY), r = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
+	int fd = lower_open(b, layer, path, O_RDONLY | O_DIRECTORY), r;
+	const struct dirent *e;
 	struct stat st;
+	DIR *d;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return fd < 0 ? 0
-			      : -ENOMEM; /* where we may not look the task does not see it either */
-	}
+	if (fd < 0)
+		return 0; /* where we may not look the task does not see it either */
+	r = dir_take(fd, &d);
+	if (r < 0)
+		return r;
 	if (fstat(fd, &st) < 0)
 		r = -errno;
-	while (r == 0 && b->links.n_open && at_most-- && (e = readdir(d))) {
-		bool own = !strcmp(e->d_name, ".") || !strcmp(e->d_name, "..");
-
-		if (below && !own && (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN))
+	while (r == 0 && b->links.n_open && at_most-- && (e = dir_next(d))) {
+		if (below && (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN))
 			r = push(below, path, e->d_name);
 		else if (e->d_type == DT_REG || e->d_type == DT_UNKNOWN)
 			r = meet(b, st.st_dev, path, e);

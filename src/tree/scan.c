@@ -3,7 +3,6 @@
  * What a branch knew before it was closed, from its upper directory and covered.log. Runs before anybody else has the branch.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
 #include "sys/openat2.h"
 #include "sys/fd.h"
 #include "tree/life.h"
@@ -197,7 +197,7 @@ static int scan_dir(struct scan *s, struct node *dir)
 {
 	char path[PATH_MAX];
 	int fd, r = node_path(dir, path, sizeof(path));
-	struct dirent *e;
+	const struct dirent *e;
 	DIR *d;
 
 	if (r < 0)
@@ -208,16 +208,11 @@ static int scan_dir(struct scan *s, struct node *dir)
 	dir->flags = has_opaque(fd) ? NODE_OPAQUE : 0;
 	if (!s->b->dirs_changed && !dir->flags)
 		s->b->dirs_changed = has_changed_rights(s->b, path, fd);
-	d = fdopendir(fd);
-	if (!d) {
-		close(fd);
-		return -ENOMEM;
-	}
-	r = 0;
-	while (r == 0 && (e = readdir(d))) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			r = scan_entry(s, dirfd(d), dir, e->d_name);
-	}
+	r = dir_take(fd, &d);
+	if (r < 0)
+		return r;
+	while (r == 0 && (e = dir_next(d)))
+		r = scan_entry(s, dirfd(d), dir, e->d_name);
 	closedir(d);
 	return r;
 }
@@ -242,15 +237,12 @@ static int scan_index_entry(struct scan *s, const char *name)
 
 static int scan_index(struct scan *s)
 {
-	int fd = openat(s->b->index_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *e;
+	DIR *d;
+	int r = dir_open(s->b->index_fd, ".", 0, &d);
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return fd < 0 ? -errno : -ENOMEM;
-	}
+	if (r < 0)
+		return r;
 	while (r == 0 && (e = readdir(d))) {
 		if (e->d_name[0] != '.' && e->d_name[0] != '#')
 			r = scan_index_entry(s, e->d_name);

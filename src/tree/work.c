@@ -3,7 +3,6 @@
  * Small things on files of the branch's own directories: names in work/, whiteouts, opaque marks, removal of what is left over.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -14,6 +13,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
 #include "tree/branch_internal.h"
 #include "sys/fd.h"
 
@@ -71,17 +71,6 @@ int set_opaque(int fd)
 	return set_own_xattr(fd, XATTR_OPAQUE, "y", 1);
 }
 
-/* The next name of @d that is none of "." and ".."; NULL at the end. */
-static const char *next_name(DIR *d)
-{
-	struct dirent *e;
-
-	do {
-		e = readdir(d);
-	} while (e && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")));
-	return e ? e->d_name : NULL;
-}
-
 /* A directory that waits to be removed. */
 struct lifted {
 	struct lifted *next;
@@ -102,20 +91,15 @@ static bool wait_for_removal(struct lifted **list, const char *name)
 
 static DIR *open_to_empty(int dir_fd, const char *name)
 {
-	int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d;
+	int r = dir_open(dir_fd, name, O_NOFOLLOW, &d);
 
-	if (fd < 0 && errno == EACCES) {
+	if (r == -EACCES) {
 		/* a directory of the task's that its owner may not list */
 		fchmodat(dir_fd, name, 0700, 0);
-		fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = dir_open(dir_fd, name, O_NOFOLLOW, &d);
 	}
-	if (fd < 0)
-		return NULL;
-	d = fdopendir(fd);
-	if (!d)
-		close(fd);
-	return d;
+	return r < 0 ? NULL : d;
 }
 
 #define LIFT_ATTEMPTS 1000u
@@ -159,12 +143,12 @@ static bool remove_one(int dir_fd, const char *name)
 
 static void remove_dir(int top, const char *name, struct lifted **list)
 {
-	const char *below;
+	const struct dirent *below;
 	DIR *d = open_to_empty(top, name);
 
-	while (d && (below = next_name(d))) {
-		if (!remove_one(dirfd(d), below))
-			lift(dirfd(d), below, top, list);
+	while (d && (below = dir_next(d))) {
+		if (!remove_one(dirfd(d), below->d_name))
+			lift(dirfd(d), below->d_name, top, list);
 	}
 	if (d)
 		closedir(d);
@@ -174,15 +158,15 @@ static void remove_dir(int top, const char *name, struct lifted **list)
 void remove_tree(int dir_fd, const char *name)
 {
 	struct lifted *list = NULL, *l;
-	const char *below;
+	const struct dirent *below;
 	DIR *top;
 
 	if (remove_one(dir_fd, name))
 		return;
 	top = open_to_empty(dir_fd, name);
-	while (top && (below = next_name(top))) {
-		if (!remove_one(dirfd(top), below))
-			wait_for_removal(&list, below);
+	while (top && (below = dir_next(top))) {
+		if (!remove_one(dirfd(top), below->d_name))
+			wait_for_removal(&list, below->d_name);
 	}
 	while ((l = list)) {
 		list = l->next;

@@ -9,7 +9,6 @@
  * order in which they are to be listed, last one first, which is the order in which tmpfs gives them.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "builtin/procfs/internal.h"
+#include "sys/dir.h"
 #include "sys/fd.h"
 #include "sys/openat2.h"
 #include "util/cleanup.h"
@@ -75,19 +75,13 @@ bool listings_may_have(const struct ownproc *o, const struct stat *st)
 /* With what is in it: one level of empty directories, files and links. */
 static void remove_listing(int at, const char *name)
 {
-	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
+	const struct dirent *e;
+	DIR *d;
 
-	if (!d) {
-		if (fd >= 0)
-			close(fd);
+	if (dir_open(at, name, O_NOFOLLOW, &d) < 0)
 		return;
-	}
-	while ((e = readdir(d))) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			unlinkat(fd, e->d_name, e->d_type == DT_DIR ? AT_REMOVEDIR : 0);
-	}
+	while ((e = dir_next(d)))
+		unlinkat(dirfd(d), e->d_name, e->d_type == DT_DIR ? AT_REMOVEDIR : 0);
 	closedir(d);
 	unlinkat(at, name, AT_REMOVEDIR);
 }
@@ -337,21 +331,17 @@ static int add_cpus(const struct ownproc *o, int to)
 
 static int add_rest(const struct ownproc *o, int to)
 {
-	int fd = openat(o->system_dir, "cpu", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *e;
+	const struct dirent *e;
+	DIR *d;
+	int r = dir_open(o->system_dir, "cpu", 0, &d);
 
-	if (!d) {
-		r = -errno;
-		if (fd >= 0)
-			close(fd);
+	if (r < 0)
 		return r;
-	}
-	while (r == 0 && (e = readdir(d))) {
+	while (r == 0 && (e = dir_next(d))) {
 		const bool cpu =
 			!strncmp(e->d_name, "cpu", 3) && e->d_name[3] >= '0' && e->d_name[3] <= '9';
 
-		if (!cpu && strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+		if (!cpu)
 			r = add_entry(o, to, e->d_name);
 	}
 	closedir(d);

@@ -3,7 +3,6 @@
  * /proc/PID/net: the loopback device, and the sockets that processes of the sandbox have open.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -11,6 +10,7 @@
 #include <unistd.h>
 
 #include "builtin/procfs/internal.h"
+#include "sys/dir.h"
 #include "util/cleanup.h"
 #include "util/grow.h"
 
@@ -54,16 +54,11 @@ static int add_process(pid_t pid, void *arg)
 	char name[32];
 	struct dirent *e;
 	DIR *d;
-	int fd, r = 0;
+	int r = 0;
 
 	snprintf(name, sizeof(name), "%d/fd", (int)pid);
-	fd = openat(in->o->view.root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	d = fd < 0 ? NULL : fdopendir(fd);
-	if (!d) { /* it is gone, or nobody may look into it */
-		if (fd >= 0)
-			close(fd);
-		return 0;
-	}
+	if (dir_open(in->o->view.root, name, 0, &d) < 0)
+		return 0; /* it is gone, or nobody may look into it */
 	while (r == 0 && (e = readdir(d)))
 		r = add_link(in, dirfd(d), e->d_name);
 	closedir(d);

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#define _GNU_SOURCE
+#include "sys/dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+int dir_open(int at, const char *name, int flags, DIR **ret)
+{
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | flags);
+
+	return dir_take(fd < 0 ? -errno : fd, ret);
+}
+
+int dir_take(int fd, DIR **ret)
+{
+	int r;
+
+	if (fd < 0)
+		return fd;
+	*ret = fdopendir(fd);
+	if (*ret)
+		return 0;
+	r = -errno;
+	close(fd);
+	return r;
+}
+
+const struct dirent *dir_next(DIR *d)
+{
+	const struct dirent *e;
+
+	do {
+		e = readdir(d);
+	} while (e && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")));
+	return e;
+}
