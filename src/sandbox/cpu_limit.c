@@ -31,7 +31,6 @@
 struct seen {
 	pid_t pid;
 	uint64_t own_ns;
-	bool stopped; /* by us */
 };
 
 struct list {

@@ -90,7 +90,7 @@ static int open_of(pid_t tid, const char *name, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* 1: there is nothing to replace, or it is replaced already. */
+/* 0, also where there is nothing to replace; 1: it is replaced already. -EIO. */
 static int replace_getrandom(int mem, uint64_t vdso)
 {
 	unsigned char now[sizeof(call_code)];

@@ -5,8 +5,6 @@
 #ifndef SLUICE_BUILTIN_DETERMINISM_START_H
 #define SLUICE_BUILTIN_DETERMINISM_START_H
 
-#include <stdbool.h>
-
 struct sluice_request;
 struct streams;
 

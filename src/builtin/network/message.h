@@ -26,7 +26,6 @@ struct message {
 	size_t control_bytes;
 	int fds[MESSAGE_FDS_MAX]; /* ours, that control names in place of the task's; owned */
 	size_t n_fds;
-	uint32_t flags; /* of struct msghdr, which the kernel ignores */
 };
 
 /* One buffer of @bytes at @addr, to @to (copied). 0. */

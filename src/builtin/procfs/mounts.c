@@ -19,6 +19,7 @@
 #define STATX_MNT_ID 0x1000u /* 5.8 */
 #endif
 #define FIELD_BYTES 256
+#define SPECIAL " \t\n\\#"
 #define FIRST_ID 100 /* of ours; the root is its own parent */
 
 /* A mount of the host's, as mountinfo has it. */
@@ -56,16 +57,6 @@ static bool parse(const char *line, struct mount *m)
 	       sscanf(dash, " - %255s %255s", m->type, m->source) == 2;
 }
 
-static void put_path(FILE *out, const char *path)
-{
-	for (; *path; path++) {
-		if (strchr(" \t\n\\#", *path))
-			fprintf(out, "\\%03o", (unsigned char)*path);
-		else
-			fputc(*path, out);
-	}
-}
-
 /* Its options, without what a mount that is read-only for the command alone says of writing. */
 static void put_options(FILE *out, const struct mount *m, bool read_only)
 {
@@ -80,18 +71,18 @@ static void put_mount(FILE *out, const char *format, const struct view_mount *v,
 {
 	if (!strcmp(format, "mountstats")) {
 		fprintf(out, "device %s mounted on ", m->source);
-		put_path(out, v->at);
+		render_escaped(out, v->at, SPECIAL);
 		fprintf(out, " with fstype %s\n", m->type);
 	} else if (!strcmp(format, "mountinfo")) {
 		fprintf(out, "%d %d %s / ", FIRST_ID + index,
 			FIRST_ID + (v->in_mount < 0 ? index : v->in_mount), m->device);
-		put_path(out, v->at);
+		render_escaped(out, v->at, SPECIAL);
 		fputc(' ', out);
 		put_options(out, m, v->read_only);
 		fprintf(out, " - %s %s %s\n", m->type, m->source, v->read_only ? "ro" : "rw");
 	} else {
 		fprintf(out, "%s ", m->source);
-		put_path(out, v->at);
+		render_escaped(out, v->at, SPECIAL);
 		fprintf(out, " %s ", m->type);
 		put_options(out, m, v->read_only);
 		fputs(" 0 0\n", out);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #define _GNU_SOURCE
-#define _GNU_SOURCE
 #include "builtin/procfs/render.h"
 
 #include <stdlib.h>
@@ -291,7 +290,7 @@ static bool unescape(const char *at, size_t n, const char *special, char path[PA
 	return true;
 }
 
-static void put_escaped(FILE *out, const char *path, const char *special)
+void render_escaped(FILE *out, const char *path, const char *special)
 {
 	for (;;) {
 		size_t n = strcspn(path, special);
@@ -338,7 +337,7 @@ void render_maps(FILE *out, const char *native, render_path_fn fn, void *arg)
 		if (!last.changed)
 			continue;
 		put(out, done, (size_t)(path - done));
-		put_escaped(out, last.shown, special);
+		render_escaped(out, last.shown, special);
 		done = path + n;
 	}
 	fputs(done, out);

@@ -25,6 +25,8 @@ void render_loadavg(FILE *out, const char *native, unsigned running, unsigned th
 void render_cgroup(FILE *out, const char *native);
 /* /proc/PID/status: the CPUs that it may use, as @mask (bit i of word i / 32) of @n. */
 void render_status(FILE *out, const char *native, const uint32_t *mask, unsigned n);
+/* @path with each character of @special as a backslash and three octal digits, which is how the kernel prints paths. */
+void render_escaped(FILE *out, const char *path, const char *special);
 /*
  * The path that the kernel prints as @path, as the command is to see it, in @buf; false: as it is.
  */
