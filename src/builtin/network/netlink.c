@@ -5,14 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
-#include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -21,6 +18,7 @@
 #include "builtin/network/route.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
+#include "sys/attendant.h"
 #include "sys/sockopt.h"
 #include "task/task.h"
 #include "util/cleanup.h"
@@ -31,113 +29,44 @@
 #define NAME_TRIES 16
 
 struct end {
-	int fd;		 /* ours; -1: free */
-	uint64_t cookie; /* of the command's end */
+	uint64_t cookie; /* of the command's end; 0: the slot is free */
 	uint32_t port;	 /* by which the command calls it; its answers carry that */
 	uint32_t groups; /* nothing is ever told to them: loopback stays as it is */
 };
 
 struct netlink {
 	_Atomic unsigned n; /* ends in use: while there are none, no socket is looked at */
-	pthread_mutex_t lock;
-	pthread_t thread;	      /* joined by netlink_free */
-	bool started, stopping;	      /* guarded by lock */
-	struct end ends[SOCKETS_MAX]; /* guarded by lock */
-	int bell;		      /* eventfd: look again */
+	struct attendant attendant;
+	struct end ends[SOCKETS_MAX]; /* by slot; guarded by the attendant's lock */
 };
 
-/* ---- the thread ---- */
+/* ---- answers ---- */
 
-static void end_close_locked(struct netlink *n, struct end *e)
-{
-	close(e->fd);
-	e->fd = -1;
-	atomic_fetch_sub(&n->n, 1);
-}
-
-/* One question, so that nobody waits for another one's many. @left: nobody has the command's end any more. */
-static void serve_locked(struct netlink *n, struct end *e, bool left)
+/* One question, so that nobody waits for another one's many. false: nobody has the command's end any more. */
+static bool serve(void *netlink, unsigned slot, int fd, short revents)
 {
 	unsigned char question[QUESTION_BYTES], answer[ROUTE_ANSWER_BYTES];
-	ssize_t size = recv(e->fd, question, sizeof(question), MSG_DONTWAIT);
-
-	if (size <= 0) {
-		if (left && (size == 0 || errno != EAGAIN))
-			end_close_locked(n, e);
-		return;
-	}
-	size = (ssize_t)route_answer(question, (size_t)size, e->port, answer);
-	if (size && send(e->fd, answer, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		return; /* who does not read his answers gets no more of them */
-}
-
-/* Descriptors of the ends in use, behind the bell's. */
-static nfds_t list_locked(struct netlink *n, struct pollfd *polled, unsigned *which)
-{
-	nfds_t count = 1;
-
-	polled[0] = (struct pollfd){ .fd = n->bell, .events = POLLIN };
-	for (unsigned i = 0; i < SOCKETS_MAX; i++) {
-		if (n->ends[i].fd < 0)
-			continue;
-		which[count] = i;
-		polled[count++] = (struct pollfd){ .fd = n->ends[i].fd, .events = POLLIN };
-	}
-	return count;
-}
-
-static void *serve(void *netlink)
-{
-	struct pollfd polled[SOCKETS_MAX + 1];
-	unsigned which[SOCKETS_MAX + 1];
 	struct netlink *n = netlink;
+	ssize_t size = recv(fd, question, sizeof(question), MSG_DONTWAIT);
 
-	pthread_mutex_lock(&n->lock);
-	while (!n->stopping) {
-		nfds_t count = list_locked(n, polled, which);
-		uint64_t rings;
-
-		pthread_mutex_unlock(&n->lock);
-		if (poll(polled, count, -1) < 0 && errno != EINTR)
-			return NULL;
-		if (read(n->bell, &rings, sizeof(rings)) < 0 && errno != EAGAIN)
-			return NULL;
-		pthread_mutex_lock(&n->lock);
-		for (nfds_t i = 1; i < count; i++) {
-			if (polled[i].revents)
-				serve_locked(n, &n->ends[which[i]], polled[i].revents & POLLHUP);
-		}
+	if (size > 0) {
+		size = (ssize_t)route_answer(question, (size_t)size, n->ends[slot].port, answer);
+		if (size && send(fd, answer, (size_t)size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			return true; /* who does not read his answers gets no more of them */
+		return true;
 	}
-	pthread_mutex_unlock(&n->lock);
-	return NULL;
-}
-
-static void ring(const struct netlink *n)
-{
-	const uint64_t one = 1;
-
-	if (write(n->bell, &one, sizeof(one)) < 0)
-		return; /* it has been rung already */
+	if (!(revents & POLLHUP) || (size < 0 && errno == EAGAIN))
+		return true;
+	n->ends[slot].cookie = 0;
+	atomic_fetch_sub(&n->n, 1);
+	return false;
 }
 
 static void netlink_free(void *netlink)
 {
 	struct netlink *n = netlink;
-	bool started;
 
-	pthread_mutex_lock(&n->lock);
-	n->stopping = true;
-	started = n->started;
-	pthread_mutex_unlock(&n->lock);
-	ring(n);
-	if (started)
-		pthread_join(n->thread, NULL);
-	for (unsigned i = 0; i < SOCKETS_MAX; i++) {
-		if (n->ends[i].fd >= 0)
-			close(n->ends[i].fd);
-	}
-	close(n->bell);
-	pthread_mutex_destroy(&n->lock);
+	attendant_fini(&n->attendant);
 	free(n);
 }
 
@@ -145,16 +74,10 @@ static struct netlink *netlink_new(void)
 {
 	struct netlink *n = calloc(1, sizeof(*n));
 
-	if (!n)
-		return NULL;
-	n->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (n->bell < 0) {
+	if (n && attendant_init(&n->attendant, SOCKETS_MAX, POLLIN, serve, n) < 0) {
 		free(n);
 		return NULL;
 	}
-	pthread_mutex_init(&n->lock, NULL);
-	for (unsigned i = 0; i < SOCKETS_MAX; i++)
-		n->ends[i].fd = -1;
 	return n;
 }
 
@@ -186,25 +109,16 @@ static int name_end(int fd)
 /* @fd becomes the table's. */
 static int add(struct netlink *n, int fd, uint64_t cookie, uint32_t port)
 {
-	struct end *e = n->ends;
-	int r = 0;
+	int slot;
 
-	pthread_mutex_lock(&n->lock);
-	while (e < n->ends + SOCKETS_MAX && e->fd >= 0)
-		e++;
-	if (e == n->ends + SOCKETS_MAX)
-		r = -ENFILE;
-	if (r == 0 && !n->started)
-		r = -pthread_create(&n->thread, NULL, serve, n);
-	if (r == 0) {
-		n->started = true;
-		*e = (struct end){ .fd = fd, .cookie = cookie, .port = port };
+	pthread_mutex_lock(&n->attendant.lock);
+	slot = attendant_add_locked(&n->attendant, fd);
+	if (slot >= 0) {
+		n->ends[slot] = (struct end){ .cookie = cookie, .port = port };
 		atomic_fetch_add(&n->n, 1);
 	}
-	pthread_mutex_unlock(&n->lock);
-	if (r == 0)
-		ring(n);
-	return r;
+	pthread_mutex_unlock(&n->attendant.lock);
+	return slot < 0 ? slot : 0;
 }
 
 /* The command's end, or -errno. */
@@ -248,7 +162,7 @@ static struct sluice_verdict socket_handle(struct sluice_request *req, void *net
 static struct end *find_locked(struct netlink *n, uint64_t cookie)
 {
 	for (unsigned i = 0; cookie && i < SOCKETS_MAX; i++) {
-		if (n->ends[i].fd >= 0 && n->ends[i].cookie == cookie)
+		if (n->ends[i].cookie == cookie)
 			return &n->ends[i];
 	}
 	return NULL;
@@ -289,11 +203,11 @@ static struct sluice_verdict bind_handle(struct sluice_request *req, void *netli
 	struct end *e;
 	int r = 0;
 
-	pthread_mutex_lock(&n->lock);
+	pthread_mutex_lock(&n->attendant.lock);
 	e = find_locked(n, cookie);
 	if (e)
 		r = bind_locked(e, &addr, len);
-	pthread_mutex_unlock(&n->lock);
+	pthread_mutex_unlock(&n->attendant.lock);
 	if (!e)
 		return sluice_continue();
 	return r < 0 ? sluice_errno(-r) : sluice_value(0);
@@ -323,13 +237,13 @@ static struct sluice_verdict getsockname_handle(struct sluice_request *req, void
 	};
 	const struct end *e;
 
-	pthread_mutex_lock(&n->lock);
+	pthread_mutex_lock(&n->attendant.lock);
 	e = find_locked(n, cookie);
 	if (e) {
 		name.nl_pid = e->port;
 		name.nl_groups = e->groups;
 	}
-	pthread_mutex_unlock(&n->lock);
+	pthread_mutex_unlock(&n->attendant.lock);
 	return e ? request_plan_or_errno(req, &p, 0) : sluice_continue();
 }
 
