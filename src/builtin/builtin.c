@@ -6,6 +6,8 @@
 
 #include "builtin/determinism/determinism.h"
 #include "builtin/files/files.h"
+#include "builtin/ipc/mqueue.h"
+#include "builtin/ipc/sysv.h"
 #include "builtin/ledger/ledger.h"
 #include "builtin/metadata/metadata.h"
 #include "builtin/network/bind.h"
@@ -134,6 +136,10 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 		r = register_network(d, c, b, host);
 	if (r == 0 && tree)
 		r = builtin_quota_register(d, tree);
+	if (r == 0)
+		r = builtin_sysv_register(d);
+	if (r == 0)
+		r = builtin_mqueue_register(d, tree ? NULL : w);
 	return r < 0 ? r : register_limits(d, p, c);
 }
 

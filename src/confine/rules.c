@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,10 +16,13 @@
 
 #include "confine/holes.h"
 #include "policy/policy.h"
+#include "sys/fd.h"
 #include "sys/landlock.h"
+#include "sys/mqueue.h"
 #include "tree/tree.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
+#include "util/path.h"
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -300,6 +304,23 @@ static bool is_lost(const struct making *m, int fd, const struct stat *st)
 	return stat("/proc", &proc) < 0 || !same_file(&proc, st);
 }
 
+/*
+ * mq_open has a mount of its own, from which no way leads up to what is granted: where message queues are mounted at or below @fd, they are granted by the root that both have.
+ */
+static int allow_queues(const struct making *m, int fd)
+{
+	char granted[PATH_MAX], queues[PATH_MAX];
+	_cleanup_close_ int mount = mqueue_mount();
+	struct stat st;
+
+	if (m->tree || mount < 0)
+		return 0;
+	if (fstat(mount, &st) < 0 || fd_path(fd, granted, sizeof(granted)) < 0 ||
+	    fd_path(mount, queues, sizeof(queues)) < 0 || !path_is_within(queues, granted))
+		return 0;
+	return allow_both(m, rights_of(POLICY_WRITE), mount, &st);
+}
+
 static int add_grant(const struct making *m, const struct policy_grant *g, struct rules_file *file,
 		     struct sluice_error *err)
 {
@@ -327,6 +348,8 @@ static int add_grant(const struct making *m, const struct policy_grant *g, struc
 		return fail_hint(err, -EINVAL, "grant all of /proc, or --proc host");
 	}
 	r = allow_both(m, rights_of(g->access), fd, &st);
+	if (r == 0 && g->access == POLICY_WRITE && S_ISDIR(st.st_mode))
+		r = allow_queues(m, fd);
 	return r < 0 ? fail_errno(err, r, "grant: %s: Landlock", g->path) : 0;
 }
 

@@ -18,6 +18,7 @@
 #include "sys/fd.h"
 #include "tree/diff.h"
 #include "util/fail.h"
+#include "util/path.h"
 
 #define WHITEOUT ".wh."
 #define OPAQUE_WHITEOUT ".wh..wh..opq"
@@ -286,13 +287,6 @@ static int write_entry(struct export *x, const struct change_item *i)
 
 /* ---- which of them ---- */
 
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return n == 0 || (!strncmp(path, dir, n) && path[n] == '/');
-}
-
 static bool is_written(const struct export *x, const struct change_item *i)
 {
 	if (i->kind == BRANCH_DELETED)
@@ -307,7 +301,7 @@ static bool leads_to_changes(const struct export *x, size_t n)
 
 	if (dir->opaque)
 		return true;
-	for (n++; n < x->changes.n && is_below(x->changes.items[n].path, dir->path); n++) {
+	for (n++; n < x->changes.n && path_is_below(x->changes.items[n].path, dir->path); n++) {
 		if (is_written(x, &x->changes.items[n]) || x->changes.items[n].opaque)
 			return true;
 	}
@@ -322,7 +316,7 @@ static int write_one(struct export *x, size_t n, const char **hidden)
 
 	if (i->kind == BRANCH_DELETED) {
 		/* what a replaced directory had needs no word of its own */
-		if (!is_written(x, i) || (*hidden && is_below(i->path, *hidden)))
+		if (!is_written(x, i) || (*hidden && path_is_below(i->path, *hidden)))
 			return 0;
 		return write_deletion(x, i);
 	}
@@ -333,7 +327,7 @@ static int write_one(struct export *x, size_t n, const char **hidden)
 		char path[PATH_MAX];
 
 		snprintf(path, sizeof(path), "%s/", i->path);
-		if (!*hidden || !is_below(i->path, *hidden))
+		if (!*hidden || !path_is_below(i->path, *hidden))
 			*hidden = i->path;
 		r = write_mark(x, path, strlen(path), OPAQUE_WHITEOUT, "");
 	}

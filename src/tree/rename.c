@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "tree/change.h"
+#include "util/path.h"
 
 #define AGAIN 1 /* copy up and start over */
 
@@ -24,14 +25,6 @@ struct rename_op {
 	struct target from, to;
 	const char *copy_up; /* which has to be, before */
 };
-
-/* Is @path strictly below @dir? */
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return n == 0 || (!strncmp(path, dir, n) && path[n] == '/');
-}
 
 static bool is_dir(const struct target *t)
 {
@@ -48,9 +41,9 @@ static int check_names(const struct rename_op *op)
 		return -ENOENT;
 	if (!*op->from_path || !*op->to_path)
 		return -EBUSY;
-	if (is_below(op->to_path, op->from_path))
+	if (path_is_below(op->to_path, op->from_path))
 		return -EINVAL;
-	if (is_below(op->from_path, op->to_path))
+	if (path_is_below(op->from_path, op->to_path))
 		return op->exchange ? -EINVAL : -ENOTEMPTY;
 	return 0;
 }

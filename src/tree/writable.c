@@ -16,6 +16,7 @@
 #include "sys/fd.h"
 #include "tree/tree.h"
 #include "util/cleanup.h"
+#include "util/path.h"
 
 /* One place where files may be written. What a path leads to can change from one sandbox of a policy to the next. */
 struct root {
@@ -46,20 +47,10 @@ void writable_unref(void *data)
 	free(w);
 }
 
-/* Does @path lie at or below @root? */
-static bool is_below(const char *path, const char *root)
-{
-	size_t n = strlen(root);
-
-	if (n == 1) /* "/" */
-		return true;
-	return !strncmp(path, root, n) && (path[n] == '/' || path[n] == '\0');
-}
-
 static bool has_path(const struct writable *w, const char *path)
 {
 	for (size_t i = 0; i < w->n; i++) {
-		if (w->roots[i].real && is_below(path, w->roots[i].real))
+		if (w->roots[i].real && path_is_within(path, w->roots[i].real))
 			return true;
 	}
 	return false;

@@ -643,33 +643,6 @@ static void hazard_G1_by_whatever_name(void **state)
 	close(fd);
 }
 
-static int write_text(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-
-	if (fd >= 0)
-		close(fd);
-	return done ? 0 : -1;
-}
-
-/* A mount namespace of our own, and as ourselves a user namespace around it unless we are root. */
-static int enter_mounts(void)
-{
-	char uids[64], gids[64];
-
-	snprintf(uids, sizeof(uids), "%u %u 1", geteuid(), geteuid());
-	snprintf(gids, sizeof(gids), "%u %u 1", getegid(), getegid());
-	if (geteuid() == 0)
-		return unshare(CLONE_NEWNS);
-	return unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 ||
-			       write_text("/proc/self/setgroups", "deny") < 0 ||
-			       write_text("/proc/self/uid_map", uids) < 0 ||
-			       write_text("/proc/self/gid_map", gids) < 0
-		       ? -1
-		       : 0;
-}
-
 /* A procfs that is mounted once more is none of the sandbox's. */
 static int mounted_elsewhere(const char *dir)
 {
@@ -681,7 +654,8 @@ static int mounted_elsewhere(const char *dir)
 	snprintf(other, sizeof(other), "%s/new", dir);
 	if (mkdir(path, 0755) < 0 || mkdir(other, 0755) < 0)
 		return 1;
-	if (enter_mounts() < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	if (guest_unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
 	    mount("/proc", path, NULL, MS_BIND | MS_REC, NULL) < 0 ||
 	    (procs > 1 && mount("p", other, "proc", 0, NULL) < 0))
 		return 77;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,6 +77,32 @@ int guest_bare(const char *role, const char *arg)
 	while (r < 0 && errno == EINTR);
 	assert_int_equal(r, pid);
 	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static int write_text(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : write(fd, text, strlen(text));
+
+	if (fd >= 0)
+		close(fd);
+	return n < 0 ? -1 : 0;
+}
+
+int guest_unshare(int flags)
+{
+	char uids[64], gids[64];
+
+	snprintf(uids, sizeof(uids), "%u %u 1", geteuid(), geteuid());
+	snprintf(gids, sizeof(gids), "%u %u 1", getegid(), getegid());
+	if (geteuid() == 0)
+		return unshare(flags);
+	return unshare(CLONE_NEWUSER | flags) < 0 ||
+			       write_text("/proc/self/setgroups", "deny") < 0 ||
+			       write_text("/proc/self/uid_map", uids) < 0 ||
+			       write_text("/proc/self/gid_map", gids) < 0
+		       ? -1
+		       : 0;
 }
 
 bool guest_descriptors_can_be_got(void)

@@ -50,6 +50,9 @@ struct sluice_sandbox *guest_spawn(struct sluice_policy *p, const struct sluice_
 /* fork(2) of a process with one thread that stays one: user namespaces are for those alone, and the thread sanitizer's fork adds a thread. */
 pid_t guest_fork_one(void);
 
+/* unshare(2) of @flags, for the process of guest_fork_one: within a user namespace unless it is root's. 0 or -1. */
+int guest_unshare(int flags);
+
 /* Can another process's descriptors be got? Container profiles refuse it. */
 bool guest_descriptors_can_be_got(void);
 

@@ -21,6 +21,7 @@
 #include "sys/openat2.h"
 #include "task/resolve.h"
 #include "util/cleanup.h"
+#include "util/path.h"
 
 enum where {
 	ELSEWHERE,   /* the kernel's */
@@ -35,13 +36,6 @@ static enum where where_of(const struct ownproc *o, const struct stat *st)
 	if (show_may_differ(o, st))
 		return TO_BE_FOUND;
 	return S_ISDIR(st->st_mode) && holes_broken(o->holes, st) ? ON_BEHALF : ELSEWHERE;
-}
-
-static bool is_below(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
 }
 
 /*
@@ -93,9 +87,9 @@ static enum where look(const struct ownproc *o, struct sluice_request *req, cons
 
 	if (path[0] != '/')
 		return look_from(o, request_task(req), sluice_request_dirfd(req, 0), path);
-	if (is_below(path, o->view.path))
+	if (path_is_within(path, o->view.path))
 		return TO_BE_FOUND;
-	if (is_below(path, "/dev"))
+	if (path_is_within(path, "/dev"))
 		return look_at_device(o, path);
 	return stat(path, &st) < 0 ? ELSEWHERE : where_of(o, &st);
 }
@@ -123,15 +117,15 @@ static int plain_name(const struct ownproc *o, struct sluice_request *req, const
 	const char *rest = path + strlen(o->view.path);
 	int n = 0;
 
-	if (!is_below(path, o->view.path) || *rest++ != '/' || !is_plain(rest))
+	if (!path_is_within(path, o->view.path) || *rest++ != '/' || !is_plain(rest))
 		return 0;
 	if (!strcmp(rest, "self") ||
 	    !strcmp(rest, "thread-self")) /* which may be meant themselves */
 		return 0;
-	if (is_below(rest, "self")) {
+	if (path_is_within(rest, "self")) {
 		rest += strlen("self");
 		n = snprintf(name, PROCFS_NAME_BYTES, "%d", (int)sluice_request_tgid(req));
-	} else if (is_below(rest, "thread-self")) {
+	} else if (path_is_within(rest, "thread-self")) {
 		rest += strlen("thread-self");
 		n = snprintf(name, PROCFS_NAME_BYTES, "%d/task/%d", (int)sluice_request_tgid(req),
 			     (int)sluice_request_tid(req));
