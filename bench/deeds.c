@@ -181,7 +181,7 @@ static int numbers_of(const char *text, double *ret, unsigned n)
 static int inside(const struct deed_place *p, const char *end, const char *args, double *ret,
 		  unsigned n)
 {
-	char text[4 * PATH_MAX];
+	char text[5 * PATH_MAX];
 
 	snprintf(text, sizeof(text),
 		 "'%s' run --quiet --workdir '%s/lower' --fs-storage '%s/storage' --name deed "

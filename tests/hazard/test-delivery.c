@@ -242,14 +242,12 @@ static void hazard_E4_exec_while_threads_are_in_calls(void **state)
 
 /* ---- E5: vfork ---- */
 
-extern char **environ;
-
 static int guest_spawn_many(const char *arg)
 {
 	char *argv[] = { (char *)(uintptr_t) "true", NULL };
 
 	(void)arg;
-	for (int i = 0; i < 100; i++) {
+	for (volatile int i = 0; i < 100; i++) {
 		int status;
 		pid_t pid;
 

@@ -4,7 +4,7 @@
  * directly. The same acts are first shown to write there without a branch.
  *
  *	DIR/work/upper	of the working directory; DIR/first/middle, DIR/second/deep of further lower trees; in each `secret` and `link`
- *	DIR/out/*	links to the three
+ *	DIR/out		links to the three
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -32,10 +32,10 @@ static const char *in(const char *dir, const char *name)
 {
 	static char buf[8][PATH_MAX + 64];
 	static unsigned next;
-	char *path = buf[next++ % 8];
+	char path[sizeof(buf[0])];
 
-	snprintf(path, sizeof(buf[0]), "%s/%s", dir, name);
-	return path;
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return strcpy(buf[next++ % 8], path);
 }
 
 /* ---- inside ---- */

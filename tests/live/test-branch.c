@@ -852,7 +852,7 @@ static void drop_capabilities(void)
 static void open_ours(bool create)
 {
 	struct sluice_error err = { 0 };
-	static const char *const names[LOWERS] = { "l0", "l1", "l2" };
+	static const char *const trees[LOWERS] = { "l0", "l1", "l2" };
 	int fds[LOWERS];
 	struct branch_spec spec = { .storage = in_dir("storage"),
 				    .name = "one",
@@ -861,7 +861,7 @@ static void open_ours(bool create)
 	int r;
 
 	for (unsigned i = 0; i < w.n_lowers; i++)
-		fds[i] = open(in_dir(names[i]), O_PATH | O_DIRECTORY);
+		fds[i] = open(in_dir(trees[i]), O_PATH | O_DIRECTORY);
 	r = create ? branch_create(&spec, &w.ours, &err) : branch_open(&spec, &w.ours, &err);
 	if (r < 0)
 		DIE("branch: %d %s", r, err.text);
@@ -967,20 +967,20 @@ static void dump_line(struct dump *d, const char *path, const struct branch_entr
 static void dump_tree(struct dump *d, const char *path)
 {
 	struct branch_entry e;
-	char *names[64];
+	char *lines[64];
 	size_t n;
 
 	MUST(branch_stat(w.ours, path, &e) == 0 && e.kind != BRANCH_NONE);
 	dump_line(d, path, &e);
 	if (!S_ISDIR(e.st.st_mode))
 		return;
-	n = our_list(path, names);
+	n = our_list(path, lines);
 	for (size_t i = 0; i < n; i++) {
 		char child[512];
 
-		*strrchr(names[i], ' ') = '\0';
-		snprintf(child, sizeof(child), "%s%s%s", path, *path ? "/" : "", names[i]);
-		free(names[i]);
+		*strrchr(lines[i], ' ') = '\0';
+		snprintf(child, sizeof(child), "%s%s%s", path, *path ? "/" : "", lines[i]);
+		free(lines[i]);
 		dump_tree(d, child);
 	}
 }

@@ -289,7 +289,8 @@ static void test_telldir(void **state)
 	struct dirents_source s = source(3);
 	struct dirents *d = dirents_new(1000);
 	int64_t position = 0, at[400];
-	char name[400][64], buf[80];
+	char name[400][64];
+	_Alignas(struct dirent64) char buf[sizeof(struct dirent64)];
 	unsigned n = 0;
 
 	(void)state;

@@ -153,16 +153,17 @@ static int error_of(long r)
 /* Every call that fails, as one number, and its errno. */
 static int role_affinity_errors(const char *arg)
 {
+	const cpu_set_t none = { { 0 } };
 	const int calls[] = {
 		error_of(syscall(SYS_sched_getaffinity, 0, 0, NULL)),
 		error_of(syscall(SYS_sched_getaffinity, 0, 7, NULL)),
 		error_of(syscall(SYS_sched_getaffinity, 0, 128, NULL)),
 		error_of(syscall(SYS_sched_getaffinity, -1, 128, NULL)),
-		error_of(syscall(SYS_sched_getaffinity, 4194303, 128, &(cpu_set_t){ 0 })),
+		error_of(syscall(SYS_sched_getaffinity, 4194303, 128, &(cpu_set_t){ { 0 } })),
 		error_of(syscall(SYS_sched_setaffinity, 0, 128, NULL)),
-		error_of(syscall(SYS_sched_setaffinity, 0, 128, &(cpu_set_t){ 0 })),
+		error_of(syscall(SYS_sched_setaffinity, 0, 128, &none)),
 		error_of(syscall(SYS_sched_setaffinity, 0, 0, NULL)),
-		error_of(syscall(SYS_sched_setaffinity, -1, 128, &(cpu_set_t){ 0 })),
+		error_of(syscall(SYS_sched_setaffinity, -1, 128, &none)),
 	};
 	const int expected[] = {
 		EINVAL, EINVAL, EFAULT, ESRCH, ESRCH, EFAULT, EINVAL, EINVAL, ESRCH

@@ -26,7 +26,6 @@
 #define PROBE_BSS 70000
 #endif
 
-extern char **environ;
 extern const char __ehdr_start[] __attribute__((weak, visibility("hidden")));
 extern char _end[];
 
