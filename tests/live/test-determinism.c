@@ -193,12 +193,21 @@ static struct sluice_policy *policy_of(bool tree)
 	return p;
 }
 
+/* What @role says; @p is consumed. */
+static char *text_with(struct sluice_policy *p, const char *role, const char *arg)
+{
+	char *text = guest_text(p, NULL, 0, role, arg);
+
+	sluice_policy_unref(p);
+	return text;
+}
+
 static char *numbers(bool tree, const uint64_t *seed)
 {
 	struct sluice_policy *p = policy_of(tree);
 
 	assert_int_equal(sluice_policy_set_random_seed(p, seed), 0);
-	return guest_text(p, NULL, 0, "numbers", "");
+	return text_with(p, "numbers", "");
 }
 
 /* How many lines of both are the same. */
@@ -246,6 +255,7 @@ static void test_errors_of_getrandom(void **state)
 	assert_int_equal(guest_bare("errors", ""), 0);
 	assert_int_equal(sluice_policy_set_random_seed(p, &seed), 0);
 	assert_int_equal(guest_inside(p, "errors", ""), 0);
+	sluice_policy_unref(p);
 }
 
 /* Without the default devices there is no random one either. */
@@ -275,7 +285,7 @@ static char *addresses(bool fixed)
 	struct sluice_policy *p = guest_policy();
 
 	assert_int_equal(sluice_policy_set_randomize_memory(p, !fixed), 0);
-	return guest_text(p, NULL, 0, "addresses", "");
+	return text_with(p, "addresses", "");
 }
 
 static void test_addresses_are_the_same(void **state)
@@ -320,7 +330,7 @@ static char *listing(bool tree, bool on, const char *dir)
 	struct sluice_policy *p = policy_of(tree);
 
 	assert_int_equal(sluice_policy_set_deterministic_dirs(p, on), 0);
-	return guest_text(p, NULL, 0, "list", dir);
+	return text_with(p, "list", dir);
 }
 
 static void test_directories_are_listed_in_one_order(void **state)
@@ -355,6 +365,7 @@ static void test_directories_of_other_kinds(void **state)
 
 		assert_int_equal(sluice_policy_set_deterministic_dirs(p, true), 0);
 		assert_int_equal(guest_inside(p, "list-others", ""), 0);
+		sluice_policy_unref(p);
 	}
 }
 

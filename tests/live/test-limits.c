@@ -426,12 +426,21 @@ static const struct guest_role roles[] = {
 
 /* ---- outside ---- */
 
-static struct sluice_policy *with_processes(uint64_t n)
+/* Exit code of @role; @p is consumed. */
+static int inside(struct sluice_policy *p, const char *role, const char *arg)
+{
+	int r = guest_inside(p, role, arg);
+
+	sluice_policy_unref(p);
+	return r;
+}
+
+static int with_processes(uint64_t n, const char *role, const char *arg)
 {
 	struct sluice_policy *p = guest_policy();
 
 	assert_int_equal(sluice_policy_set_max_processes(p, n, NULL), 0);
-	return p;
+	return inside(p, role, arg);
 }
 
 static void test_children_are_counted_however_they_are_made(void **state)
@@ -440,10 +449,8 @@ static void test_children_are_counted_however_they_are_made(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
-		struct sluice_policy *p = with_processes(PROCESSES);
-
 		assert_int_equal(guest_inside(NULL, "children", ways[i]), 50);
-		assert_int_equal(guest_inside(p, "children", ways[i]), PROCESSES - 1);
+		assert_int_equal(with_processes(PROCESSES, "children", ways[i]), PROCESSES - 1);
 	}
 }
 
@@ -451,35 +458,38 @@ static void test_the_dead_count_until_they_are_waited_for(void **state)
 {
 	(void)state;
 	assert_int_equal(guest_inside(NULL, "zombies", ""), 50);
-	assert_int_equal(guest_inside(with_processes(PROCESSES), "zombies", ""), PROCESSES - 1);
+	assert_int_equal(with_processes(PROCESSES, "zombies", ""), PROCESSES - 1);
 }
 
 static void test_a_fork_bomb_ends_at_the_limit(void **state)
 {
 	(void)state;
-	assert_int_equal(guest_inside(with_processes(PROCESSES), "bomb", ""), PROCESSES - 1);
+	assert_int_equal(with_processes(PROCESSES, "bomb", ""), PROCESSES - 1);
 }
 
 static void test_threads_are_not_processes(void **state)
 {
 	(void)state;
-	assert_int_equal(guest_inside(with_processes(1), "threads", ""), 0);
-	assert_int_equal(guest_inside(with_processes(1), "children", "fork"), 0);
+	assert_int_equal(with_processes(1, "threads", ""), 0);
+	assert_int_equal(with_processes(1, "children", "fork"), 0);
 }
 
 static void test_children_that_were_waited_for_are_gone(void **state)
 {
 	(void)state;
-	assert_int_equal(guest_inside(with_processes(2), "many", "fork"), 0);
-	assert_int_equal(guest_inside(with_processes(2), "many", "spawn"), 0);
+	assert_int_equal(with_processes(2, "many", "fork"), 0);
+	assert_int_equal(with_processes(2, "many", "spawn"), 0);
 }
 
 static struct sluice_result run_with_memory(const char *role, const char *arg)
 {
 	struct sluice_policy *p = guest_policy();
+	struct sluice_result r;
 
 	assert_int_equal(sluice_policy_set_max_memory(p, MEMORY, NULL), 0);
-	return guest_run(p, NULL, 0, role, arg);
+	r = guest_run(p, NULL, 0, role, arg);
+	sluice_policy_unref(p);
+	return r;
 }
 
 static void test_memory_is_bounded_however_it_is_had(void **state)
@@ -532,6 +542,7 @@ static int busy(unsigned percent, const char *how, uint64_t *ret_stopped_us)
 
 	assert_int_equal(sluice_policy_set_cpu_percent(p, percent, NULL), 0);
 	r = guest_run(p, NULL, 0, "busy", how);
+	sluice_policy_unref(p);
 	assert_int_equal(r.end, SLUICE_ENDED_EXIT);
 	*ret_stopped_us = r.stopped_us;
 	return r.exit_code;
@@ -562,7 +573,7 @@ static int inside_with_cpu(const char *role)
 	struct sluice_policy *p = guest_policy();
 
 	assert_int_equal(sluice_policy_set_cpu_percent(p, PERCENT, NULL), 0);
-	return guest_inside(p, role, "");
+	return inside(p, role, "");
 }
 
 static void test_stops_for_the_limit_are_not_seen(void **state)
@@ -587,6 +598,7 @@ static void test_stops_for_the_limit_are_not_told(void **state)
 	o.stop_fd = ends[1];
 	assert_int_equal(sluice_policy_set_cpu_percent(p, PERCENT, NULL), 0);
 	s = guest_spawn(p, &o, "busy", "one");
+	sluice_policy_unref(p);
 	assert_int_equal(sluice_sandbox_wait(s, 20000, &r), 0);
 	assert_true(r.stopped_us > 0);
 	assert_int_equal(read(ends[0], &byte, 1), -1);
@@ -608,6 +620,7 @@ static void test_a_held_sandbox_can_be_killed(void **state)
 
 		assert_int_equal(sluice_policy_set_cpu_percent(p, 1, NULL), 0);
 		s = guest_spawn(p, NULL, "busy", "children");
+		sluice_policy_unref(p);
 		usleep(20000 + 7000 * (unsigned)i);
 		begin = guest_now_ms();
 		assert_int_equal(sluice_sandbox_kill(s, SIGKILL), 0);
@@ -634,7 +647,7 @@ static void test_affinity_stays_within_the_cores(void **state)
 		}
 		snprintf(list, sizeof(list), "%d", i);
 		assert_int_equal(sluice_policy_set_cpu_cores(p, list, NULL), 0);
-		assert_int_equal(guest_inside(p, "cores", list), 0);
+		assert_int_equal(inside(p, "cores", list), 0);
 	}
 }
 
