@@ -12,7 +12,7 @@
  * A group is open while lower names may exist that were not linked up; then no path is known to be unchanged. Names in the same directory are looked for at once, others by
  * links_complete. Names outside of the lower trees keep the lower content for good.
  *
- * Only regular files: others have no attributes to keep the number in. All under the branch's lock for writing but where it says otherwise.
+ * Only regular files: others have no attributes to keep the number in, and the kernel mounts no index (index=on) that names one without its origin. All under the branch's lock for writing but where it says otherwise.
  */
 #ifndef SLUICE_TREE_LINKS_H
 #define SLUICE_TREE_LINKS_H
