@@ -9,6 +9,7 @@
 #include "sandbox/cpu_limit.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -27,6 +28,7 @@
 #define NS_PER_MS 1000000
 #define WALKS_MAX 100u
 #define UNFINISHED_MS 1u
+#define STOPPING_NS 2000000 /* how long one look may wait for parents to stop */
 
 struct seen {
 	pid_t pid;
@@ -163,13 +165,26 @@ static int stop_one(pid_t pid, void *limit)
 	return kill(pid, SIGSTOP) == 0;
 }
 
-/* Who was being made during one walk is found by the next. */
+/*
+ * Who was being made during one walk is found by the next. Children run on until their parent has stopped, and on a busy machine the next look comes late: so
+ * the parent is given the processor, and is waited for here as long as that is soon.
+ */
 static void stop_all(struct sluice_sandbox *s)
 {
-	s->cpu->unfinished = false;
+	const uint64_t begin = clock_now_ns();
+	struct cpu_limit *c = s->cpu;
+
 	for (unsigned i = 0; i < WALKS_MAX; i++) {
-		if (descendants_each(s->launch.init_pid, stop_one, s->cpu) <= 0)
-			break;
+		int n;
+
+		c->unfinished = false;
+		n = descendants_each(s->launch.init_pid, stop_one, c);
+		if (n < 0 || (n == 0 && !c->unfinished))
+			return;
+		if (n == 0 && clock_now_ns() - begin > STOPPING_NS)
+			return;
+		if (n == 0)
+			sched_yield();
 	}
 }
 
