@@ -209,7 +209,7 @@ static int role_load(const char *arg)
 	(void)arg;
 	if (pipe(held) < 0)
 		return 1;
-	if (!fork()) {
+	if (!guest_fork_one()) {
 		close(held[1]);
 		_exit(read(held[0], &c, 1) == 0 ? 0 : 1);
 	}
