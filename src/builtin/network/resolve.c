@@ -6,7 +6,6 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "builtin/network/address.h"
 #include "util/fail.h"
+#include "util/thread.h"
 
 /* Shared by who asks and the thread that is asked, which may answer when nobody waits any more. */
 struct question {
@@ -71,22 +71,18 @@ static struct question *question_new(const char *name)
 	return q;
 }
 
-/* The thread has the embedder's signals blocked, and belongs to nobody. */
+/* The thread belongs to nobody. */
 static int ask(struct question *q)
 {
-	sigset_t all, old;
 	pthread_attr_t attr;
 	pthread_t thread;
 	int r;
 
-	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&thread, &attr, answer, q);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = thread_start(&thread, &attr, answer, q);
 	pthread_attr_destroy(&attr);
-	return -r;
+	return r;
 }
 
 /* True: answered, and @q is the caller's alone. False: it is the thread's alone. */
