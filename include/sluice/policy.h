@@ -139,13 +139,30 @@ SLUICE_API int sluice_policy_set_max_disk(struct sluice_policy *p, uint64_t byte
  * (10.0.0.0/8) or "*", an IPv6 address in brackets where PORTS follow, and PORTS are "*" or like "80,8000-8010"; all ports where there are none.
  *
  * allow_net: may be connected and sent to; tcp where no protocol is named. A name is resolved when a sandbox is started, and only what it meant then is
- * allowed; one that can't be resolved makes the start fail (-ENOENT, -EAGAIN, -ETIMEDOUT). What opens /etc/hosts inside finds the name and these addresses there.
+ * allowed (but see set_net_resolve); one that can't be resolved makes the start fail (-ENOENT, -EAGAIN, -ETIMEDOUT). What opens /etc/hosts inside finds the name and these addresses there.
  * deny_net: all but that may be; every protocol where none is named. A name is -EINVAL. Either of the two excludes the other (-EINVAL).
  */
 SLUICE_API int sluice_policy_allow_net(struct sluice_policy *p, const char *target,
 				       struct sluice_error *err);
 SLUICE_API int sluice_policy_deny_net(struct sluice_policy *p, const char *target,
 				      struct sluice_error *err);
+enum sluice_net_resolve {
+	SLUICE_NET_RESOLVE_PINNED = 1, /* once, at the start */
+	SLUICE_NET_RESOLVE_LIVE =
+		2, /* and again when its time to live is over, as long as the command runs */
+};
+/*
+ * When names of rules are resolved; pinned by default. Live: the time to live is taken as 1 s to 1 h. An address that a name gains is allowed from then on, but
+ * not one of loopback, of a link or of this machine that it had not at the start, nor a private one where it had none. One that it loses is allowed for
+ * 30 s more; connections stay. A resolver that fails changes nothing. -EINVAL: unknown.
+ */
+SLUICE_API int sluice_policy_set_net_resolve(struct sluice_policy *p, enum sluice_net_resolve how);
+/*
+ * Ask @server (ADDRESS[:PORT], an IPv6 address in brackets where PORT follows; port 53) for names of rules, at the start and later, in place of the host's resolver; names are
+ * complete then. At most 8 (-E2BIG), in the order of their adding. -EINVAL, -ERANGE: not one; @err says the column.
+ */
+SLUICE_API int sluice_policy_add_name_server(struct sluice_policy *p, const char *server,
+					     struct sluice_error *err);
 /*
  * Ports that may be bound or listened on, at any local address; 0 stands for a port of the kernel's choice. deny_bind: all but these. Either of the two
  * excludes the other (-EINVAL). Without them none may. A port that a socket gets by connecting or sending needs no rule.

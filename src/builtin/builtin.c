@@ -77,7 +77,8 @@ static int register_network(struct dispatch *d, const struct builtin_context *c,
 
 /* The rules of the network, the table's; *ret is NULL where there are none. */
 static int network_rules(struct dispatch *d, const struct sluice_policy *p,
-			 const struct network **ret, struct sluice_error *err)
+			 const struct builtin_sandbox *sandbox, const struct network **ret,
+			 struct sluice_error *err)
 {
 	struct network *n = NULL;
 	int r = policy_has_network(p) ? network_new(p, &n, err) : 0;
@@ -85,6 +86,8 @@ static int network_rules(struct dispatch *d, const struct sluice_policy *p,
 	if (r < 0 || !n)
 		return r;
 	*ret = n;
+	if (sandbox->network)
+		*sandbox->network = n;
 	r = dispatch_own(d, n, network_free);
 	return r < 0 ? fail_errno(err, r, "network rules") : 0;
 }
@@ -148,7 +151,7 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p,
 {
 	struct connect_bounds bounds = { .tree = c->tree };
 	struct writable *w;
-	int r = network_rules(d, p, &bounds.network, err);
+	int r = network_rules(d, p, c->sandbox, &bounds.network, err);
 
 	if (r < 0)
 		return r;

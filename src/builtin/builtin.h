@@ -14,6 +14,7 @@
 
 struct dispatch;
 struct ledger;
+struct network;
 struct remap;
 struct ownproc;
 struct sluice_policy;
@@ -27,6 +28,8 @@ struct builtin_sandbox {
 	struct ledger *ledger;	  /* NULL: nobody asked for statistics */
 	struct remap *remap;	  /* ports that may become others, or NULL */
 	struct ownproc *proc;	  /* what it sees of /proc; NULL: the host's */
+	struct network **
+		network; /* where the rules of the network are put, if there are some; NULL: nowhere */
 };
 
 /* What a table is made for. What is in it is borrowed until the table is freed. */

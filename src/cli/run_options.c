@@ -185,6 +185,22 @@ static int set_deny_bind(void *target, const char *value, struct sluice_error *e
 	return sluice_policy_deny_bind(((struct run *)target)->policy, value, err);
 }
 
+static int set_net_resolve(void *target, const char *value, struct sluice_error *err)
+{
+	struct sluice_policy *p = ((struct run *)target)->policy;
+
+	if (!strcmp(value, "pinned"))
+		return sluice_policy_set_net_resolve(p, SLUICE_NET_RESOLVE_PINNED);
+	if (!strcmp(value, "live"))
+		return sluice_policy_set_net_resolve(p, SLUICE_NET_RESOLVE_LIVE);
+	return fail(err, -EINVAL, "%s: not pinned or live", value);
+}
+
+static int add_name_server(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_add_name_server(((struct run *)target)->policy, value, err);
+}
+
 static int set_port_remap(void *target, const char *value, struct sluice_error *err)
 {
 	(void)value;
@@ -510,6 +526,11 @@ static const struct option_entry entries[] = {
 	  set_allow_bind },
 	{ "net-deny-bind", 0, true, false, "PORTS", "none",
 	  "allow binding all ports but PORTS; not with --net-allow-bind", set_deny_bind },
+	{ "net-resolve", 0, false, false, "HOW", "pinned",
+	  "when names of --net-allow are resolved: pinned, once at the start, or live, and again when their time to live is over",
+	  set_net_resolve },
+	{ "net-name-server", 0, true, false, "ADDRESS[:PORT]", "the host's resolver",
+	  "ask it for names of --net-allow", add_name_server },
 	{ "port-remap", 0, false, false, NULL, "off",
 	  "a port to bind that somebody outside has becomes a free one, and CMD goes on seeing the one that it asked for",
 	  set_port_remap },

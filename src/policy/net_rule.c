@@ -12,6 +12,7 @@
 
 #define V4_OFFSET 12u /* of the IPv4 address in its mapped form */
 #define PORT_LAST 65535u
+#define DNS_PORT 53
 /* A host is cut out before it is looked at. */
 #define HOST_BYTES (NET_HOST_MAX + 2)
 
@@ -348,5 +349,46 @@ int net_target_parse(const char *text, struct net_target *ret, struct sluice_err
 			"a target is written [tcp://|udp://|icmp://]HOST[:PORTS], e.g. example.org:443, "
 			"10.0.0.0/8, [::1]:8000-8010, udp://*:53");
 	*ret = t;
+	return 0;
+}
+
+/* ---- name servers ---- */
+
+static int parse_server(const struct reading *r, struct net_server *ret)
+{
+	const char *at = r->text, *end = at, *ports = NULL;
+	char host[HOST_BYTES];
+	bool v4;
+	int e = split(r, at, &end, &ports);
+
+	if (e < 0)
+		return e;
+	at += *at == '[';
+	if ((size_t)(end - at) >= sizeof(host))
+		return wrong(r, at, -EINVAL, "not an address");
+	snprintf(host, sizeof(host), "%.*s", (int)(end - at), at);
+	if (!is_address(host, &ret->address, &v4) || is_unspecified(&ret->address))
+		return wrong(r, at, -EINVAL, "not the address of a server");
+	ret->port = DNS_PORT;
+	if (!ports)
+		return 0;
+	at = ports;
+	e = take_port(r, &at, &ret->port);
+	if (e == 0 && (*at || !ret->port))
+		e = wrong(r, ports, -EINVAL, "not a port");
+	return e;
+}
+
+int net_server_parse(const char *text, struct net_server *ret, struct sluice_error *err)
+{
+	const struct reading r = { text, err };
+	struct net_server s;
+	int e = parse_server(&r, &s);
+
+	if (e < 0)
+		return fail_hint(
+			err, e,
+			"a name server is written ADDRESS[:PORT], e.g. 10.0.0.53, [::1]:5353");
+	*ret = s;
 	return 0;
 }

@@ -4,6 +4,7 @@
  *
  *	target: [tcp://|udp://|icmp://] HOST|ADDRESS[/BITS]|* [:PORTS]	an IPv6 address in brackets where ports follow
  *	ports:  * | PORT[-PORT] {, PORT[-PORT]}
+ *	server: ADDRESS[:PORT]						the same brackets
  *
  * Pure: nothing is resolved here. Errors name the column, from 1. Any thread.
  */
@@ -57,8 +58,16 @@ struct net_target {
 	struct net_ports ports;
 };
 
+/* A name server. */
+struct net_server {
+	struct net_address address;
+	uint16_t port; /* of both protocols, not 0 */
+};
+
 /* @text as a target. -EINVAL, -ERANGE (a number that is too large); @err names rule and column. */
 int net_target_parse(const char *text, struct net_target *ret, struct sluice_error *err);
+/* @text, ADDRESS or ADDRESS:PORT with an IPv6 address in brackets before a port, as a name server; port 53 where there is none. Errors as above. */
+int net_server_parse(const char *text, struct net_server *ret, struct sluice_error *err);
 /* @text as ports. "*" reads as n 0. */
 int net_ports_parse(const char *text, struct net_ports *ret, struct sluice_error *err);
 

@@ -108,6 +108,40 @@ int sluice_policy_set_port_remap(struct sluice_policy *p, bool on)
 	return 0;
 }
 
+int sluice_policy_set_net_resolve(struct sluice_policy *p, enum sluice_net_resolve how)
+{
+	switch (how) {
+	case SLUICE_NET_RESOLVE_PINNED:
+	case SLUICE_NET_RESOLVE_LIVE:
+		p->network.live = how == SLUICE_NET_RESOLVE_LIVE;
+		p->generation++;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int sluice_policy_add_name_server(struct sluice_policy *p, const char *server,
+				  struct sluice_error *err)
+{
+	struct policy_network *n = &p->network;
+	struct net_server s;
+	int r;
+
+	if (!server || !*server)
+		return fail(err, -EINVAL, "name server: empty");
+	r = net_server_parse(server, &s, err);
+	if (r == 0 && n->n_servers == NET_SERVERS_MAX)
+		r = fail(err, -E2BIG, "name server: %s: there are %u already", server,
+			 NET_SERVERS_MAX);
+	if (r == 0)
+		r = grow(&n->servers, n->n_servers, sizeof(*n->servers), err);
+	if (r < 0)
+		return r;
+	n->servers[n->n_servers++] = s;
+	p->generation++;
+	return 0;
+}
+
 bool policy_has_network(const struct sluice_policy *p)
 {
 	return p->network.n_targets || p->network.n_binds;

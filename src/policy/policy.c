@@ -64,6 +64,7 @@ static void policy_free(struct sluice_policy *p)
 	free(p->denials);
 	free(p->network.targets);
 	free(p->network.binds);
+	free(p->network.servers);
 	free(p->root);
 	free(p->workdir);
 	free(p->storage);

@@ -68,7 +68,12 @@ struct policy_network {
 	struct net_ports *binds;
 	size_t n_binds;
 	bool deny_binds;
+	bool live;		    /* names are asked for again */
+	struct net_server *servers; /* that are asked for names; none: as the host does */
+	size_t n_servers;
 };
+
+#define NET_SERVERS_MAX 8u
 
 struct sluice_policy {
 	atomic_uint refs;

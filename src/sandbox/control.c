@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "builtin/files/files.h"
+#include "builtin/network/rules.h"
 #include "policy/policy.h"
 #include "sandbox/cpu_limit.h"
 #include "sandbox/memory_limit.h"
@@ -219,6 +220,8 @@ static void on_channel(struct engine *e, void *userdata)
 	quota_stop(s);
 	memory_limit_stop(s);
 	cpu_limit_stop(s);
+	if (s->network)
+		network_settle(s->network);
 	engine_set_timer(e, TIMER_LEDGER, UINT64_MAX, NULL, NULL);
 	launch_end(s);
 	engine_stop(e);

@@ -171,6 +171,7 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	struct builtin_sandbox shared = {
 		.init = &s->launch.init_pid,
 		.memfds_made = &s->memfds_made,
+		.network = &s->network,
 	};
 	struct dispatch *dispatch = NULL;
 	int r;

@@ -62,9 +62,10 @@ struct sluice_sandbox {
 	struct confinement *confinement;      /* reference */
 	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
 	struct remap *remap;		      /* owned; NULL: ports are the host's */
-	struct ownproc *proc;		      /* owned; NULL: the command sees the host's /proc */
-	struct engine *engine;		      /* reference */
-	struct command command;		      /* gone once the start has succeeded */
+	struct network *network; /* the dispatch table's; NULL: no rules of the network */
+	struct ownproc *proc;	 /* owned; NULL: the command sees the host's /proc */
+	struct engine *engine;	 /* reference */
+	struct command command;	 /* gone once the start has succeeded */
 	struct stdio_plan stdio;
 	uint64_t sigmask; /* of the command */
 	int stop_fd;	  /* borrowed; -1: nobody asked for stops */

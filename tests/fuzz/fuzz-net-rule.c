@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rules of the network: any text is a rule or an error with a column inside of it, and a rule written out is read back as itself. See fuzz.h.
+ * Rules of the network, and the host's files about it: any text is a rule or an error with a column inside of it, and a rule written out is read back as itself; whatever
+ * stands in resolv.conf and hosts, there is somebody to ask, and reading comes to an end. See fuzz.h.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
 
+#include "builtin/network/hosts_file.h"
+#include "builtin/network/servers.h"
 #include "fuzz.h"
 #include "policy/net_rule.h"
 
@@ -75,6 +78,32 @@ static void check_target(const char *text)
 	CHECK(!memcmp(&t, &again, sizeof(t)));
 }
 
+static void check_server(const char *text)
+{
+	struct net_server s = { 0 };
+	struct sluice_error err = { 0 };
+	int r = net_server_parse(text, &s, &err);
+
+	CHECK(r < 0 || s.port);
+	if (r < 0)
+		check_error(text, r, &err);
+}
+
+static void check_files(const char *text)
+{
+	const char *at = text, *before = text;
+	struct net_address a;
+	struct servers s;
+
+	servers_read(text, &s);
+	CHECK(s.n && s.n <= NET_SERVERS_MAX && s.n_domains <= SERVERS_DOMAINS_MAX);
+	CHECK(s.ndots <= SERVERS_NDOTS_MAX);
+	while (hosts_file_next(&at, "localhost", &a)) {
+		CHECK(at > before && at <= text + strlen(text));
+		before = at;
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char text[512];
@@ -85,5 +114,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	text[size] = '\0';
 	check_target(text);
 	net_ports_parse(text, &p, NULL);
+	check_server(text);
+	check_files(text);
 	return 0;
 }

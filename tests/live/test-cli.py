@@ -207,6 +207,11 @@ def every_message_of_a_bad_flag():
         (["--num-cpus", "1025"], "--num-cpus: 1025: too large", "1 to 1024"),
         (["--num-cpus", "-1"], "--num-cpus: -1: not a number of CPUs", "1 to 1024"),
         (["--proc", "host", "--num-cpus", "1"], "number of CPUs: the host's /proc", "--proc own"),
+        (["--net-resolve", "often"], "--net-resolve: often: not pinned or live", None),
+        (["--net-name-server", "dns.test"], "--net-name-server: dns.test: column 1: not the address of a server", "10.0.0.53"),
+        (["--net-name-server", "::1:x:y"], "--net-name-server: ::1:x:y: column 1: not the address", "10.0.0.53"),
+        (["--net-name-server", "10.0.0.53:0"], "--net-name-server: 10.0.0.53:0: column 11: not a port", "10.0.0.53"),
+        (["--net-name-server", "127.0.0.1:1", "--net-allow", "x.test"], "network: x.test: no answer", "--net-name-server"),
         (["--dispatch", "fast"], "--dispatch: fast: no such mode", "adaptive, pool, inline"),
         (["--workers", "4"], "--workers: 4: not MIN:MAX", "0:4"),
         (["--workers", "4:2"], "--workers: 4:2: not MIN:MAX", "MIN <= MAX"),
@@ -259,7 +264,7 @@ def help_shows_every_flag_and_default():
     for spelling in (("run", "--help"), ("run", "-h")):
         check(sluice(*spelling).out == text, spelling)
     entries = re.split(r"\n(?=  (?:-|    --))", text.split("Flags:\n")[1].split("\n\n")[0])
-    check(len(entries) == 50, entries)
+    check(len(entries) == 52, entries)
     for e in entries:
         check("(default: " in " ".join(e.split()), e)
     check(max(map(len, text.splitlines())) <= 88, "width")

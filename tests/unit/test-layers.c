@@ -6,7 +6,7 @@
  *	util < sys < launcher < builtin
  *
  * engine and confine do not know each other, and no built-in knows another. libseccomp is for tests, liburing is included in engine/ only,
- * ck in engine/ and task/ only, libarchive in tree/ only; a public header includes no internal one. Reads the #include lines of src/ and include/.
+ * ck in engine/ and task/ only, libarchive in tree/ only, c-ares in builtin/ only; a public header includes no internal one. Reads the #include lines of src/ and include/.
  */
 #define _GNU_SOURCE
 #include <ftw.h>
@@ -41,10 +41,8 @@ static const struct {
 	const char *prefix; /* of an <include> */
 	const char *may;    /* folders that may have it */
 } libraries[] = {
-	{ "seccomp.h", " " },
-	{ "liburing", " engine " },
-	{ "ck_", " engine task " },
-	{ "archive", " tree " },
+	{ "seccomp.h", " " },	 { "liburing", " engine " }, { "ck_", " engine task " },
+	{ "archive", " tree " }, { "ares", " builtin " },
 };
 
 /* The first path component of @path in @buf; false when there is only one. */

@@ -227,6 +227,50 @@ static void test_bounds(void **state)
 	assert_int_equal(net_target_parse(ports, &t, NULL), -EINVAL);
 }
 
+static void test_servers(void **state)
+{
+	static const struct {
+		const char *text, *address;
+		uint16_t port;
+		int error, column;
+	} samples[] = {
+		{ "10.0.0.53", "10.0.0.53", 53, 0, 0 },
+		{ "10.0.0.53:5353", "10.0.0.53", 5353, 0, 0 },
+		{ "2001:db8::53", "2001:db8::53", 53, 0, 0 },
+		{ "[::1]:5353", "::1", 5353, 0, 0 },
+		{ "[::1]", "::1", 53, 0, 0 },
+		{ "dns.example.org", NULL, 0, -EINVAL, 1 },
+		{ "10.0.0.0/8", NULL, 0, -EINVAL, 1 },
+		{ "0.0.0.0", NULL, 0, -EINVAL, 1 },
+		{ "10.0.0.53:0", NULL, 0, -EINVAL, 11 },
+		{ "10.0.0.53:1-2", NULL, 0, -EINVAL, 11 },
+		{ "10.0.0.53:", NULL, 0, -EINVAL, 11 },
+		{ "10.0.0.53:65536", NULL, 0, -ERANGE, 11 },
+		{ "[::1]5353", NULL, 0, -EINVAL, 6 },
+		{ "[::1", NULL, 0, -EINVAL, 1 },
+		{ "*", NULL, 0, -EINVAL, 1 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(samples); i++) {
+		struct sluice_error err = { 0 };
+		struct net_server s = { 0 };
+		char column[32];
+
+		assert_int_equal(net_server_parse(samples[i].text, &s, &err), samples[i].error);
+		if (samples[i].address) {
+			const struct net_address a = address(samples[i].address);
+
+			assert_memory_equal(&s.address, &a, sizeof(a));
+			assert_int_equal(s.port, samples[i].port);
+			continue;
+		}
+		snprintf(column, sizeof(column), "column %d:", samples[i].column);
+		if (!strstr(err.text, column) || !*err.hint)
+			fail_msg("%s: %s", samples[i].text, err.text);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -236,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_what_is_wrong),
 		cmocka_unit_test(test_bind_ports),
 		cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_servers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -284,6 +284,33 @@ static void test_calls(void **state)
 	assert_int_equal(p->n_call_rules, 3);
 }
 
+static void test_names(void **state)
+{
+	struct sluice_policy *p = *state;
+	uint64_t generation = p->generation;
+
+	assert_false(p->network.live);
+	assert_int_equal(sluice_policy_set_net_resolve(p, SLUICE_NET_RESOLVE_LIVE), 0);
+	assert_true(p->network.live && p->generation > generation);
+	generation = p->generation;
+	assert_int_equal(sluice_policy_set_net_resolve(p, (enum sluice_net_resolve)0), -EINVAL);
+	assert_int_equal(sluice_policy_set_net_resolve(p, (enum sluice_net_resolve)3), -EINVAL);
+	assert_true(p->network.live && p->generation == generation);
+	assert_int_equal(sluice_policy_set_net_resolve(p, SLUICE_NET_RESOLVE_PINNED), 0);
+	assert_false(p->network.live);
+	refuses(p, sluice_policy_add_name_server, NULL, EINVAL, "name server: empty");
+	refuses(p, sluice_policy_add_name_server, "", EINVAL, "name server: empty");
+	refuses(p, sluice_policy_add_name_server, "a.test", EINVAL, "a.test: column 1: ");
+	refuses(p, sluice_policy_add_name_server, "10.0.0.1:99999", ERANGE,
+		"10.0.0.1:99999: column 10: ");
+	assert_int_equal(p->network.n_servers, 0);
+	for (unsigned i = 0; i < NET_SERVERS_MAX; i++)
+		accepts(p, sluice_policy_add_name_server, "[::1]:5353");
+	assert_int_equal(p->network.servers[NET_SERVERS_MAX - 1].port, 5353);
+	refuses(p, sluice_policy_add_name_server, "10.0.0.1", E2BIG,
+		"name server: 10.0.0.1: there are 8");
+}
+
 static void test_features(void **state)
 {
 	struct sluice_policy *p = *state;
@@ -350,6 +377,7 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(test_dispatch_and_workers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_features, setup, teardown),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_version),

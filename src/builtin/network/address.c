@@ -3,14 +3,18 @@
 #include "builtin/network/address.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 
 #include "sys/sockopt.h"
+#include "util/cleanup.h"
 
 /* The kernel takes IPv6 addresses without a scope, as RFC 2133 had them. */
 #define SIN6_BYTES_MIN offsetof(struct sockaddr_in6, sin6_scope_id)
+
+#define SOME_PORT 9 /* any but 0 will do */
 
 static const uint8_t mapped[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff };
 
@@ -32,6 +36,46 @@ bool address_of(const struct sockaddr *addr, socklen_t len, struct net_address *
 		return true;
 	}
 	return false;
+}
+
+/* The socket address of @a with some port. Returns its length. */
+static socklen_t sockaddr_of(const struct net_address *a, struct sockaddr_storage *ret)
+{
+	struct sockaddr_in *v4 = (struct sockaddr_in *)ret;
+	struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)ret;
+
+	memset(ret, 0, sizeof(*ret));
+	if (net_address_is_v4(a)) {
+		v4->sin_family = AF_INET;
+		v4->sin_port = htons(SOME_PORT);
+		memcpy(&v4->sin_addr, a->bytes + sizeof(mapped), sizeof(v4->sin_addr));
+		return sizeof(*v4);
+	}
+	v6->sin6_family = AF_INET6;
+	v6->sin6_port = htons(SOME_PORT);
+	memcpy(&v6->sin6_addr, a->bytes, sizeof(a->bytes));
+	return sizeof(*v6);
+}
+
+/* To an address of its own the kernel sends from that very address. Connecting a datagram socket sends nothing. */
+bool address_is_own(const struct net_address *a)
+{
+	struct sockaddr_storage to, from = { 0 };
+	const socklen_t len = sockaddr_of(a, &to);
+	_cleanup_close_ int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	socklen_t from_len = sizeof(from);
+	struct net_address own;
+	uint16_t port;
+
+	if (fd < 0 && errno == EAFNOSUPPORT)
+		return false; /* and nobody reaches it */
+	if (fd < 0)
+		return true;
+	if (connect(fd, (const struct sockaddr *)&to, len) < 0)
+		return errno != ENETUNREACH && errno != EHOSTUNREACH;
+	return getsockname(fd, (struct sockaddr *)&from, &from_len) < 0 ||
+	       !address_of((const struct sockaddr *)&from, from_len, &own, &port) ||
+	       !memcmp(&own, a, sizeof(own));
 }
 
 bool socket_is_internet(int fd)

@@ -18,6 +18,8 @@ bool address_of(const struct sockaddr *addr, socklen_t len, struct net_address *
 unsigned socket_protocol(int fd);
 /* Is the socket behind @fd one of AF_INET or AF_INET6? */
 bool socket_is_internet(int fd);
+/* Does the machine itself have @a, as the kernel would route to it now? Where that can't be told: true. */
+bool address_is_own(const struct net_address *a);
 /*
  * Write out where a packet to the unspecified address (0.0.0.0, ::) goes: the socket's own address or loopback. Others stay.
  */

@@ -9,13 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "builtin/network/hosts_file.h"
 #include "builtin/network/rules.h"
+#include "builtin/network/watched.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
 #include "sys/fd.h"
@@ -23,9 +23,6 @@
 #include "util/cleanup.h"
 
 #define HOSTS_PATH "/etc/hosts"
-#define OWN_BYTES_MAX (4u << 20) /* of the tree's own file; a larger one is EFBIG */
-#define SETTLED_S \
-	2 /* a file that was written so long ago shows by its time that it is written again */
 #define V4_AT 12 /* where an IPv4 address stands in a net_address */
 
 struct hosts {
@@ -37,6 +34,7 @@ struct hosts {
 	/* guarded by lock */
 	int file;	 /* for reading, what was made last; -1 */
 	struct stat own; /* of the tree's own file at that time; all 0: there was none to be read */
+	uint64_t generation; /* of the names in it */
 };
 
 static void hosts_free(void *hosts)
@@ -51,110 +49,53 @@ static void hosts_free(void *hosts)
 
 /* ---- the text ---- */
 
-/* Do the @n bytes at @token spell @address? */
-static bool spells(const char *token, size_t n, const struct net_address *address)
+static bool text_says(const char *text, const char *name, const struct net_address *address)
 {
-	struct net_address a = { { [10] = 0xff, 0xff } };
-	char text[INET6_ADDRSTRLEN];
+	struct net_address a;
 
-	if (n >= sizeof(text))
-		return false;
-	memcpy(text, token, n);
-	text[n] = '\0';
-	return (inet_pton(AF_INET, text, a.bytes + V4_AT) == 1 ||
-		inet_pton(AF_INET6, text, a.bytes) == 1) &&
-	       !memcmp(&a, address, sizeof(a));
-}
-
-/* Does the line, which ends at @end, give the name that address? */
-static bool line_says(const char *line, const char *end, const struct network_name *name)
-{
-	bool address = true;
-
-	while (line < end) {
-		size_t n = strcspn(line, " \t\r#\n");
-
-		if (n && address && !spells(line, n, &name->address))
-			return false;
-		if (n && !address && n == strlen(name->name) && !strncasecmp(line, name->name, n))
+	while (hosts_file_next(&text, name, &a)) {
+		if (!memcmp(&a, address, sizeof(a)))
 			return true;
-		if (n)
-			address = false;
-		if (line[n] == '#')
-			return false;
-		line += n + 1;
 	}
 	return false;
 }
 
-static bool text_says(const char *text, const struct network_name *name)
-{
-	while (*text) {
-		const char *end = text + strcspn(text, "\n");
+struct saying {
+	FILE *to;
+	const char *
+		own; /* what the tree says itself: not said twice, for then it would be tried twice */
+};
 
-		if (line_says(text, end, name))
-			return true;
-		text = *end ? end + 1 : end;
-	}
-	return false;
-}
-
-static void say(FILE *to, const struct network_name *name)
+static void say(void *saying, const char *name, const struct net_address *address)
 {
-	const bool v4 = net_address_is_v4(&name->address);
+	const bool v4 = net_address_is_v4(address);
+	const struct saying *s = saying;
 	char text[INET6_ADDRSTRLEN];
 
-	inet_ntop(v4 ? AF_INET : AF_INET6, name->address.bytes + (v4 ? V4_AT : 0), text,
-		  sizeof(text));
-	fprintf(to, "%s\t%s\n", text, name->name);
+	if (text_says(s->own, name, address))
+		return;
+	inet_ntop(v4 ? AF_INET : AF_INET6, address->bytes + (v4 ? V4_AT : 0), text, sizeof(text));
+	fprintf(s->to, "%s\t%s\n", text, name);
 }
 
-/*
- * The names come first: resolvers that know a name by more than one line begin with those that may be reached. What the tree says itself is not said twice, for then
- * it would be tried twice.
- */
+/* The names come first: resolvers that know a name by more than one line begin with those that may be reached. */
 static int hosts_text(const struct network *n, const char *own, char **ret, size_t *ret_size)
 {
-	size_t count;
-	const struct network_name *names = network_names(n, &count);
-	FILE *to = open_memstream(ret, ret_size);
+	struct saying s = { open_memstream(ret, ret_size), own };
 
-	if (!to)
+	if (!s.to)
 		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		if (!text_says(own, &names[i]))
-			say(to, &names[i]);
-	}
-	fputs(own, to);
-	return fclose(to) ? -ENOMEM : 0;
-}
-
-/* All of @fd, with a NUL behind it, the caller's; NULL: it can't be had. */
-static char *read_all(int fd, size_t size)
-{
-	char *text = malloc(size + 1);
-	size_t done = 0;
-	ssize_t n = 1;
-
-	while (text && done < size && n > 0) {
-		n = read(fd, text + done, size - done);
-		done += n > 0 ? (size_t)n : 0;
-	}
-	if (text && n >= 0) {
-		text[done] = '\0';
-		return text;
-	}
-	free(text);
-	return NULL;
+	network_each_name(n, say, &s);
+	fputs(own, s.to);
+	return fclose(s.to) ? -ENOMEM : 0;
 }
 
 /* ---- the file ---- */
 
 static bool is_as_it_was(const struct hosts *h, const struct stat *own)
 {
-	return h->file >= 0 && h->own.st_dev == own->st_dev && h->own.st_ino == own->st_ino &&
-	       h->own.st_size == own->st_size && h->own.st_mtim.tv_sec == own->st_mtim.tv_sec &&
-	       h->own.st_mtim.tv_nsec == own->st_mtim.tv_nsec;
+	return h->file >= 0 && h->generation == network_generation(h->network) &&
+	       watched_is_same(&h->own, own);
 }
 
 static int make_text(const struct hosts *h, int fd, const struct stat *own, char **ret,
@@ -163,9 +104,9 @@ static int make_text(const struct hosts *h, int fd, const struct stat *own, char
 	char *text;
 	int r;
 
-	if (own->st_size > OWN_BYTES_MAX)
+	if (own->st_size > (off_t)WATCHED_BYTES_MAX)
 		return -EFBIG;
-	text = read_all(fd, fd < 0 ? 0 : (size_t)own->st_size);
+	text = watched_read(fd, fd < 0 ? 0 : (size_t)own->st_size);
 	if (!text)
 		return -EIO;
 	r = hosts_text(h->network, text, ret, ret_size);
@@ -176,6 +117,7 @@ static int make_text(const struct hosts *h, int fd, const struct stat *own, char
 /* @fd: the tree's own file, for reading; -1: there is none. */
 static int make(struct hosts *h, int fd, const struct stat *own)
 {
+	const uint64_t generation = network_generation(h->network); /* of this or of older names */
 	_cleanup_free_ char *all = NULL;
 	size_t size;
 	int r = make_text(h, fd, own, &all, &size);
@@ -192,8 +134,9 @@ static int make(struct hosts *h, int fd, const struct stat *own)
 		close(h->file);
 	h->file = r;
 	h->own = *own;
-	if (fd >= 0 && time(NULL) - own->st_mtim.tv_sec < SETTLED_S)
-		h->own.st_ino = 0; /* which no file has: read again next time */
+	h->generation = generation;
+	if (fd >= 0)
+		watched_settle(&h->own);
 	return 0;
 }
 
@@ -305,11 +248,9 @@ int builtin_hosts_register(struct dispatch *d, const struct network *network,
 	};
 	struct hosts *h;
 	struct walk_end end;
-	size_t names;
 	int r;
 
-	network_names(network, &names);
-	if (!names)
+	if (!network_has_names(network))
 		return 0;
 	h = calloc(1, sizeof(*h));
 	if (!h)

@@ -6,28 +6,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "builtin/network/live.h"
+#include "builtin/network/lookup.h"
+#include "builtin/network/names.h"
 #include "builtin/network/resolve.h"
+#include "builtin/network/servers.h"
 #include "policy/policy.h"
 #include "util/fail.h"
-
-/* One address or prefix; a name becomes as many as it has addresses. */
-struct destination {
-	unsigned protocols;
-	bool any;
-	struct net_address address;
-	unsigned bits;
-	bool v4;
-	const struct net_ports *ports; /* in `targets` */
-};
 
 struct network {
 	struct net_target *targets; /* copies: the policy may change meanwhile */
 	size_t n_targets;
 	bool deny;
-	struct destination *destinations;
-	size_t n_destinations;
-	struct network_name *names; /* which point into `targets` */
-	size_t n_names;
+	size_t *named;	     /* which of `names` each target is about */
+	struct names *names; /* whose texts are in `targets` */
+	struct live *live;   /* NULL: they stay as they are */
 	unsigned protocols;
 	struct net_ports *binds;
 	size_t n_binds;
@@ -40,9 +33,10 @@ void network_free(void *network)
 
 	if (!n)
 		return;
+	live_free(n->live);
+	names_free(n->names);
+	free(n->named);
 	free(n->targets);
-	free(n->destinations);
-	free(n->names);
 	free(n->binds);
 	free(n);
 }
@@ -56,84 +50,67 @@ static void *copy(const void *list, size_t bytes)
 	return made;
 }
 
-static int add(struct network *n, const struct destination *d)
-{
-	struct destination *more = policy_grow(n->destinations, n->n_destinations, sizeof(*more));
+/* ---- names ---- */
 
-	if (!more)
+static int resolve_one(struct network *n, const struct policy_network *from, size_t name,
+		       struct sluice_error *err)
+{
+	struct net_address found[RESOLVE_MAX];
+	const char *text = names_name(n->names, name);
+	struct servers servers;
+	int r;
+
+	servers_given(from->servers, from->n_servers, &servers);
+	r = servers.n ? lookup_name(&servers, text, found, err) : resolve_name(text, found, err);
+	if (r > 0)
+		names_begin(n->names, name, found, (size_t)r);
+	return r < 0 ? r : 0;
+}
+
+static int resolve(struct network *n, const struct policy_network *from, struct sluice_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < names_count(n->names); i++)
+		r = resolve_one(n, from, i, err);
+	if (r == 0)
+		r = names_publish(n->names, 0);
+	if (r < 0 || !from->live || !names_count(n->names))
+		return r;
+	r = live_start(n->names, from->servers, from->n_servers, &n->live);
+	return r < 0 ? fail_errno(err, r, "network: names that are live") : 0;
+}
+
+/* Of targets and names, of which nothing is known yet. */
+static int build(struct network *n, const struct policy_network *from)
+{
+	n->targets = copy(from->targets, from->n_targets * sizeof(*from->targets));
+	n->binds = copy(from->binds, from->n_binds * sizeof(*from->binds));
+	n->named = calloc(from->n_targets + 1, sizeof(*n->named));
+	if (!n->targets || !n->binds || !n->named ||
+	    names_new(n->targets, from->n_targets, &n->names) < 0)
 		return -ENOMEM;
-	n->destinations = more;
-	n->destinations[n->n_destinations++] = *d;
+	n->n_targets = from->n_targets;
+	n->n_binds = from->n_binds;
+	for (size_t i = 0; i < n->n_targets; i++)
+		n->named[i] = names_find(n->names, n->targets[i].name);
 	return 0;
-}
-
-static int remember(struct network *n, const struct network_name *name)
-{
-	struct network_name *more;
-
-	for (size_t i = 0; i < n->n_names; i++) {
-		if (!strcmp(n->names[i].name, name->name) &&
-		    !memcmp(&n->names[i].address, &name->address, sizeof(name->address)))
-			return 0;
-	}
-	more = policy_grow(n->names, n->n_names, sizeof(*more));
-	if (!more)
-		return -ENOMEM;
-	n->names = more;
-	n->names[n->n_names++] = *name;
-	return 0;
-}
-
-static int add_name(struct network *n, const struct net_target *t, struct destination d,
-		    struct sluice_error *err)
-{
-	struct net_address addresses[RESOLVE_MAX];
-	int count = resolve_name(t->name, addresses, err), r = 0;
-
-	for (int i = 0; r == 0 && i < count; i++) {
-		d.address = addresses[i];
-		d.bits = NET_ADDRESS_BITS;
-		d.v4 = net_address_is_v4(&addresses[i]);
-		r = add(n, &d);
-		if (r == 0)
-			r = remember(n, &(struct network_name){ t->name, addresses[i] });
-	}
-	return count < 0 ? count : r;
-}
-
-static int add_target(struct network *n, const struct net_target *t, struct sluice_error *err)
-{
-	const struct destination d = {
-		.protocols = t->protocols,
-		.any = t->kind == NET_ANY,
-		.address = t->address,
-		.bits = t->bits,
-		.v4 = t->v4,
-		.ports = &t->ports,
-	};
-
-	return t->kind == NET_NAME ? add_name(n, t, d, err) : add(n, &d);
 }
 
 int network_new(const struct sluice_policy *p, struct network **ret, struct sluice_error *err)
 {
 	const struct policy_network *from = &p->network;
 	struct network *n = calloc(1, sizeof(*n));
-	int r = 0;
+	int r;
 
 	if (!n)
 		return fail_errno(err, -ENOMEM, "network rules");
-	n->targets = copy(from->targets, from->n_targets * sizeof(*from->targets));
-	n->binds = copy(from->binds, from->n_binds * sizeof(*from->binds));
-	n->n_targets = from->n_targets;
-	n->n_binds = from->n_binds;
 	n->deny = from->deny;
 	n->deny_binds = from->deny_binds;
 	n->protocols = policy_net_protocols(p) | (from->n_binds ? NET_TCP : 0);
-	if (!n->targets || !n->binds)
-		r = -ENOMEM;
-	for (size_t i = 0; r == 0 && i < n->n_targets; i++)
-		r = add_target(n, &n->targets[i], err);
+	r = build(n, from);
+	if (r == 0)
+		r = resolve(n, from, err);
 	if (r == -ENOMEM)
 		fail_errno(err, r, "network rules");
 	if (r < 0)
@@ -143,30 +120,53 @@ int network_new(const struct sluice_policy *p, struct network **ret, struct slui
 	return r;
 }
 
+void network_settle(struct network *n)
+{
+	if (n->live)
+		live_stop(n->live);
+}
+
+bool network_has_names(const struct network *n)
+{
+	return names_count(n->names);
+}
+
+void network_each_name(const struct network *n,
+		       void (*fn)(void *arg, const char *name, const struct net_address *a),
+		       void *arg)
+{
+	names_each(n->names, fn, arg);
+}
+
+uint64_t network_generation(const struct network *n)
+{
+	return names_generation(n->names);
+}
+
+/* ---- what may be done ---- */
+
 unsigned network_protocols(const struct network *n)
 {
 	return n->protocols;
 }
 
-const struct network_name *network_names(const struct network *n, size_t *ret_n)
-{
-	*ret_n = n->n_names;
-	return n->names;
-}
-
-static bool is_meant(const struct destination *d, enum net_protocol protocol,
+static bool is_meant(const struct network *n, size_t target, enum net_protocol protocol,
 		     const struct net_address *a, uint16_t port)
 {
-	return d->protocols & protocol &&
-	       (d->any || net_prefix_covers(&d->address, d->bits, d->v4, a)) &&
-	       (protocol == NET_ICMP || net_ports_have(d->ports, port));
+	const struct net_target *t = &n->targets[target];
+
+	if (!(t->protocols & protocol) ||
+	    (protocol != NET_ICMP && !net_ports_have(&t->ports, port)))
+		return false;
+	return t->kind == NET_NAME ? names_have(n->names, n->named[target], a)
+				   : net_target_covers(t, a);
 }
 
 bool network_may_reach(const struct network *n, enum net_protocol protocol,
 		       const struct net_address *a, uint16_t port)
 {
-	for (size_t i = 0; i < n->n_destinations; i++) {
-		if (is_meant(&n->destinations[i], protocol, a, port))
+	for (size_t i = 0; i < n->n_targets; i++) {
+		if (is_meant(n, i, protocol, a, port))
 			return !n->deny;
 	}
 	return n->deny;
