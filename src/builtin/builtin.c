@@ -14,6 +14,7 @@
 #include "builtin/network/connect.h"
 #include "builtin/network/destination.h"
 #include "builtin/network/hosts.h"
+#include "builtin/network/interfaces.h"
 #include "builtin/network/netlink.h"
 #include "builtin/network/ports.h"
 #include "builtin/network/rules.h"
@@ -66,6 +67,8 @@ static int register_network(struct dispatch *d, const struct builtin_context *c,
 
 	if (r == 0 && b->network)
 		r = builtin_netlink_register(d);
+	if (r == 0 && b->network)
+		r = builtin_interfaces_register(d);
 	if (r == 0 && b->network)
 		r = builtin_ports_register(d, b, writable_is_all(b->writable) && !c->tree);
 	if (r == 0 && b->network)

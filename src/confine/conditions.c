@@ -60,6 +60,10 @@ static const uint32_t allocations[] = {
 	0x40305839, /* FS_IOC_ZERO_RANGE */
 };
 
+/* What sockets and (the second) wireless interfaces are asked by. */
+static const uint32_t interfaces[] = { 0x8900, 0x8b00 };
+#define INTERFACES_MASK 0xffffff00u
+
 /* READ_IMPLIES_EXEC, MMAP_PAGE_ZERO and their kind are left out. */
 static const uint32_t personalities[] = {
 	PER_LINUX,	   PER_LINUX32,
@@ -129,8 +133,10 @@ const struct condition conditions[N_CONDITIONS] = {
 	{ { SYS_ioctl, -1 },
 	  { NOT_LISTED(1, ioctls, EPERM),
 	    { CLAUSE_NOT_LISTED, 1, EOPNOTSUPP, WHOLE, allocations, N_OF(allocations), 0, false,
-	      true } },
-	  2 },
+	      true },
+	    { CLAUSE_NOT_LISTED, 1, EPERM, INTERFACES_MASK, interfaces, N_OF(interfaces), 0,
+	      .asked = true, .only_asked = true } },
+	  3 },
 	{ { SYS_personality, -1 }, { LISTED(0, personalities, EPERM) }, 1 },
 	/* a connection made by a send, past a rule on connect */
 	{ { SYS_sendto, SYS_sendmmsg, -1 }, { NO_BIT(3, MSG_FASTOPEN, EOPNOTSUPP) }, 1 },
@@ -166,12 +172,7 @@ const struct condition *condition_of(int nr)
 	return NULL;
 }
 
-size_t condition_clauses(const struct condition *c, bool any_type, bool tree)
+bool clause_counts(const struct clause *c, bool any_type, bool tree, bool asked)
 {
-	size_t n = c->n_clauses;
-
-	while (n &&
-	       ((any_type && c->clauses[n - 1].socket_type) || (!tree && c->clauses[n - 1].tree)))
-		n--;
-	return n;
+	return !(any_type && c->socket_type) && (tree || !c->tree) && (asked || !c->only_asked);
 }

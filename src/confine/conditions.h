@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define CONDITION_CALLS_MAX 3
-#define CONDITION_CLAUSES_MAX 2
+#define CONDITION_CLAUSES_MAX 3
 
 enum clause_kind {
 	CLAUSE_NO_BIT = 1, /* refused when the argument has one of the bits in `mask` */
@@ -35,6 +35,7 @@ struct clause {
 	bool tree; /* counts only where the command has a tree of its own, or a quota in it */
 	bool asked; /* a handler is asked instead, where there is one for that: NOTIF_WHERE_REFUSED */
 	uint32_t other_value; /* of CLAUSE_NOT_BOTH */
+	bool only_asked;      /* `asked`, and counts only where there is that handler */
 };
 
 /* Refused when one of the clauses says so. */
@@ -49,7 +50,7 @@ extern const struct condition conditions[N_CONDITIONS];
 
 /* The condition of call @nr, or NULL. */
 const struct condition *condition_of(int nr);
-/* The number of clauses that count: those that may not are the last. */
-size_t condition_clauses(const struct condition *c, bool any_type, bool tree);
+/* Where sockets of any type may be made, where there is a tree, where a handler stands in: does the clause count? */
+bool clause_counts(const struct clause *c, bool any_type, bool tree, bool asked);
 
 #endif

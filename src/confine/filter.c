@@ -40,6 +40,7 @@
 #define ARCH_OFFSET offsetof(struct seccomp_data, arch)
 #define LOW_HALF(arg) (offsetof(struct seccomp_data, args) + 8 * (size_t)(arg))
 #define HIGH_HALF(arg) (LOW_HALF(arg) + 4)
+#define SOME_BITS 0xa5a5a5a5u /* where a mask says that they don't count */
 
 static uint32_t refusal(int error)
 {
@@ -67,6 +68,11 @@ static bool answers_equal(const struct answer *a, const struct answer *b)
 static uint32_t clause_refusal(const struct answer *a, const struct clause *c)
 {
 	return a->asked && c->asked ? SECCOMP_RET_USER_NOTIF : refusal(c->error);
+}
+
+static bool counts(const struct answer *a, const struct clause *c)
+{
+	return clause_counts(c, a->any_type, a->tree, a->asked);
 }
 
 /* What handlers want of a call. */
@@ -207,14 +213,13 @@ static size_t write_passed(struct assembly *a, const struct answer *answer)
 
 static size_t write_looking(struct assembly *a, const struct answer *answer)
 {
-	size_t place = write_passed(a, answer), n = 0;
+	size_t place = write_passed(a, answer);
 
-	if (answer->condition)
-		n = condition_clauses(answer->condition, answer->any_type, answer->tree);
-	while (n-- > 0) {
-		const struct clause *c = &answer->condition->clauses[n];
+	for (size_t i = answer->condition ? answer->condition->n_clauses : 0; i-- > 0;) {
+		const struct clause *c = &answer->condition->clauses[i];
 
-		place = write_clause(a, c, clause_refusal(answer, c), place);
+		if (counts(answer, c))
+			place = write_clause(a, c, clause_refusal(answer, c), place);
 	}
 	return place;
 }
@@ -319,8 +324,9 @@ static bool list_holds(const struct sock_fprog *prog, int nr, const struct claus
 			c->mask == UINT32_MAX ? 0x5a5a5a50 + (uint32_t)i : (uint32_t)(i & 0xf);
 		bool refused;
 
-		args[c->arg] = i < c->n ? c->values[i] : value;
-		refused = is_listed(c, (uint32_t)args[c->arg]) == (c->kind == CLAUSE_NOT_LISTED);
+		args[c->arg] = i < c->n ? c->values[i] | (~c->mask & SOME_BITS) : value;
+		refused = is_listed(c, (uint32_t)args[c->arg] & c->mask) ==
+			  (c->kind == CLAUSE_NOT_LISTED);
 		if (run(prog, nr, args) !=
 		    (refused ? clause_refusal(answer, c) : passed_of(answer, args)))
 			return false;
@@ -399,14 +405,17 @@ static bool clauses_hold(const struct sock_fprog *prog, int nr, const struct ans
 			 uint64_t rest)
 {
 	const struct condition *c = answer->condition;
-	size_t n = condition_clauses(c, answer->any_type, answer->tree);
 	uint64_t args[6];
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < c->n_clauses; i++) {
+		if (!counts(answer, &c->clauses[i]))
+			continue;
 		for (size_t k = 0; k < 6; k++)
 			args[k] = rest;
-		for (size_t k = 0; k < n; k++)
-			satisfy(&c->clauses[k], args);
+		for (size_t k = 0; k < c->n_clauses; k++) {
+			if (counts(answer, &c->clauses[k]))
+				satisfy(&c->clauses[k], args);
+		}
 		if (run(prog, nr, args) != passed_of(answer, args) ||
 		    !clause_holds(prog, nr, &c->clauses[i], answer, args))
 			return false;

@@ -265,6 +265,22 @@ static int refuse_others(scmp_filter_ctx ctx, const struct call_deny *deny, cons
 	return r;
 }
 
+/* What interfaces are asked by, where a handler wants that; nothing is refused else. */
+static int ask_about_interfaces(scmp_filter_ctx ctx, const struct call_deny *deny,
+				const int *notify, size_t n_notify)
+{
+	static const uint32_t groups[] = { 0x8900, 0x8b00 };
+	const int nr = syscall_number("ioctl");
+	int r = 0;
+
+	if (!deny[nr].conditional || !is_asked(nr, notify, n_notify))
+		return 0;
+	for (size_t i = 0; r == 0 && i < N_OF(groups); i++)
+		r = seccomp_rule_add(ctx, SCMP_ACT_NOTIFY, nr, 1,
+				     SCMP_CMP(1, SCMP_CMP_MASKED_EQ, 0xffffff00u, groups[i]));
+	return r;
+}
+
 static int refuse_options(scmp_filter_ctx ctx, const struct call_deny *deny)
 {
 	int r = 0;
@@ -296,6 +312,8 @@ static int deny_part(const struct call_deny *deny, const int *notify, size_t n_n
 	}
 	if (r == 0)
 		r = refuse_others(ctx, deny, notify, n_notify);
+	if (r == 0)
+		r = ask_about_interfaces(ctx, deny, notify, n_notify);
 	if (r == 0)
 		r = refuse_options(ctx, deny);
 	for (size_t i = 0; r == 0 && i < N_OF(conditions); i++) {

@@ -441,11 +441,14 @@ static void test_the_largest_program_fits(void **state)
 static size_t interesting_values(uint64_t v[VALUES_MAX])
 {
 	static const uint32_t known[] = {
-		TIOCSTI,      0x541c,	  0x40086602,	       0x40046602,
-		0x40087602,   0x40047602, 0x40086604,	       0x401c5820,
-		0x800c6613,   0x40806685, 0x50009401,	       0x50009417,
-		0x5000940e,   0x50009418, 0x5000940f,	       0x5000943f,
-		0x20008,      0x40008,	  0x20000000,	       0xffffffff,
+		TIOCSTI,      0x541c,	  0x40086602,
+		0x40046602,   0x40087602, 0x40047602,
+		0x40086604,   0x401c5820, 0x800c6613,
+		0x40806685,   0x50009401, 0x50009417,
+		0x5000940e,   0x50009418, 0x5000940f,
+		0x5000943f,   0x8900,	  0x89ff,
+		0x8b12,	      0x1008912,  0x20008,
+		0x40008,      0x20000000, 0xffffffff,
 		IPPROTO_IPV6, IPV6_RTHDR, IPV6_2292PKTOPTIONS,
 	};
 	size_t n = 0;
@@ -554,7 +557,8 @@ static void test_libseccomp_answers_the_same(void **state)
 	const int asked[] = {
 		SYS_sched_setattr | NOTIF_WITH(3),     SYS_openat | NOTIF_WHERE_REFUSED,
 		SYS_prlimit64 | NOTIF_WHERE_REFUSED,   SYS_sched_setattr | NOTIF_WHERE_REFUSED,
-		SYS_setpriority | NOTIF_WHERE_REFUSED, SYS_ioprio_set | NOTIF_WHERE_REFUSED
+		SYS_setpriority | NOTIF_WHERE_REFUSED, SYS_ioprio_set | NOTIF_WHERE_REFUSED,
+		SYS_ioctl | NOTIF_WHERE_REFUSED
 	};
 	struct sluice_policy *p = sluice_policy_new();
 	struct call_deny deny[CALL_MAX];

@@ -14,10 +14,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define LOOPBACK 1 /* its index, in every namespace */
-#define LOOPBACK_NAME "lo"
-#define LOOPBACK_MTU 65536u
-#define QUEUE_LENGTH 1000u
+#include "builtin/network/loopback.h"
+
 #define FOREVER 0xffffffffu
 
 /*
@@ -28,8 +26,8 @@ static const struct {
 	int family;
 	uint8_t bits, address[16];
 } addresses[] = {
-	{ AF_INET, 8, { 127, 0, 0, 1 } },
-	{ AF_INET, 8, { 127, 0, 0, 2 } },
+	{ AF_INET, LOOPBACK_V4_BITS, LOOPBACK_V4_FIRST },
+	{ AF_INET, LOOPBACK_V4_BITS, LOOPBACK_V4_SECOND },
 	{ AF_INET6, 128, { [15] = 1 } },
 	{ AF_INET6, 128, { [10] = 0xff, 0xff, 127, 0, 0, 1 } },
 };
@@ -107,15 +105,15 @@ static void say_link(struct answer *a, int flags)
 {
 	const struct ifinfomsg body = {
 		.ifi_type = ARPHRD_LOOPBACK,
-		.ifi_index = LOOPBACK,
-		.ifi_flags = IFF_UP | IFF_LOOPBACK | IFF_RUNNING | IFF_LOWER_UP,
+		.ifi_index = LOOPBACK_INDEX,
+		.ifi_flags = LOOPBACK_FLAGS | IFF_LOWER_UP,
 	};
 	static const uint8_t hardware[6];
 	static const struct rtnl_link_stats stats;
 
 	begin(a, RTM_NEWLINK, flags, &body, sizeof(body));
 	attribute(a, IFLA_IFNAME, LOOPBACK_NAME, sizeof(LOOPBACK_NAME));
-	number(a, IFLA_TXQLEN, QUEUE_LENGTH);
+	number(a, IFLA_TXQLEN, LOOPBACK_QUEUE_LENGTH);
 	number(a, IFLA_MTU, LOOPBACK_MTU);
 	attribute(a, IFLA_ADDRESS, hardware, sizeof(hardware));
 	attribute(a, IFLA_BROADCAST, hardware, sizeof(hardware));
@@ -131,7 +129,7 @@ static void say_address(struct answer *a, size_t i)
 		.ifa_prefixlen = addresses[i].bits,
 		.ifa_flags = IFA_F_PERMANENT,
 		.ifa_scope = RT_SCOPE_HOST,
-		.ifa_index = LOOPBACK,
+		.ifa_index = LOOPBACK_INDEX,
 	};
 	const struct ifa_cacheinfo life = { .ifa_prefered = FOREVER, .ifa_valid = FOREVER };
 
@@ -161,7 +159,7 @@ static void say_route(struct answer *a, size_t i)
 	begin(a, RTM_NEWROUTE, NLM_F_MULTI, &body, sizeof(body));
 	number(a, RTA_TABLE, RT_TABLE_LOCAL);
 	attribute(a, RTA_DST, routes[i].destination, address_bytes(family));
-	number(a, RTA_OIF, LOOPBACK);
+	number(a, RTA_OIF, LOOPBACK_INDEX);
 	end(a);
 }
 
@@ -210,7 +208,7 @@ static bool asks_loopback(const unsigned char *question, size_t size)
 		return false;
 	memcpy(&body, question + NLMSG_HDRLEN, sizeof(body));
 	if (body.ifi_index)
-		return body.ifi_index == LOOPBACK;
+		return body.ifi_index == LOOPBACK_INDEX;
 	for (; at + sizeof(head) <= size; at += RTA_ALIGN(head.rta_len)) {
 		memcpy(&head, question + at, sizeof(head));
 		if (head.rta_len < sizeof(head) || head.rta_len > size - at)
