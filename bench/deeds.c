@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "report.h"
+#include "place.h"
 #include "util/clock.h"
 
 #define BIG_MB_FULL 1024u
@@ -54,22 +54,10 @@ static void *open_until_copied(void *path)
 	return NULL;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* Of the opens from @first on. */
 static double p99(unsigned first)
 {
-	unsigned n = atomic_load(&n_opens) - first;
-
-	if (!n)
-		return 0;
-	qsort(opens_us + first, n, sizeof(*opens_us), by_value);
-	return opens_us[first + n * 99 / 100];
+	return stats_quantile_of(opens_us + first, atomic_load(&n_opens) - first, 0.99);
 }
 
 /* Milliseconds of the first open for writing of @big, and p99 of opens of @other before it and meanwhile. */
@@ -167,14 +155,9 @@ static unsigned files_of(const struct deed_place *p)
 /* Run the command and read @n numbers from what it prints. */
 static int numbers_of(const char *text, double *ret, unsigned n)
 {
-	FILE *f = popen(text, "r");
-	unsigned got = 0;
+	const char *const argv[] = { "sh", "-c", text, NULL };
 
-	while (f && got < n && fscanf(f, "%lf", &ret[got]) == 1)
-		got++;
-	if (!f || pclose(f) != 0 || got < n)
-		return report_failure("no figures from: %s", text), -1;
-	return 0;
+	return place_figures(argv, ret, n);
 }
 
 /* Of the same command, under copy-on-write of DIR/lower. */

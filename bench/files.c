@@ -10,20 +10,18 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <libgen.h>
 #include <limits.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "deeds.h"
 #include "floor.h"
+#include "place.h"
 #include "report.h"
 #include "stats.h"
 #include "util/clock.h"
@@ -45,8 +43,7 @@ enum way {
 static const char *const way_names[WAYS] = { "bare", "chroot", "cow", "bwrap" };
 
 struct bench {
-	char self[PATH_MAX], command[PATH_MAX];
-	char dir[PATH_MAX / 2]; /* of our own, removed at the end */
+	struct place place;
 	char lower[PATH_MAX], make[PATH_MAX], storage[PATH_MAX], deeds[PATH_MAX]; /* in it */
 	char file[PATH_MAX];							  /* in lower */
 	bool has_bwrap;
@@ -194,45 +191,19 @@ static const char prepare[] =
 
 /* ---- starting ---- */
 
-/* Run @argv with its output on @out (-1: ours). 0, or -1 after a message. */
-static int run(const char *const argv[], int out)
-{
-	posix_spawn_file_actions_t actions;
-	int status, r;
-	pid_t pid;
-
-	posix_spawn_file_actions_init(&actions);
-	if (out >= 0)
-		posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	/* posix_spawn changes none of the strings */
-	r = posix_spawnp(&pid, argv[0], &actions, NULL, (char **)(uintptr_t)argv, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	if (r != 0) {
-		report_failure("%s: %s", argv[0], strerror(r));
-		return -1;
-	}
-	while (waitpid(pid, &status, 0) < 0) {
-		if (errno != EINTR)
-			return -1;
-	}
-	if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-		report_failure("%s: status 0x%x", argv[0], status);
-		return -1;
-	}
-	return 0;
-}
-
 /* What stands before a command in each way; the number of words. @workdir: what is copy-on-write under --chroot; NULL. */
 static size_t put_way(const struct bench *b, enum way way, const char *workdir,
 		      const char *argv[ARGS_MAX])
 {
 	const char *const branch[] = { "--workdir", workdir, "--fs-storage", b->storage,
 				       "--on-exit", "abort", "--on-error",   "abort" };
-	const char *const cow[] = { b->command, "run", "-r", "/", "-w", "/dev/null" };
-	const char *const chroot[] = { b->command, "run", "--chroot",  "/",	"-r",	"/", "-w",
-				       b->dir,	   "-w",  "/dev/null", "--cwd", b->dir, "--" };
+	const char *const cow[] = { b->place.command, "run", "-r", "/", "-w", "/dev/null" };
+	const char *const chroot[] = {
+		b->place.command, "run", "--chroot",  "/",     "-r",	     "/", "-w",
+		b->place.dir,	  "-w",	 "/dev/null", "--cwd", b->place.dir, "--"
+	};
 	const char *const bwrap[] = { "bwrap", "--bind", "/",	  "/",	     "--dev-bind", "/dev",
-				      "/dev",  "--proc", "/proc", "--chdir", b->dir };
+				      "/dev",  "--proc", "/proc", "--chdir", b->place.dir };
 	size_t n = 0;
 
 	if (way == CHROOT || way == COW) {
@@ -262,7 +233,7 @@ static int run_job(const struct bench *b, const struct job *j, enum way way, dou
 	argv[n++] = "-c";
 	argv[n] = script;
 	begin = clock_now_ns();
-	if (run(argv, -1) < 0)
+	if (place_run(argv, -1) < 0)
 		return report_failure("%s: %s", way_names[way], j->name), -1;
 	*ret_ms = (double)(clock_now_ns() - begin) / 1e6;
 	return 0;
@@ -272,46 +243,19 @@ static int run_call(const struct bench *b, const struct call *c, enum way way, d
 {
 	const char *argv[ARGS_MAX] = { NULL };
 	size_t n = put_way(b, way, way == COW ? b->lower : NULL, argv);
-	char number[16], text[64] = "";
-	int out[2], r;
+	char number[16];
 
 	snprintf(number, sizeof(number), "%u", b->calls);
-	argv[n++] = b->self;
+	argv[n++] = b->place.self;
 	argv[n++] = "--calls";
 	argv[n++] = c->name;
 	argv[n++] = b->file;
 	argv[n++] = number;
 	argv[n] = way_names[way];
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return report_failure("pipe: %s", strerror(errno)), -1;
-	r = run(argv, out[1]);
-	close(out[1]);
-	if (r == 0 && read(out[0], text, sizeof(text) - 1) <= 0) {
-		report_failure("%s: no figure", c->name);
-		r = -1;
-	}
-	close(out[0]);
-	*ret_us = strtod(text, NULL) / 1000;
-	return r;
-}
-
-static int run_floor(const struct bench *b, bool quick, double *ret_us)
-{
-	struct floor *f;
-	struct area *a;
-	int r = floor_start(FLOOR_RAW, 1, &f);
-
-	(void)b;
-	if (r < 0)
-		return report_failure("floor: %s", strerror(-r)), -1;
-	a = floor_area(f);
-	a->op = AREA_PROMPT;
-	a->duration_ns = quick ? FLOOR_NS_QUICK : FLOOR_NS_FULL;
-	r = area_round(a, 1);
-	if (r == 0)
-		*ret_us = stats_round(a, 0).p50_us;
-	floor_stop(f);
-	return r < 0 ? report_failure("floor: %s", strerror(-r)), -1 : 0;
+	if (place_figures(argv, ret_us, 1) < 0)
+		return report_failure("%s: %s", way_names[way], c->name), -1;
+	*ret_us /= 1000;
+	return 0;
 }
 
 /* ---- rounds ---- */
@@ -328,7 +272,7 @@ static bool call_has_way(const struct call *c, enum way way)
 
 static int run_round(struct bench *b, const struct options *o, unsigned round)
 {
-	if (run_floor(b, o->quick, &b->floor[round]) < 0)
+	if (floor_p50_us(o->quick ? FLOOR_NS_QUICK : FLOOR_NS_FULL, &b->floor[round]) < 0)
 		return -1;
 	for (size_t i = 0; i < N_OF(calls); i++) {
 		for (enum way w = BARE; w < WAYS; w++) {
@@ -346,7 +290,8 @@ static int run_round(struct bench *b, const struct options *o, unsigned round)
 		}
 	}
 	for (size_t i = 0; i < DEEDS; i++) {
-		const struct deed_place place = { b->self, b->command, b->deeds, o->quick };
+		const struct deed_place place = { b->place.self, b->place.command, b->deeds,
+						  o->quick };
 
 		if (options_wants(o, deeds[i].name) && deed_round(&place, &deeds[i], round) < 0)
 			return -1;
@@ -396,14 +341,9 @@ static int run_rounds(struct bench *b, const struct options *o)
 
 /* ---- report ---- */
 
-static double ratio(double a, double b)
-{
-	return b > 0 ? a / b : 0;
-}
-
 static double job_ratio(const struct job *j, enum way w)
 {
-	return ratio(j->s.median[w], j->s.median[BARE]);
+	return stats_ratio(j->s.median[w], j->s.median[BARE]);
 }
 
 static void report_calls(const struct bench *b, const struct options *o, json_t *rows)
@@ -416,14 +356,14 @@ static void report_calls(const struct bench *b, const struct options *o, json_t 
 		if (!options_wants(o, calls[i].name))
 			continue;
 		printf("%-12s %10.2f %10.2f %10.2f %8.2f %8.2f\n", calls[i].name, m[BARE],
-		       m[CHROOT], m[COW], ratio(m[CHROOT], b->floor_us),
-		       ratio(m[COW], b->floor_us));
-		json_array_append_new(rows,
-				      json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "name",
-						calls[i].name, "bare_us", m[BARE], "chroot_us",
-						m[CHROOT], "cow_us", m[COW], "floor_us",
-						b->floor_us, "ratio", ratio(m[CHROOT], b->floor_us),
-						"cow_ratio", ratio(m[COW], b->floor_us)));
+		       m[CHROOT], m[COW], stats_ratio(m[CHROOT], b->floor_us),
+		       stats_ratio(m[COW], b->floor_us));
+		json_array_append_new(
+			rows, json_pack("{s:s, s:f, s:f, s:f, s:f, s:f, s:f}", "name",
+					calls[i].name, "bare_us", m[BARE], "chroot_us", m[CHROOT],
+					"cow_us", m[COW], "floor_us", b->floor_us, "ratio",
+					stats_ratio(m[CHROOT], b->floor_us), "cow_ratio",
+					stats_ratio(m[COW], b->floor_us)));
 	}
 }
 
@@ -437,13 +377,14 @@ static void report_deeds(const struct options *o, json_t *rows)
 		if (!options_wants(o, d->name))
 			continue;
 		printf("%-12s %10.1f %10.1f %8.2f %12.1f %12.1f\n", d->name, d->reference_ms[0],
-		       d->ms[0], ratio(d->ms[0], d->reference_ms[0]), d->idle_p99_us[0],
+		       d->ms[0], stats_ratio(d->ms[0], d->reference_ms[0]), d->idle_p99_us[0],
 		       d->busy_p99_us[0]);
-		json_array_append_new(
-			rows, json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "name", d->name,
-					"reference_ms", d->reference_ms[0], "cow_ms", d->ms[0],
-					"ratio", ratio(d->ms[0], d->reference_ms[0]), "idle_p99_us",
-					d->idle_p99_us[0], "busy_p99_us", d->busy_p99_us[0]));
+		json_array_append_new(rows, json_pack("{s:s, s:f, s:f, s:f, s:f, s:f}", "name",
+						      d->name, "reference_ms", d->reference_ms[0],
+						      "cow_ms", d->ms[0], "ratio",
+						      stats_ratio(d->ms[0], d->reference_ms[0]),
+						      "idle_p99_us", d->idle_p99_us[0],
+						      "busy_p99_us", d->busy_p99_us[0]));
 	}
 }
 
@@ -490,7 +431,7 @@ static json_t *judge(const struct bench *b, const struct options *o)
 		snprintf(what[n], sizeof(what[n]), "%s under %s%s / floor", c->name,
 			 w == COW ? "copy-on-write" : "--chroot",
 			 c->plus_bare ? ", less the bare one," : "");
-		t[n] = (struct target){ what[n], c->bound, false, ratio(us, b->floor_us),
+		t[n] = (struct target){ what[n], c->bound, false, stats_ratio(us, b->floor_us),
 					options_wants(o, c->name) };
 		n++;
 	}
@@ -503,14 +444,14 @@ static json_t *judge(const struct bench *b, const struct options *o)
 	for (size_t i = 0; i < DEEDS; i++, n++) {
 		snprintf(what[n], sizeof(what[n]), "%s / the plain way", deeds[i].name);
 		t[n] = (struct target){ what[n], deeds[i].bound, false,
-					ratio(deeds[i].ms[0], deeds[i].reference_ms[0]),
+					stats_ratio(deeds[i].ms[0], deeds[i].reference_ms[0]),
 					options_wants(o, deeds[i].name) };
 	}
 	t[n++] = (struct target){ "p99 of an unrelated open during copy_up / idle", 2, false,
-				  ratio(deeds[0].busy_p99_us[0], deeds[0].idle_p99_us[0]),
+				  stats_ratio(deeds[0].busy_p99_us[0], deeds[0].idle_p99_us[0]),
 				  options_wants(o, deeds[0].name) };
 	t[n] = (struct target){ "exec of 100 MB / of a small one, under --chroot", 1.1, false,
-				ratio(big->s.median[CHROOT], small->s.median[CHROOT]),
+				stats_ratio(big->s.median[CHROOT], small->s.median[CHROOT]),
 				options_wants(o, big->name) && options_wants(o, small->name) };
 	return report_targets(t, n + 1);
 }
@@ -529,9 +470,9 @@ static int plot_files(const char *png, const struct bench *b)
 		png);
 	for (size_t i = 0; i < N_OF(calls); i++)
 		fprintf(f, "\"%s\" %f %f %f\n", calls[i].name,
-			ratio(calls[i].s.median[BARE], b->floor_us),
-			ratio(calls[i].s.median[CHROOT], b->floor_us),
-			ratio(calls[i].s.median[COW], b->floor_us));
+			stats_ratio(calls[i].s.median[BARE], b->floor_us),
+			stats_ratio(calls[i].s.median[CHROOT], b->floor_us),
+			stats_ratio(calls[i].s.median[COW], b->floor_us));
 	fprintf(f, "E\n$jobs << E\n");
 	for (size_t i = 0; i < N_OF(jobs); i++)
 		fprintf(f, "\"%s\" %f %f\n", jobs[i].name, job_ratio(&jobs[i], CHROOT),
@@ -549,73 +490,29 @@ static int plot_files(const char *png, const struct bench *b)
 
 /* ---- what is there ---- */
 
-static int find_programs(struct bench *b)
+static void find_programs(struct bench *b)
 {
-	char dir[PATH_MAX - 64];
-	ssize_t n = readlink("/proc/self/exe", b->self, sizeof(b->self) - 1);
-
-	if (n < 0)
-		return report_failure("/proc/self/exe: %s", strerror(errno)), -1;
-	b->self[n] = '\0';
-	snprintf(dir, sizeof(dir), "%.4000s", b->self);
-	snprintf(b->command, sizeof(b->command), "%s/../src/sluice", dirname(dir));
-	if (access(b->command, X_OK) < 0)
-		return report_failure("%s: %s", b->command, strerror(errno)), -1;
 	b->has_bwrap =
 		system("bwrap --bind / / --dev-bind /dev /dev --proc /proc true 2>/dev/null") == 0;
 	for (size_t i = 0; i < N_OF(jobs); i++) {
-		char command[100];
-
-		snprintf(command, sizeof(command), "command -v %s >/dev/null",
-			 jobs[i].needs ? jobs[i].needs : "sh");
-		if (system(command) != 0)
+		if (jobs[i].needs && !place_has(jobs[i].needs))
 			jobs[i].skipped = "not installed";
 	}
-	return 0;
 }
 
 static int make_files(struct bench *b)
 {
 	char small[PATH_MAX], dir[PATH_MAX];
 	const char *const argv[] = { "sh", "-c", prepare, "sh", small, NULL };
-	const char *tmp = getenv("TMPDIR");
 
-	snprintf(b->dir, sizeof(b->dir), "%s/sluice-bench.XXXXXX", tmp ? tmp : "/tmp");
-	if (!mkdtemp(b->dir) || chdir(b->dir) < 0)
-		return report_failure("%s: %s", b->dir, strerror(errno)), -1;
-	snprintf(b->lower, sizeof(b->lower), "%s/lower", b->dir);
-	snprintf(b->make, sizeof(b->make), "%s/make", b->dir);
-	snprintf(b->storage, sizeof(b->storage), "%s/storage", b->dir);
-	snprintf(b->deeds, sizeof(b->deeds), "%s/deeds", b->dir);
-	snprintf(b->file, sizeof(b->file), "%s/lower/usr/include/file.h", b->dir);
-	setenv("TMPDIR", b->dir, 1); /* the one place that may be written */
-	snprintf(dir, sizeof(dir), "%s", b->self);
+	snprintf(b->lower, sizeof(b->lower), "%s/lower", b->place.dir);
+	snprintf(b->make, sizeof(b->make), "%s/make", b->place.dir);
+	snprintf(b->storage, sizeof(b->storage), "%s/storage", b->place.dir);
+	snprintf(b->deeds, sizeof(b->deeds), "%s/deeds", b->place.dir);
+	snprintf(b->file, sizeof(b->file), "%s/lower/usr/include/file.h", b->place.dir);
+	snprintf(dir, sizeof(dir), "%s", b->place.self);
 	snprintf(small, sizeof(small), "%.4000s/true", dirname(dir));
-	return run(argv, -1);
-}
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void remove_files(const struct bench *b)
-{
-	if (chdir("/") == 0 && b->dir[0])
-		nftw(b->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* --json and --plot name files in the directory where we were started. */
-static const char *absolute(const char *path)
-{
-	char here[PATH_MAX], *whole;
-
-	if (!path || *path == '/' || !getcwd(here, sizeof(here)))
-		return path;
-	return asprintf(&whole, "%s/%s", here, path) < 0 ? path : whole;
+	return place_run(argv, -1);
 }
 
 static int measure(struct bench *b, const struct options *o)
@@ -660,14 +557,13 @@ int main(int argc, char *argv[])
 	for (size_t i = 0; i < DEEDS; i++)
 		names[N_OF(calls) + N_OF(jobs) + i] = deeds[i].name;
 	options_parse(&o, argc, argv, names, true);
-	o.json = absolute(o.json);
-	o.plot = absolute(o.plot);
 	b.calls = o.quick ? CALLS_QUICK : CALLS_FULL;
-	r = find_programs(&b);
+	find_programs(&b);
+	r = place_make(&b.place, &o);
 	if (r == 0)
 		r = make_files(&b);
 	if (r == 0)
 		r = measure(&b, &o);
-	remove_files(&b);
+	place_remove(&b.place);
 	return r == 0 ? 0 : 1;
 }

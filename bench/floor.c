@@ -28,6 +28,9 @@
 
 #include <liburing.h>
 
+#include "report.h"
+#include "stats.h"
+
 /* Newer than the headers of Debian 12 (kernel 6.1). */
 #ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
 #define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64)
@@ -446,4 +449,22 @@ void floor_stop(struct floor *f)
 		close(f->listener);
 	area_free(f->area, f->area_fd);
 	free(f);
+}
+
+int floor_p50_us(uint64_t duration_ns, double *ret)
+{
+	struct floor *f;
+	struct area *a;
+	int r = floor_start(FLOOR_RAW, 1, &f);
+
+	if (r < 0)
+		return report_failure("floor: %s", strerror(-r)), -1;
+	a = floor_area(f);
+	a->op = AREA_PROMPT;
+	a->duration_ns = duration_ns;
+	r = area_round(a, 1);
+	if (r == 0)
+		*ret = stats_round(a, 0).p50_us;
+	floor_stop(f);
+	return r < 0 ? report_failure("floor: %s", strerror(-r)), -1 : 0;
 }

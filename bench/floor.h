@@ -27,6 +27,8 @@ int floor_start(enum floor_kind kind, uint32_t clients, struct floor **ret);
 struct area *floor_area(struct floor *f);
 /* Ends guest and supervisor. NULL is fine. */
 void floor_stop(struct floor *f);
+/* Start FLOOR_RAW with one client, measure for @duration_ns, stop: the median. 0, or -1 after a message. */
+int floor_p50_us(uint64_t duration_ns, double *ret);
 
 /*
  * First statement of a bench's main: `--guest AREA FIRST COUNT [KIND CHANNEL]` is how it starts itself as a guest (see subject.c for the form without

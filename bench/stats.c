@@ -86,6 +86,19 @@ double stats_median_of(double *values, unsigned n)
 	return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
 }
 
+double stats_quantile_of(double *values, unsigned n, double fraction)
+{
+	unsigned at = (unsigned)(fraction * n);
+
+	qsort(values, n, sizeof(*values), compare_doubles);
+	return n ? values[at < n ? at : n - 1] : 0;
+}
+
+double stats_ratio(double a, double b)
+{
+	return b > 0 ? a / b : 0;
+}
+
 static double median_field(const struct summary *rounds, unsigned n, size_t offset)
 {
 	double values[STATS_ROUNDS_MAX];

@@ -31,5 +31,9 @@ struct summary stats_round(struct area *a, uint64_t cpu_ns);
 struct summary stats_median(const struct summary *rounds, unsigned n);
 /* Sorts @values. */
 double stats_median_of(double *values, unsigned n);
+/* The same for the smallest value that @fraction of all do not exceed; 0 where there are none. */
+double stats_quantile_of(double *values, unsigned n, double fraction);
+/* @a / @b; 0 where nothing was measured. */
+double stats_ratio(double a, double b);
 
 #endif
