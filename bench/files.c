@@ -459,15 +459,11 @@ static json_t *judge(const struct bench *b, const struct options *o)
 /* Two panels: calls in floors, commands in bare runs. Needs gnuplot. 0, or -1 after a message. */
 static int plot_files(const char *png, const struct bench *b)
 {
-	FILE *f = popen("gnuplot", "w");
+	FILE *f = report_plot_begin(png);
 
 	if (!f)
-		return report_failure("gnuplot: %s", strerror(errno)), -1;
-	fprintf(f,
-		"set terminal pngcairo size 1200,500\nset output '%s'\nset style data histogram\n"
-		"set style fill solid 0.7\nset boxwidth 0.9\nset yrange [0:]\nset grid ytics\nset multiplot layout 1,2\n"
-		"$calls << E\n",
-		png);
+		return -1;
+	fprintf(f, "set multiplot layout 1,2\n$calls << E\n");
 	for (size_t i = 0; i < N_OF(calls); i++)
 		fprintf(f, "\"%s\" %f %f %f\n", calls[i].name,
 			stats_ratio(calls[i].s.median[BARE], b->floor_us),
@@ -483,9 +479,7 @@ static int plot_files(const char *png, const struct bench *b)
 		"plot $calls using 2:xtic(1) title 'bare', '' using 3 title '--chroot', '' using 4 title '--workdir'\n"
 		"set title 'commands, x bare'\nset rmargin 6; set xtics noenhanced rotate by -30\n"
 		"plot $jobs using 2:xtic(1) title '--chroot', '' using 3 title 'bubblewrap'\n");
-	if (pclose(f) != 0)
-		return report_failure("gnuplot failed"), -1;
-	return 0;
+	return report_plot_end(f);
 }
 
 /* ---- what is there ---- */

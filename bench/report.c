@@ -269,3 +269,23 @@ int report_write(const struct options *o, json_t *meta, json_t *rows, json_t *ta
 	json_decref(all);
 	return r;
 }
+
+/* ---- drawing ---- */
+
+FILE *report_plot_begin(const char *png)
+{
+	FILE *f = popen("gnuplot", "w");
+
+	if (!f)
+		return report_failure("gnuplot: %s", strerror(errno)), NULL;
+	fprintf(f,
+		"set terminal pngcairo size 1200,500\nset output '%s'\nset style data histogram\n"
+		"set style fill solid 0.7\nset boxwidth 0.9\nset yrange [0:]\nset grid ytics\n",
+		png);
+	return f;
+}
+
+int report_plot_end(FILE *f)
+{
+	return pclose(f) == 0 ? 0 : (report_failure("gnuplot failed"), -1);
+}

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include <jansson.h>
 
@@ -47,6 +48,11 @@ json_t *report_targets(const struct target *t, size_t n);
 
 /* Write {"meta","rows","targets"} to o->json, if one is asked for. Takes all three. 0 or -errno, said on stderr. */
 int report_write(const struct options *o, json_t *meta, json_t *rows, json_t *targets);
+
+/* Where gnuplot takes its commands for @png, histograms by default. NULL after a message. */
+FILE *report_plot_begin(const char *png);
+/* 0, or -1 after a message. */
+int report_plot_end(FILE *f);
 
 /* One line on stderr that begins with the bench's name, and the exit status of a bench that could not measure. */
 int report_failure(const char *format, ...) __attribute__((format(printf, 1, 2)));

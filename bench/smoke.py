@@ -23,6 +23,10 @@ BENCHES = {
               {"name", "bare_us", "chroot_us", "cow_us", "floor_us", "ratio", "cow_ratio"},
               {("stat", ""), ("open", ""), ("open_copied", ""), ("readlink", ""), ("access", ""), ("copy_up", ""),
                ("commit", ""), ("rm", "")}),
+    "net": (["--only", "connect,connect_all,http,http_both,stream,ping_pong,black_hole,maps,python"],
+            {"name", "unit", "bare", "inside", "floor_us", "cost"},
+            {(name, "") for name in ("connect", "connect_all", "http", "http_both", "stream", "ping_pong", "black_hole", "maps",
+                                     "python")}),
     "startup": ([], {"name", "p50_us", "p90_us", "max_us", "ratio"},
                 {("posix_spawn", ""), ("library_cold", ""), ("library_warm", "")}),
 }
@@ -39,8 +43,10 @@ def check(condition, what):
 
 def check_row(row, keys):
     check(keys <= row.keys(), f"row {row} lacks {keys - row.keys()}")
-    for key in keys - {"name", "mode"}:
+    for key in keys - {"name", "mode", "unit"}:
         check(isinstance(row[key], (int, float)) and row[key] >= 0, f"{key} is {row[key]}")
+    if "unit" in keys:
+        check(row["bare"] > 0 and row["inside"] > 0, f"row {row} was not measured")
     if "p999_us" in keys:
         order = [row[k] for k in ("p50_us", "p90_us", "p99_us", "p999_us", "max_us")]
         check(order == sorted(order) and order[0] > 0, f"percentiles out of order: {order}")
