@@ -257,13 +257,22 @@ static void leave(int nr, void *deny)
 {
 	struct call_deny *d = &((struct call_deny *)deny)[nr];
 
-	if (d->conditional) /* else the policy refuses it whatever it is for */
-		*d = (struct call_deny){ .error = 0 };
+	if (d->conditional || !d->error) /* else the policy refuses it whatever it is for */
+		*d = (struct call_deny){ .error = EACCES,
+					 .conditional = true,
+					 .any_type = d->any_type };
 }
 
-void calls_leave_sockets_to_handler(struct call_deny *deny)
+static void pass_tcp(int nr, void *deny)
+{
+	((struct call_deny *)deny)[nr].tcp = true;
+}
+
+void calls_leave_sockets_to_handler(struct call_deny *deny, bool tcp)
 {
 	each_call("socket", leave, deny);
+	if (tcp)
+		each_call("socket", pass_tcp, deny);
 }
 
 void calls_keep_working_directories(struct call_deny *deny)

@@ -21,6 +21,7 @@ struct call_deny {
 	int error;	  /* 0: not refused */
 	bool conditional; /* only under those conditions */
 	bool any_type; /* of a socket that is made: also those that can send to an address at each message */
+	bool tcp; /* of a socket that is made: one of TCP is not refused, whatever the condition says */
 	bool tree; /* of a resource limit: but for the one that holds a virtual working directory; of ioctl: what allocates */
 };
 
@@ -35,8 +36,8 @@ int calls_deny_list(const struct sluice_policy *p, struct call_deny *deny,
  * A named Unix socket that may not be connected to must not be sent to either; where all may be connected to, there is nothing to refuse.
  */
 void calls_allow_any_socket_type(struct call_deny *deny);
-/* Which sockets may be made is decided by a handler, which the policy has rules for. */
-void calls_leave_sockets_to_handler(struct call_deny *deny);
+/* Which sockets may be made is decided by a handler, which the policy has rules for; it is not asked about Unix sockets that pass anyway, nor (@tcp) about TCP. */
+void calls_leave_sockets_to_handler(struct call_deny *deny, bool tcp);
 /* The command has virtual working directories (tree/cwd.h), which are none of its own business. */
 void calls_keep_working_directories(struct call_deny *deny);
 /* The command's tree has a quota: nothing is allocated but by calls that are looked at. */

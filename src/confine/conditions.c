@@ -79,6 +79,10 @@ static const uint32_t socket_domains[] = { AF_UNIX };
 static const uint32_t socket_types[] = { SOCK_STREAM, SOCK_SEQPACKET };
 #define SOCKET_TYPE_MASK 0xfu /* the rest is SOCK_CLOEXEC and SOCK_NONBLOCK */
 
+static const uint32_t internet_domains[] = { AF_INET, AF_INET6 };
+static const uint32_t stream_type[] = { SOCK_STREAM };
+static const uint32_t tcp_protocols[] = { 0, IPPROTO_TCP };
+
 /* A packet goes by way of the addresses in these, wherever the socket was connected to. */
 static const uint32_t ip_routes[] = { IP_OPTIONS };
 static const uint32_t ipv6_routes[] = { IPV6_RTHDR, IPV6_2292PKTOPTIONS };
@@ -142,9 +146,10 @@ const struct condition conditions[N_CONDITIONS] = {
 	{ { SYS_sendto, SYS_sendmmsg, -1 }, { NO_BIT(3, MSG_FASTOPEN, EOPNOTSUPP) }, 1 },
 	{ { SYS_sendmsg, -1 }, { NO_BIT(2, MSG_FASTOPEN, EOPNOTSUPP) }, 1 },
 	{ { SYS_socket, SYS_socketpair, -1 },
-	  { LISTED(0, socket_domains, EACCES),
-	    { CLAUSE_LISTED, 1, EACCES, SOCKET_TYPE_MASK, socket_types, N_OF(socket_types), 0,
-	      true } },
+	  { { CLAUSE_LISTED, 0, EACCES, WHOLE, socket_domains, N_OF(socket_domains), 0, false,
+	      false, true },
+	    { CLAUSE_LISTED, 1, EACCES, SOCKET_TYPE_MASK, socket_types, N_OF(socket_types), 0, true,
+	      false, true } },
 	  2 },
 	{ { SYS_setsockopt, -1 },
 	  { NOT_AT_LEVEL(IPPROTO_IP, ip_routes), NOT_AT_LEVEL(IPPROTO_IPV6, ipv6_routes) },
@@ -157,6 +162,12 @@ const struct condition conditions[N_CONDITIONS] = {
 	/* one's own limits by number 0, or a look without new limits */
 	{ { SYS_prlimit64, -1 }, { OWN_NUMBER(0, 2), NOT_VISIBLE(1) }, 2 },
 	{ { SYS_getrlimit, SYS_setrlimit, -1 }, { NOT_VISIBLE(0) }, 1 },
+};
+
+const struct clause tcp_clauses[N_TCP_CLAUSES] = {
+	LISTED(0, internet_domains, 0),
+	{ CLAUSE_LISTED, 1, 0, SOCKET_TYPE_MASK, stream_type, N_OF(stream_type) },
+	LISTED(2, tcp_protocols, 0),
 };
 
 const struct condition *condition_of(int nr)

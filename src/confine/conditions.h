@@ -52,5 +52,8 @@ extern const struct condition conditions[N_CONDITIONS];
 const struct condition *condition_of(int nr);
 /* Where sockets of any type may be made, where there is a tree, where a handler stands in: does the clause count? */
 bool clause_counts(const struct clause *c, bool any_type, bool tree, bool asked);
+/* All of them (CLAUSE_LISTED) let a socket of TCP pass, and nothing else; see call_deny.tcp. */
+#define N_TCP_CLAUSES 3
+extern const struct clause tcp_clauses[N_TCP_CLAUSES];
 
 #endif

@@ -98,7 +98,7 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	if (r == 0 && c->rules.all_writable && !tree)
 		calls_allow_any_socket_type(deny);
 	if (policy_has_network(p))
-		calls_leave_sockets_to_handler(deny);
+		calls_leave_sockets_to_handler(deny, policy_net_protocols(p) & NET_TCP);
 	if (r == 0)
 		r = filter_compile(deny, notify, n_notify, &c->filter, err);
 	return r;

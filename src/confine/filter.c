@@ -22,8 +22,10 @@
 
 #include <errno.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "confine/assemble.h"
 #include "confine/conditions.h"
@@ -52,7 +54,7 @@ static uint32_t refusal(int error)
 /* What becomes of a call. */
 struct answer {
 	const struct condition *condition; /* NULL: none */
-	bool any_type, tree;		   /* of the condition */
+	bool any_type, tree, tcp;	   /* of the condition */
 	bool asked;			   /* a handler stands in for it where it may */
 	uint32_t ret;			   /* where no condition refuses it */
 	int only_with; /* such a call is allowed where this argument is 0, and only else `ret`; -1 */
@@ -61,7 +63,8 @@ struct answer {
 static bool answers_equal(const struct answer *a, const struct answer *b)
 {
 	return a->condition == b->condition && a->any_type == b->any_type && a->tree == b->tree &&
-	       a->ret == b->ret && a->asked == b->asked && a->only_with == b->only_with;
+	       a->tcp == b->tcp && a->ret == b->ret && a->asked == b->asked &&
+	       a->only_with == b->only_with;
 }
 
 /* What a call gets that clause @c of its condition doesn't let pass. */
@@ -93,6 +96,7 @@ static struct answer answer_of(int nr, const struct call_deny *deny, struct want
 		a.condition = condition_of(nr);
 		a.any_type = deny->any_type;
 		a.tree = deny->tree;
+		a.tcp = deny->tcp;
 		a.asked = wanted.where_refused && a.condition;
 	}
 	if (deny->error && !a.condition)
@@ -213,7 +217,8 @@ static size_t write_passed(struct assembly *a, const struct answer *answer)
 
 static size_t write_looking(struct assembly *a, const struct answer *answer)
 {
-	size_t place = write_passed(a, answer);
+	const size_t passed = write_passed(a, answer);
+	size_t place = passed, tcp = passed;
 
 	for (size_t i = answer->condition ? answer->condition->n_clauses : 0; i-- > 0;) {
 		const struct clause *c = &answer->condition->clauses[i];
@@ -221,7 +226,9 @@ static size_t write_looking(struct assembly *a, const struct answer *answer)
 		if (counts(answer, c))
 			place = write_clause(a, c, clause_refusal(answer, c), place);
 	}
-	return place;
+	for (size_t i = answer->tcp ? N_TCP_CLAUSES : 0; i-- > 0;)
+		tcp = write_listed(a, &tcp_clauses[i], tcp, place);
+	return answer->tcp ? tcp : place;
 }
 
 /* Calls that are treated alike share what is written. */
@@ -423,9 +430,46 @@ static bool clauses_hold(const struct sock_fprog *prog, int nr, const struct ans
 	return true;
 }
 
+/* Of those that count. */
+static bool lists_pass(const struct answer *answer, const struct clause *clauses, size_t n,
+		       const uint64_t args[6], const struct clause **ret_first)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!counts(answer, &clauses[i]))
+			continue;
+		*ret_first = &clauses[i];
+		if (!is_listed(&clauses[i], (uint32_t)args[clauses[i].arg] & clauses[i].mask))
+			return false;
+	}
+	return true;
+}
+
+/* Every kind of socket, with the flags of its type, and not. */
+static bool sockets_hold(const struct sock_fprog *prog, int nr, const struct answer *answer)
+{
+	const struct condition *c = answer->condition;
+
+	for (uint64_t i = 0; i < 64 * 32 * 8; i++) {
+		static const uint64_t protocols[] = { 0,   IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP,
+						      262, UINT32_MAX,	 1ULL << 32,  255 };
+		const uint64_t flags = i & 0x10 ? SOCK_CLOEXEC | SOCK_NONBLOCK : 0;
+		const uint64_t args[6] = { i >> 5 & 63, (i & 0xf) | flags, protocols[i >> 11] };
+		const struct clause *by;
+		uint32_t expected = passed_of(answer, args);
+
+		if (!lists_pass(answer, tcp_clauses, N_TCP_CLAUSES, args, &by) &&
+		    !lists_pass(answer, c->clauses, c->n_clauses, args, &by))
+			expected = clause_refusal(answer, by);
+		if (run(prog, nr, args) != expected)
+			return false;
+	}
+	return true;
+}
+
 static bool condition_holds(const struct sock_fprog *prog, int nr, const struct answer *answer)
 {
-	return clauses_hold(prog, nr, answer, 0) && clauses_hold(prog, nr, answer, UINT64_MAX);
+	return clauses_hold(prog, nr, answer, 0) && clauses_hold(prog, nr, answer, UINT64_MAX) &&
+	       (!answer->tcp || sockets_hold(prog, nr, answer));
 }
 
 /* Without a condition: nothing in the arguments, and single bits in each. */

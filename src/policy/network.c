@@ -149,7 +149,7 @@ bool policy_has_network(const struct sluice_policy *p)
 
 unsigned policy_net_protocols(const struct sluice_policy *p)
 {
-	unsigned protocols = p->network.deny ? NET_ALL : 0;
+	unsigned protocols = p->network.deny ? NET_ALL : p->network.n_binds ? NET_TCP : 0;
 
 	for (size_t i = 0; !p->network.deny && i < p->network.n_targets; i++)
 		protocols |= p->network.targets[i].protocols;

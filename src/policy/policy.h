@@ -145,7 +145,7 @@ char **policy_build_env(const struct sluice_policy *p, char *const *base);
 
 /* network.c: may it make sockets of the internet at all? */
 bool policy_has_network(const struct sluice_policy *p);
-/* Which protocols a target names: bits of enum net_protocol. */
+/* Which protocols its sockets may have, since a target names them or (TCP) ports may be bound: bits of enum net_protocol. */
 unsigned policy_net_protocols(const struct sluice_policy *p);
 
 /* grants.c: append a grant (@path is copied). -EINVAL, -ENAMETOOLONG, -ENOMEM. */

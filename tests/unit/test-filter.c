@@ -268,6 +268,68 @@ static void test_types_of_sockets(void **state)
 	sluice_policy_unref(p);
 }
 
+/* What a kernel of the internet would make of it is none of the filter's business: only which sockets nobody is asked about. */
+static void test_sockets_that_a_handler_decides_on(void **state)
+{
+	static const int asked[] = { SYS_socket | NOTIF_WHERE_REFUSED };
+	static const int domains[] = { AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET };
+	static const uint64_t protocols[] = { 0, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_MPTCP,
+					      IPPROTO_TCP | HIGH };
+
+	(void)state;
+	for (int way = 0; way < 4; way++) {
+		const bool tcp = way & 1, allowed_by_policy = way & 2;
+		struct sluice_policy *p = sluice_policy_new();
+		struct call_deny deny[CALL_MAX];
+		struct sock_fprog prog;
+
+		if (allowed_by_policy)
+			sluice_policy_allow_syscall(p, "socket", NULL);
+		assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+		calls_leave_sockets_to_handler(deny, tcp);
+		assert_int_equal(filter_compile(deny, asked, N_OF(asked), &prog, NULL), 0);
+		for (unsigned i = 0; i < N_OF(domains) * N_OF(protocols) * 16; i++) {
+			const uint64_t args[] = { (uint64_t)domains[i / 16 % N_OF(domains)],
+						  i % 16 | (i % 3 ? SOCK_CLOEXEC : 0),
+						  protocols[i / 16 / N_OF(domains)] };
+			const bool is_tcp = (args[0] == AF_INET || args[0] == AF_INET6) &&
+					    i % 16 == SOCK_STREAM &&
+					    (!args[2] || (uint32_t)args[2] == IPPROTO_TCP);
+			const bool is_plain_unix = args[0] == AF_UNIX && (i % 16 == SOCK_STREAM ||
+									  i % 16 == SOCK_SEQPACKET);
+			struct seccomp_data data = { .nr = SYS_socket,
+						     .arch = ARCH_HERE,
+						     .args = { args[0], args[1], args[2] } };
+			struct machine m;
+
+			assert_int_equal(run(&prog, &data, &m), (is_tcp && tcp) || is_plain_unix
+									? ALLOW
+									: SECCOMP_RET_USER_NOTIF);
+		}
+		free(prog.filter);
+		sluice_policy_unref(p);
+	}
+}
+
+/* A policy that refuses socket(2) refuses it, whatever rules of the network it has. */
+static void test_denied_sockets_stay_denied(void **state)
+{
+	static const int asked[] = { SYS_socket | NOTIF_WHERE_REFUSED };
+	struct sluice_policy *p = sluice_policy_new();
+	struct call_deny deny[CALL_MAX];
+	struct sock_fprog prog;
+
+	(void)state;
+	sluice_policy_deny_syscall(p, "socket", NULL);
+	assert_int_equal(calls_deny_list(p, deny, NULL), 0);
+	calls_leave_sockets_to_handler(deny, true);
+	assert_int_equal(filter_compile(deny, asked, N_OF(asked), &prog, NULL), 0);
+	assert_int_equal(ask_socket(&prog, SYS_socket, AF_INET, SOCK_STREAM), REFUSE(EPERM));
+	assert_int_equal(ask_socket(&prog, SYS_socket, AF_UNIX, SOCK_STREAM), REFUSE(EPERM));
+	free(prog.filter);
+	sluice_policy_unref(p);
+}
+
 static void test_conditions_go_when_a_policy_allows_the_call(void **state)
 {
 	struct sluice_policy *p = sluice_policy_new();
@@ -642,6 +704,8 @@ int main(void)
 		cmocka_unit_test(test_every_call_as_the_policy_says),
 		cmocka_unit_test(test_conditions_on_arguments),
 		cmocka_unit_test(test_types_of_sockets),
+		cmocka_unit_test(test_sockets_that_a_handler_decides_on),
+		cmocka_unit_test(test_denied_sockets_stay_denied),
 		cmocka_unit_test(test_conditions_go_when_a_policy_allows_the_call),
 		cmocka_unit_test(test_notify_traps_its_calls_and_no_other),
 		cmocka_unit_test(test_a_refusal_is_stronger_than_a_trap),

@@ -143,7 +143,7 @@ static int pair(struct netlink *n, uint32_t port, bool nonblocking)
 static struct sluice_verdict socket_handle(struct sluice_request *req, void *netlink)
 {
 	const int type = (int)sluice_request_arg(req, 1), kind = type & SOCKET_TYPE_MASK;
-	const pid_t process = sluice_request_tgid(req);
+	pid_t process;
 	int fd;
 
 	if ((int)sluice_request_arg(req, 0) != AF_NETLINK ||
@@ -151,6 +151,7 @@ static struct sluice_verdict socket_handle(struct sluice_request *req, void *net
 	    (kind != SOCK_RAW && kind != SOCK_DGRAM) ||
 	    type & ~(SOCKET_TYPE_MASK | SOCK_CLOEXEC | SOCK_NONBLOCK))
 		return sluice_continue();
+	process = sluice_request_tgid(req);
 	fd = process < 0 ? process : pair(netlink, (uint32_t)process, type & SOCK_NONBLOCK);
 	return fd < 0 ? sluice_errno(-fd)
 		      : sluice_inject_fd(fd, type & SOCK_CLOEXEC ? (uint32_t)O_CLOEXEC : 0);
@@ -253,11 +254,15 @@ int builtin_netlink_register(struct dispatch *d)
 {
 	struct netlink *n = netlink_new();
 	const struct sluice_handler handlers[] = {
-		sluice_handler_make("netlink", SYS_socket, socket_handle, n),
 		sluice_handler_make("netlink", SYS_bind, bind_handle, n),
 		sluice_handler_make("netlink", SYS_getsockname, getsockname_handle, n),
 	};
+	const struct sluice_handler made =
+		sluice_handler_make("netlink", SYS_socket, socket_handle, n);
 	int r = n ? dispatch_own(d, n, netlink_free) : -ENOMEM;
+
+	if (r == 0)
+		r = dispatch_add_where_refused(d, &made);
 
 	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		r = dispatch_add(d, &handlers[i], true);

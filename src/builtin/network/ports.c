@@ -198,16 +198,19 @@ int builtin_ports_register(struct dispatch *d, const struct connect_bounds *boun
 {
 	struct ports *p = malloc(sizeof(*p));
 	const struct sluice_handler handlers[] = {
-		sluice_handler_make("network", SYS_socket, socket_handle, p),
 		sluice_handler_make("network", SYS_bind, bind_handle, p),
 		sluice_handler_make("network", SYS_listen, listen_handle, p),
 	};
+	const struct sluice_handler made =
+		sluice_handler_make("network", SYS_socket, socket_handle, p);
 	int r;
 
 	if (!p)
 		return -ENOMEM;
 	*p = (struct ports){ bounds->network, bounds->names, bounds->hooks, any_unix_type };
 	r = dispatch_own(d, p, free);
+	if (r == 0)
+		r = dispatch_add_where_refused(d, &made);
 	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
 		r = dispatch_add(d, &handlers[i], true);
 	return r;

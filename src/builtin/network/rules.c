@@ -107,7 +107,7 @@ int network_new(const struct sluice_policy *p, struct network **ret, struct slui
 		return fail_errno(err, -ENOMEM, "network rules");
 	n->deny = from->deny;
 	n->deny_binds = from->deny_binds;
-	n->protocols = policy_net_protocols(p) | (from->n_binds ? NET_TCP : 0);
+	n->protocols = policy_net_protocols(p);
 	r = build(n, from);
 	if (r == 0)
 		r = resolve(n, from, err);
