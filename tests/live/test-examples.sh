@@ -102,11 +102,91 @@ many_nonsense() {
 	done
 }
 
+# A server at the port that is its argument, which answers with the name of its machine and says what it gets from itself.
+serve_name='import http.server, os, sys, threading, urllib.request
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(os.uname().nodename.encode())
+    def log_message(self, *args):
+        pass
+port = int(sys.argv[1])
+server = http.server.HTTPServer(("127.0.0.1", port), Handler)
+threading.Thread(target=server.serve_forever).start()
+itself = urllib.request.urlopen("http://127.0.0.1:%d/" % server.server_port).read().decode()
+print("inside", os.uname().nodename, itself, server.server_port, flush=True)'
+
+# What a server at the port that is its argument answers.
+get='import sys, urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:%s/" % sys.argv[1]).read().decode())'
+
+# wait_for COUNT PATTERN PID: until the output has so many such lines; fails when PID has ended without.
+wait_for() {
+	until [ "$(grep -c "$2" out)" -ge "$1" ]; do
+		kill -0 "$3" 2>/dev/null || return 1
+		sleep 0.05
+	done
+}
+
+# Each sees the port that both asked for and reaches itself by it; from outside there are two others.
+two_servers_one_port() {
+	local port pid names outside r=1
+
+	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	"$bin/two_servers" "$port" python3 -c "$serve_name" "$port" >out 2>err &
+	pid=$! status=running
+	if wait_for 2 "^[12]: port $port is port " $pid && wait_for 2 '^inside ' $pid; then
+		names=$(awk -v "port=$port" '$1 == "inside" && $2 == $3 && $4 == port { print $2 }' out | sort -u)
+		outside=$(sed -n 's/^[12]: .* //p' out | while read -r real; do
+			[ "$real" != "$port" ] && python3 -c "$get" "$real"
+		done | sort -u)
+		[ "$(echo "$names" | wc -l)" -eq 2 ] && [ "$names" = "$outside" ] && r=0
+	fi
+	kill $pid
+	wait $pid 2>/dev/null
+	[ $r -eq 0 ] || show
+}
+
+two_servers_end() {
+	run two_servers 8080 sh -c 'exit 3'
+	[ "$status" -eq 3 ] && [ ! -s out ] || { show; return 1; }
+	run two_servers 80800 true
+	[ "$status" -eq 125 ] && grep -q '^usage: ' err || { show; return 1; }
+}
+
+# Two servers outside: the one of the rule is reached, the other one, which could be without it, is not.
+registry_alone() {
+	local registry other pids r=1
+
+	status=running
+	: >out
+	python3 -c "$serve_name" 0 >>out 2>err &
+	pids=$!
+	python3 -c "$serve_name" 0 >>out 2>>err &
+	pids="$pids $!"
+	if wait_for 2 '^inside ' $!; then
+		# shellcheck disable=SC2046
+		set -- $(awk '{ print $4 }' out)
+		registry=$1 other=$2
+		python3 -c "$get" "$other" >/dev/null || show
+		run registry_job "$registry" python3 -c "$get" "$registry"
+		[ "$status" -eq 0 ] && [ "$(cat out)" = "$(uname -n)" ] && [ ! -s err ] && r=0
+		run registry_job "$registry" python3 -c "$get" "$other"
+		[ "$status" -eq 1 ] && grep -q "^registry_job: refused: 127.0.0.1 port $other (python3" err || r=1
+	fi
+	# shellcheck disable=SC2086
+	kill $pids
+	# shellcheck disable=SC2086
+	wait $pids 2>/dev/null
+	[ $r -eq 0 ] || show
+}
+
 cases() {
 	local who=$1 name
 
 	for name in audit_python audit_refused audit_escapes audit_no_command deny_matching deny_creation harvest_outputs many_collects \
-		many_nonsense; do
+		many_nonsense two_servers_one_port two_servers_end registry_alone; do
 		check "$name$who" "$name"
 	done
 }
