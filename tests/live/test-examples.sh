@@ -121,6 +121,11 @@ print("inside", os.uname().nodename, itself, server.server_port, flush=True)'
 get='import sys, urllib.request
 print(urllib.request.urlopen("http://127.0.0.1:%s/" % sys.argv[1]).read().decode())'
 
+free_port='import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])'
+
 # wait_for COUNT PATTERN PID: until the output has so many such lines; fails when PID has ended without.
 wait_for() {
 	until [ "$(grep -c "$2" out)" -ge "$1" ]; do
@@ -133,7 +138,7 @@ wait_for() {
 two_servers_one_port() {
 	local port pid names outside r=1
 
-	port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+	port=$(python3 -c "$free_port")
 	"$bin/two_servers" "$port" python3 -c "$serve_name" "$port" >out 2>err &
 	pid=$! status=running
 	if wait_for 2 "^[12]: port $port is port " $pid && wait_for 2 '^inside ' $pid; then
@@ -146,6 +151,29 @@ two_servers_one_port() {
 	kill $pid
 	wait $pid 2>/dev/null
 	[ $r -eq 0 ] || show
+}
+
+# A server that knows nothing of us; redis-tools has it under another name, without the package that starts a service.
+two_servers_redis() {
+	local port pid real r=1
+
+	port=$(python3 -c "$free_port")
+	ln -sf "$(command -v redis-check-rdb)" redis-server
+	"$bin/two_servers" "$port" sh -c './redis-server --port "$0" --bind 127.0.0.1 --save "" >&2 &
+		until redis-cli -p "$0" set name "$(uname -n)" >/dev/null 2>&1; do sleep 0.05; done
+		echo "inside $(uname -n) $(redis-cli -p "$0" get name) $(redis-cli -p "$0" config get port | tail -n 1)"
+		wait' "$port" >out 2>err &
+	pid=$! status=running
+	if wait_for 2 "^[12]: port $port is port " $pid && wait_for 2 '^inside ' $pid; then
+		for real in $(sed -n 's/^[12]: .* //p' out); do
+			[ "$real" != "$port" ] && redis-cli -p "$real" get name
+		done >outside
+		r=$(awk -v "port=$port" 'NR == FNR { seen[$1] = 1; next }
+			$1 == "inside" && $2 == $3 && $4 == port && seen[$2]++ == 1 { n++ } END { print n != 2 }' outside out)
+	fi
+	kill $pid
+	wait $pid 2>/dev/null
+	[ "$r" -eq 0 ] || show
 }
 
 two_servers_end() {
@@ -186,7 +214,7 @@ cases() {
 	local who=$1 name
 
 	for name in audit_python audit_refused audit_escapes audit_no_command deny_matching deny_creation harvest_outputs many_collects \
-		many_nonsense two_servers_one_port two_servers_end registry_alone; do
+		many_nonsense two_servers_one_port two_servers_redis two_servers_end registry_alone; do
 		check "$name$who" "$name"
 	done
 }
