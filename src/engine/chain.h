@@ -19,6 +19,12 @@ struct histogram;
 #define CHAIN_SAMPLE_MAX_NS (4u * CHAIN_SLOW_MEAN_NS)
 /* Calls before the mean is believed. */
 #define CHAIN_SLOW_AFTER 16u
+/*
+ * A built-in was held up by something else, a cold disk or a busy machine, where so many calls in a row were prompt since; a hand-off costs every one of them more than their work. Twice as many the next
+ * time, up to the limit, so that who is slow now and then costs the receiver next to nothing.
+ */
+#define CHAIN_PROMPT_AGAIN 256u
+#define CHAIN_PROMPT_AGAIN_MAX (1u << 20)
 
 struct chain_handler {
 	sluice_handler_fn fn;
@@ -33,6 +39,8 @@ struct chain_handler {
 	_Atomic uint64_t mean_ns; /* running mean over about 16 calls */
 	_Atomic uint64_t late;	  /* missed deadlines */
 	_Atomic bool demoted;	  /* proved slow: runs in the pool */
+	/* since it was moved there: prompt calls in a row, and how many of them bring it back */
+	_Atomic uint32_t prompt, probation;
 };
 
 /* Who plans call nr when an extra says AS_SEEN. */
@@ -73,7 +81,7 @@ static inline struct chain *dispatch_chain(const struct dispatch *d, int nr)
 	return nr >= 0 && nr < DISPATCH_MAX_NR ? d->chains[nr] : NULL;
 }
 
-/* Account one call of @h that took @ns; moves its chain to the pool when it proves slow. */
+/* Account one call of @h that took @ns; moves its chain to the pool when it proves slow, and back when a built-in has been prompt for long. */
 void chain_account(struct chain *c, struct chain_handler *h, uint64_t ns);
 /* Move @c to the pool because @h (may be NULL) was stuck. */
 void chain_demote(struct chain *c, struct chain_handler *h);

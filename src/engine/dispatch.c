@@ -219,9 +219,48 @@ size_t dispatch_numbers(const struct dispatch *d, int *ret, size_t max)
 
 void chain_demote(struct chain *c, struct chain_handler *h)
 {
-	if (h)
-		atomic_store_explicit(&h->demoted, true, memory_order_relaxed);
-	atomic_store_explicit(&c->to_pool, true, memory_order_relaxed);
+	uint32_t probation;
+
+	if (h && !atomic_exchange(&h->demoted, true)) {
+		probation = atomic_load(&h->probation);
+		atomic_store(&h->prompt, 0);
+		atomic_store(&h->probation, !probation ? CHAIN_PROMPT_AGAIN
+					    : probation < CHAIN_PROMPT_AGAIN_MAX ? 2 * probation
+										 : probation);
+	}
+	atomic_store(&c->to_pool, true);
+}
+
+static bool any_for_pool(struct chain_handler *handlers, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		if (handlers[i].flags & SLUICE_MAY_BLOCK || atomic_load(&handlers[i].demoted))
+			return true;
+	}
+	return false;
+}
+
+static bool is_for_pool(struct chain *c)
+{
+	return any_for_pool(c->handlers, c->n_handlers) ||
+	       any_for_pool(c->observers, c->n_observers);
+}
+
+/* A call of demoted built-in @h took @ns. */
+static void chain_reconsider(struct chain *c, struct chain_handler *h, uint64_t ns)
+{
+	if (ns > CHAIN_SLOW_MEAN_NS) {
+		atomic_store(&h->prompt, 0);
+		return;
+	}
+	if (atomic_fetch_add(&h->prompt, 1) + 1 < atomic_load(&h->probation))
+		return;
+	atomic_store(&h->demoted, false);
+	if (is_for_pool(c))
+		return;
+	atomic_store(&c->to_pool, false);
+	if (is_for_pool(c)) /* another one was demoted meanwhile */
+		atomic_store(&c->to_pool, true);
 }
 
 void chain_account(struct chain *c, struct chain_handler *h, uint64_t ns)
@@ -240,4 +279,6 @@ void chain_account(struct chain *c, struct chain_handler *h, uint64_t ns)
 	atomic_store_explicit(&h->mean_ns, mean, memory_order_relaxed);
 	if (mean > CHAIN_SLOW_MEAN_NS && calls > CHAIN_SLOW_AFTER)
 		chain_demote(c, h);
+	else if (h->builtin && atomic_load_explicit(&h->demoted, memory_order_relaxed))
+		chain_reconsider(c, h, ns);
 }

@@ -259,6 +259,72 @@ static void test_slow_on_average_moves_to_the_pool(void **state)
 	dispatch_free(d);
 }
 
+/* Calls of 20 us until @h is out of the pool; 0: it does not come out. */
+static unsigned calls_until_back(struct chain *c, struct chain_handler *h)
+{
+	for (unsigned n = 1; n < 10000; n++) {
+		chain_account(c, h, 20000);
+		if (!c->to_pool)
+			return n;
+	}
+	return 0;
+}
+
+static void test_a_builtin_comes_back_from_the_pool(void **state)
+{
+	const struct sluice_handler h = { .name = "a", .nr = SYS_getpriority, .fn = go_on };
+	const struct sluice_handler blocking = {
+		.name = "b", .nr = SYS_uname, .fn = go_on, .flags = SLUICE_MAY_BLOCK
+	};
+	struct dispatch *d = dispatch_new();
+	struct chain_handler *a, *b;
+	struct chain *c;
+
+	(void)state;
+	assert_int_equal(dispatch_add(d, &h, true), 0);
+	assert_int_equal(dispatch_add(d, &h, true), 0);
+	c = dispatch_chain(d, SYS_getpriority);
+	a = &c->handlers[0];
+	b = &c->handlers[1];
+	chain_demote(c, a);
+	chain_demote(c, a);
+	assert_true(c->to_pool && a->demoted);
+	for (unsigned i = 0; i < CHAIN_PROMPT_AGAIN - 1; i++)
+		chain_account(c, a, 20000);
+	chain_account(c, a, CHAIN_SLOW_MEAN_NS + 1); /* it begins again */
+	assert_int_equal(calls_until_back(c, a), CHAIN_PROMPT_AGAIN);
+	assert_false(a->demoted);
+	/* each time it takes twice as long */
+	chain_demote(c, a);
+	assert_int_equal(calls_until_back(c, a), 2 * CHAIN_PROMPT_AGAIN);
+	chain_demote(c, a);
+	assert_int_equal(calls_until_back(c, a), 4 * CHAIN_PROMPT_AGAIN);
+	/* all of a chain must be prompt */
+	chain_demote(c, a);
+	chain_demote(c, b);
+	assert_int_equal(calls_until_back(c, a), 0);
+	assert_false(a->demoted);
+	assert_int_equal(calls_until_back(c, b), CHAIN_PROMPT_AGAIN);
+	/* and none of those that may block, which is said and not found out */
+	assert_int_equal(dispatch_add(d, &blocking, true), 0);
+	c = dispatch_chain(d, SYS_uname);
+	chain_demote(c, c->handlers);
+	assert_int_equal(calls_until_back(c, c->handlers), 0);
+	dispatch_free(d);
+}
+
+static void test_an_extra_stays_in_the_pool(void **state)
+{
+	struct dispatch *d = dispatch_new();
+	struct chain *c = chain_with(d, 0);
+
+	(void)state;
+	chain_demote(c, c->handlers);
+	assert_int_equal(calls_until_back(c, c->handlers), 0);
+	assert_true(c->to_pool && c->handlers[0].demoted);
+	dispatch_free(d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -272,6 +338,8 @@ int main(void)
 		cmocka_unit_test(test_names_and_defaults),
 		cmocka_unit_test(test_what_may_block_is_for_the_pool),
 		cmocka_unit_test(test_slow_on_average_moves_to_the_pool),
+		cmocka_unit_test(test_a_builtin_comes_back_from_the_pool),
+		cmocka_unit_test(test_an_extra_stays_in_the_pool),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
