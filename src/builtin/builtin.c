@@ -100,7 +100,7 @@ static int register_limits(struct dispatch *d, const struct sluice_policy *p,
 			   const struct builtin_context *c)
 {
 	const struct builtin_sandbox *sandbox = c->sandbox;
-	int r = builtin_process_register(d, p, c->tree);
+	int r = builtin_process_register(d, p, c->tree, sandbox->init);
 
 	if (r == 0)
 		r = builtin_processes_register(d, p->max_processes, sandbox->init);

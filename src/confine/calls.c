@@ -94,7 +94,7 @@ static const struct {
 static const char conditional_names[] =
 	"clone unshare ioctl personality socket socketpair sendto "
 	"sendmsg sendmmsg setsockopt prlimit64 setpriority ioprio_set "
-	"sched_setscheduler sched_setparam sched_setattr";
+	"sched_setscheduler sched_setparam sched_setattr sched_setaffinity";
 /* Not there, as on a kernel that was built without them: programs have a way to do without. */
 static const char absent_names[] = "clone3 memfd_secret";
 

@@ -89,7 +89,7 @@ static const uint32_t ipv6_routes[] = { IPV6_RTHDR, IPV6_2292PKTOPTIONS };
 
 /*
  * Acts on other processes of the same user, for which Landlock has no hook: the supervisor's limits (RLIMIT_CPU 1 would end it) and its share of the
- * processors. (sched_setaffinity stays: threads are pinned by number.)
+ * processors.
  */
 static const uint32_t own_process[] = { 0, 0 };
 static const uint32_t prio_process[] = { PRIO_PROCESS };
@@ -154,7 +154,7 @@ const struct condition conditions[N_CONDITIONS] = {
 	{ { SYS_setsockopt, -1 },
 	  { NOT_AT_LEVEL(IPPROTO_IP, ip_routes), NOT_AT_LEVEL(IPPROTO_IPV6, ipv6_routes) },
 	  2 },
-	{ { SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr },
+	{ { SYS_sched_setscheduler, SYS_sched_setparam, SYS_sched_setattr, SYS_sched_setaffinity },
 	  { OWN_NUMBER(0, 0) },
 	  1 },
 	{ { SYS_setpriority, -1 }, { OWN(0, prio_process), OWN_NUMBER(1, 1) }, 2 },

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CONDITION_CALLS_MAX 3
+#define CONDITION_CALLS_MAX 4
 #define CONDITION_CLAUSES_MAX 3
 
 enum clause_kind {

@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sys/pidfd.h"
 #include "util/grow.h"
 
 #define TEXT_BYTES 4096
@@ -122,4 +124,20 @@ int descendants_each(pid_t top, int (*fn)(pid_t pid, void *arg), void *arg)
 	}
 	free(f.pids);
 	return r < 0 ? r : sum;
+}
+
+static int has_thread(pid_t pid, void *tid)
+{
+	return thread_is_of(*(const pid_t *)tid, pid);
+}
+
+int descendants_check_thread(pid_t top, pid_t tid)
+{
+	int r = descendants_each(top, has_thread, &tid);
+
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return 0;
+	return syscall(SYS_tkill, tid, 0) < 0 && errno == ESRCH ? -ESRCH : -EPERM;
 }

@@ -14,6 +14,8 @@ int descendants_check(void);
  * has nothing new to say. Returns the sum of what @fn returned, or -ENOMEM.
  */
 int descendants_each(pid_t top, int (*fn)(pid_t pid, void *arg), void *arg);
+/* 0: @tid is a thread of one of them; -EPERM: it is not; -ESRCH: nobody has that number; -ENOMEM. */
+int descendants_check_thread(pid_t top, pid_t tid);
 /* How many threads process @pid has; 0: it is gone. */
 unsigned descendants_threads(pid_t pid);
 

@@ -326,6 +326,16 @@ static int acts_on(pid_t number)
 	return refused;
 }
 
+/* Pin thread @number to where it may run: the errno. */
+static int pin(pid_t number)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(number, sizeof(set), &set) < 0)
+		return 201;
+	return sched_setaffinity(number, sizeof(set), &set) < 0 ? errno : 0;
+}
+
 struct numbers {
 	pid_t thread;
 	int of_thread; /* what the thread itself said of its process and itself */
@@ -373,6 +383,8 @@ static int guest_own_numbers(const char *arg)
 		r = 4;
 	else if (prlimit(child, RLIMIT_NOFILE, NULL, &(struct rlimit){ 0 }) < 0)
 		r = 5;
+	else if (pin(0) || pin(getpid()) || pin(n.thread) || pin(child))
+		r = 6;
 	pthread_barrier_wait(&n.barrier);
 	pthread_join(thread, NULL);
 	close(hold[1]);
@@ -420,6 +432,11 @@ static int guest_limit(const char *pid)
 	return 0;
 }
 
+static int guest_pin(const char *pid)
+{
+	return pin(atoi(pid));
+}
+
 /* Connect to the abstract socket ARG. */
 static int guest_abstract(const char *name)
 {
@@ -448,6 +465,7 @@ static const struct guest_role roles[] = {
 	{ "allowed", guest_allowed },
 	{ "abstract", guest_abstract },
 	{ "limit", guest_limit },
+	{ "pin", guest_pin },
 	{ "own-numbers", guest_own_numbers },
 	{ NULL, NULL },
 };
@@ -491,6 +509,16 @@ static void hazard_B7_no_network(void **state)
 	(void)state;
 	check_controls("network", networks, N_OF(networks));
 	check_inside("networks", networks);
+}
+
+static void hazard_G2_processors_of_the_supervisor(void **state)
+{
+	char pid[16];
+
+	(void)state;
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	assert_int_equal(guest_bare("pin", pid), 0);
+	assert_int_equal(guest_inside(NULL, "pin", pid), EPERM);
 }
 
 static void hazard_G2_limits_of_the_supervisor(void **state)
@@ -602,6 +630,7 @@ int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hazard_B4_deny_list),
+		cmocka_unit_test(hazard_G2_processors_of_the_supervisor),
 		cmocka_unit_test(hazard_G2_limits_of_the_supervisor),
 		cmocka_unit_test(hazard_G2_own_process_by_number),
 		cmocka_unit_test(hazard_B4_neighbours_stay_allowed),

@@ -118,6 +118,7 @@ static const struct of_others {
 	{ "sched_setscheduler", 1, { 0 }, { 0 }, true },
 	{ "sched_setparam", 1, { 0 }, { 0 }, true },
 	{ "sched_setattr", 1, { 0 }, { 0 }, true },
+	{ "sched_setaffinity", 1, { 0 }, { 0 }, true },
 };
 
 /* Refused when argument 1 is the level and argument 2 the option: a route for packets. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -13,6 +14,12 @@
 #include "engine/request.h"
 #include "policy/policy.h"
 #include "sys/pidfd.h"
+#include "task/descendants.h"
+
+struct process {
+	const struct tree *tree; /* NULL: the host's */
+	const pid_t *top;
+};
 
 /* The argument that has the number. */
 static unsigned number_arg(int nr)
@@ -24,7 +31,7 @@ static unsigned number_arg(int nr)
  * The caller itself stays what it is while it is stopped; another thread of it may end, and its number go to somebody else before the kernel looks, which
  * takes as many new processes as there are numbers. So limits, which can end a process, are the caller's own only.
  */
-static int is_own(struct sluice_request *req, pid_t number)
+static int check_own(struct sluice_request *req, const struct process *p, pid_t number)
 {
 	pid_t process = sluice_request_tgid(req);
 
@@ -32,9 +39,13 @@ static int is_own(struct sluice_request *req, pid_t number)
 		return process;
 	if (number == 0 || number == process || number == sluice_request_tid(req))
 		return 0;
-	if (sluice_request_nr(req) == SYS_prlimit64)
+	if (number < 0 || sluice_request_nr(req) == SYS_prlimit64)
 		return -EPERM;
-	return number > 0 && thread_is_of(number, process) ? 0 : -EPERM;
+	if (thread_is_of(number, process))
+		return 0;
+	if (sluice_request_nr(req) != SYS_sched_setaffinity)
+		return -EPERM;
+	return descendants_check_thread(*p->top, number);
 }
 
 /* A look at another's limits is the kernel's to refuse. */
@@ -45,14 +56,14 @@ static bool only_looks(const struct sluice_request *req)
 
 static struct sluice_verdict process_handle(struct sluice_request *req, void *userdata)
 {
-	const struct tree *tree = userdata;
+	const struct process *p = userdata;
 	int nr = sluice_request_nr(req), r = 0;
 
 	/* the limit that holds a virtual working directory */
-	if (tree && nr == SYS_prlimit64 && (uint32_t)sluice_request_arg(req, 1) == RLIMIT_RTTIME)
+	if (p->tree && nr == SYS_prlimit64 && (uint32_t)sluice_request_arg(req, 1) == RLIMIT_RTTIME)
 		return sluice_errno(EINVAL);
 	if (!only_looks(req))
-		r = is_own(req, (pid_t)sluice_request_arg(req, number_arg(nr)));
+		r = check_own(req, p, (pid_t)sluice_request_arg(req, number_arg(nr)));
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 
@@ -63,15 +74,22 @@ static bool has_condition(const struct sluice_policy *p, int nr)
 }
 
 int builtin_process_register(struct dispatch *d, const struct sluice_policy *p,
-			     const struct tree *tree)
+			     const struct tree *tree, const pid_t *top)
 {
 	static const int calls[] = { SYS_setpriority,	 SYS_ioprio_set,    SYS_sched_setscheduler,
-				     SYS_sched_setparam, SYS_sched_setattr, SYS_prlimit64 };
-	int r = 0;
+				     SYS_sched_setparam, SYS_sched_setattr, SYS_sched_setaffinity,
+				     SYS_prlimit64 };
+	struct process *process = malloc(sizeof(*process));
+	int r;
+
+	if (!process)
+		return -ENOMEM;
+	*process = (struct process){ tree, top };
+	r = dispatch_own(d, process, free);
 
 	for (size_t i = 0; r == 0 && i < sizeof(calls) / sizeof(calls[0]); i++) {
-		struct sluice_handler h = sluice_handler_make("process", calls[i], process_handle,
-							      (void *)(uintptr_t)tree);
+		struct sluice_handler h =
+			sluice_handler_make("process", calls[i], process_handle, process);
 
 		if (has_condition(p, calls[i]))
 			r = dispatch_add_where_refused(d, &h);

@@ -38,11 +38,6 @@ static struct request_act affinity_act(struct sluice_request *req, const void *d
 	return (struct request_act){ .value = r, .fd = -1 };
 }
 
-static int has_thread(pid_t pid, void *tid)
-{
-	return thread_is_of(*(const pid_t *)tid, pid);
-}
-
 /* The caller, a thread of its process, or any other of the sandbox. The host's threads are none of its business. */
 static int check_target(struct sluice_request *req, const struct cores *c, pid_t tid)
 {
@@ -52,12 +47,7 @@ static int check_target(struct sluice_request *req, const struct cores *c, pid_t
 		return r;
 	if (tid == sluice_request_tid(req) || thread_is_of(tid, r))
 		return 0;
-	r = descendants_each(*c->top, has_thread, &tid);
-	if (r < 0)
-		return r;
-	if (r > 0)
-		return 0;
-	return syscall(SYS_tkill, tid, 0) < 0 && errno == ESRCH ? -ESRCH : -EPERM;
+	return descendants_check_thread(*c->top, tid);
 }
 
 /* What the kernel reads of the mask: no more than it has processors for; the rest of ours stays 0. */
