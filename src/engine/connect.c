@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * connect(2) on behalf.
+ * connect(2) and accept(2) on behalf.
  *
  * A listener whose backlog is full makes connect wait, for as long as it likes, on a socket whose O_NONBLOCK is the task's: it must not be touched, and to
  * read it says nothing, since the task may change it at any moment. Only io_uring offers an attempt that does not wait whatever the socket says, and
  * a wait that can be ended. So each runner that connects has a small ring of its own, with one connect at a time on it; the
- * kernel checks it against the runner's credentials and Landlock domain, whichever thread of the kernel carries it out.
+ * kernel checks it against the runner's credentials and Landlock domain, whichever thread of the kernel carries it out. An accept that finds nobody there (somebody
+ * else was quicker) is taken back at once, for the same reason on the same ring.
  *
  * Thread: the runner of the request.
  */
@@ -59,6 +60,12 @@ void connect_ring_drop(struct runner *r)
 	r->connect_ring = NULL;
 }
 
+static int submit(struct connect_ring *c, struct io_uring_sqe *sqe)
+{
+	io_uring_sqe_set_data64(sqe, ++c->tag);
+	return io_uring_submit(&c->ring);
+}
+
 static int start(struct connect_ring *c, int fd, const struct sockaddr *addr, socklen_t len)
 {
 	struct io_uring_sqe *sqe;
@@ -67,8 +74,21 @@ static int start(struct connect_ring *c, int fd, const struct sockaddr *addr, so
 	tsan_ignore_begin();
 	sqe = io_uring_get_sqe(&c->ring);	   /* there is room: the ring is empty */
 	io_uring_prep_connect(sqe, fd, addr, len); /* the address is copied at submission */
-	io_uring_sqe_set_data64(sqe, ++c->tag);
-	r = io_uring_submit(&c->ring);
+	r = submit(c, sqe);
+	tsan_ignore_end();
+	return r < 0 ? r : 0;
+}
+
+static int start_accept(struct connect_ring *c, int fd, struct sockaddr *addr, socklen_t *len,
+			int flags)
+{
+	struct io_uring_sqe *sqe;
+	int r;
+
+	tsan_ignore_begin();
+	sqe = io_uring_get_sqe(&c->ring);
+	io_uring_prep_accept(sqe, fd, addr, len, flags);
+	r = submit(c, sqe);
 	tsan_ignore_end();
 	return r < 0 ? r : 0;
 }
@@ -153,14 +173,21 @@ static bool goes_on_alone(int fd)
 	return !is_unix(fd) && fcntl(fd, F_GETFL) & O_NONBLOCK;
 }
 
-/* Only the ring's interest in it is taken back. */
-static int leave(struct connect_ring *c)
+/* Only the ring's interest in it is taken back, unless it has ended by then. */
+static int take_back(struct connect_ring *c)
 {
 	int result;
 
 	do
 		cancel(c);
 	while (!has_ended(c, 1, &result));
+	return result;
+}
+
+static int leave(struct connect_ring *c)
+{
+	int result = take_back(c);
+
 	return was_ended(result) ? -EINPROGRESS : result;
 }
 
@@ -194,4 +221,23 @@ int request_connect(struct sluice_request *req, int fd, const struct sockaddr *a
 			return r == -ETIME ? -EALREADY : r;
 	}
 	return r;
+}
+
+int request_accept(struct sluice_request *req, int fd, struct sockaddr_storage *addr,
+		   socklen_t *len, int flags)
+{
+	struct runner *r = req->runner;
+	struct connect_ring *c = NULL;
+	int result = ring_get(r, &c);
+
+	if (result < 0)
+		return result;
+	result = start_accept(c, fd, (struct sockaddr *)addr, len, flags);
+	if (result < 0) {
+		connect_ring_drop(r);
+		return result;
+	}
+	if (!has_ended(c, 0, &result))
+		result = take_back(c);
+	return was_ended(result) ? -EAGAIN : result;
 }

@@ -243,13 +243,8 @@ static void runner_overdue(struct engine *e, struct runner *r, const struct look
 /* The receiver has been in one call for too long: somebody else takes the role. */
 static void take_over(struct engine *e, const struct look *l)
 {
-	atomic_fetch_add(&e->receiver_epoch, 1);
-	if (runner_start(e, RUNNER_RECEIVER) < 0) {
-		atomic_fetch_sub(&e->receiver_epoch,
-				 1); /* no more threads: it stays the receiver */
+	if (runner_replace_receiver(e) < 0)
 		return;
-	}
-	atomic_fetch_add(&e->takeovers, 1);
 	if (l->handler) /* an act that is slow (an open that waits) says nothing about the handlers */
 		chain_demote(l->chain, l->handler);
 }

@@ -158,10 +158,12 @@ bool deferral_answered(const struct sluice_request *req);
 void deferral_expire(struct engine *e, uint64_t now_ns);
 
 /*
- * An act of @r begins to wait as long as its task does: it is left out of the pool's count and has no deadline. -EAGAIN: too many do. It then looks from
- * time to time (after runner_wait_ms(ms) milliseconds, beginning with 1) whether the task or the engine has gone.
+ * An act of @r begins to wait as long as its task does: it is left out of the pool's count, has no deadline, and gives the receiver's role to another
+ * thread. -EAGAIN: too many do. It then looks from time to time (after runner_wait_ms(ms) milliseconds, beginning with 1) whether the task or the engine has gone.
  */
 int runner_wait_begin(struct runner *r);
+/* A new thread receives in the place of the one that does. -errno: there is none to be had. */
+int runner_replace_receiver(struct engine *e);
 void runner_wait_end(struct runner *r);
 bool runner_wait_is_over(struct runner *r, const struct task *t);
 int runner_wait_ms(int ms);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <sluice/handler.h>
 
@@ -35,6 +36,7 @@ struct request_act {
 	int64_t value; /* or a negative errno */
 	int fd;	       /* -1: none; consumed */
 	uint32_t fd_flags;
+	bool go_on; /* nothing was done: the kernel runs the call */
 };
 /* Carry out the plan that @data (the copy in the request) describes. */
 typedef struct request_act (*request_act_fn)(struct sluice_request *req, const void *data);
@@ -120,17 +122,37 @@ int request_give_address(struct sluice_request *req, uint64_t addr, uint64_t len
 			 socklen_t size);
 
 /*
+ * The @n buffers of the list at @addr: addresses of the task's, in *ret on the heap, together no more than one call transfers; *ret_bytes: how many that are.
+ * -EMSGSIZE (more than 1024), -EINVAL, -EFAULT, -ENOMEM.
+ */
+int request_read_iov(struct sluice_request *req, uint64_t addr, size_t n, struct iovec **ret,
+		     size_t *ret_bytes);
+/* So much of @bytes as one call transfers. */
+size_t request_iov_cap(uint64_t bytes);
+/* @size bytes, from @offset in the buffers on, to @buf or (@out) from it. 0 or -errno. */
+int request_copy_iov(struct sluice_request *req, const struct iovec *iov, size_t n_iov,
+		     size_t offset, void *buf, size_t size, bool out);
+
+/*
  * Wait, as the task would, until poll(2) has @events of @fd to tell, without holding up anybody else. 0; -ETIME at @until_ns (CLOCK_MONOTONIC; UINT64_MAX: never);
  * -ERESTARTSYS: a signal for the task, or it or the engine goes; -EAGAIN: too many wait. From within an act only.
  */
 int request_await(struct sluice_request *req, int fd, short events, uint64_t until_ns);
-/* When a call that sends by @fd is to give up, by its SO_SNDTIMEO. */
+/* When a call that sends by @fd is to give up, by its SO_SNDTIMEO; one that receives, by SO_RCVTIMEO. */
 uint64_t request_send_deadline_ns(int fd);
+uint64_t request_receive_deadline_ns(int fd);
 
 /*
  * connect(2) of @fd, the caller's descriptor of the task's socket. Waits as the task would, without holding up anybody else, until the task or the
  * engine goes. Returns 0 or the negative errno for the task; -EACCES: there is no io_uring to wait with. From within an act only.
  */
 int request_connect(struct sluice_request *req, int fd, const struct sockaddr *addr, socklen_t len);
+
+/*
+ * accept4(2) by @fd, the caller's descriptor of the task's socket, which never waits, whatever the flags of that say. The new descriptor is the caller's; -EAGAIN: there
+ * is no connection; -EACCES: there is no io_uring to try with. From within an act only.
+ */
+int request_accept(struct sluice_request *req, int fd, struct sockaddr_storage *addr,
+		   socklen_t *len, int flags);
 
 #endif

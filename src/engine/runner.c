@@ -22,6 +22,24 @@
 
 #define WAIT_LOOK_MS_MAX 16
 
+static bool receiver_is(const struct runner *r)
+{
+	return atomic_load(&r->engine->receiver_epoch) == atomic_load(&r->epoch);
+}
+
+int runner_replace_receiver(struct engine *e)
+{
+	int r;
+
+	atomic_fetch_add(&e->receiver_epoch, 1);
+	r = runner_start(e, RUNNER_RECEIVER);
+	if (r < 0) /* no more threads: it stays the receiver */
+		atomic_fetch_sub(&e->receiver_epoch, 1);
+	else
+		atomic_fetch_add(&e->takeovers, 1);
+	return r;
+}
+
 int runner_wait_begin(struct runner *r)
 {
 	struct engine *e = r->engine;
@@ -35,6 +53,10 @@ int runner_wait_begin(struct runner *r)
 	atomic_thread_fence(memory_order_seq_cst);
 	if (handoff_length(e->handoff))
 		runner_want_worker(e, true);
+	/* the control thread would find it stuck, some milliseconds later */
+	if (e->config.mode != SLUICE_DISPATCH_INLINE && atomic_load(&r->role) == RUNNER_RECEIVER &&
+	    receiver_is(r))
+		runner_replace_receiver(e);
 	return 0;
 }
 
@@ -53,11 +75,6 @@ bool runner_wait_is_over(struct runner *r, const struct task *t)
 int runner_wait_ms(int ms)
 {
 	return ms < WAIT_LOOK_MS_MAX ? 2 * ms : ms;
-}
-
-static bool receiver_is(const struct runner *r)
-{
-	return atomic_load(&r->engine->receiver_epoch) == atomic_load(&r->epoch);
 }
 
 static struct sluice_request *take_request(struct engine *e)

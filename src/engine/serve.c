@@ -61,6 +61,8 @@ static struct act act_value(int64_t value)
 /* What was done on behalf, as an answer. */
 static struct act act_done(struct request_act done)
 {
+	if (done.go_on)
+		return (struct act){ .reply = { .go_on = true }, .fd = -1 };
 	if (done.fd >= 0 || done.value == -EMFILE)
 		return act_fd(done.fd >= 0 ? done.fd : -EMFILE, done.fd_flags);
 	return done.value < 0 ? act_errno((int)-done.value) : act_value(done.value);

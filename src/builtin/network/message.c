@@ -13,10 +13,7 @@
 #include "engine/request.h"
 #include "task/task.h"
 
-#define IOV_COUNT_MAX 1024u		     /* the kernel's UIO_MAXIOV */
-#define BYTES_MAX ((size_t)INT_MAX & ~4095u) /* and MAX_RW_COUNT */
-#define CONTROL_BYTES_MAX (128u << 10)	     /* more than any net.core.optmem_max by default */
-#define READ_BYTES_MAX (1u << 20)	     /* of sluice_request_read */
+#define CONTROL_BYTES_MAX (128u << 10) /* more than any net.core.optmem_max by default */
 
 /* struct user_msghdr of the kernel, which on 64 bits is struct msghdr. */
 _Static_assert(sizeof(struct msghdr) == 56, "what the task's memory holds");
@@ -29,7 +26,7 @@ int message_of_buffer(struct message *m, uint64_t addr, uint64_t bytes,
 	if (!m->iov)
 		return -ENOMEM;
 	m->n_iov = 1;
-	m->bytes = bytes < BYTES_MAX ? (size_t)bytes : BYTES_MAX;
+	m->bytes = request_iov_cap(bytes);
 	*m->iov = (struct iovec){ (void *)(uintptr_t)addr, m->bytes };
 	m->addr = *to;
 	m->addr_len = len;
@@ -61,23 +58,9 @@ int message_address(struct sluice_request *req, uint64_t addr, struct sockaddr_s
 
 static int read_iov(struct sluice_request *req, const struct msghdr *h, struct message *m)
 {
-	size_t n = h->msg_iovlen;
-	int r;
+	int r = request_read_iov(req, (uintptr_t)h->msg_iov, h->msg_iovlen, &m->iov, &m->bytes);
 
-	if (n > IOV_COUNT_MAX)
-		return -EMSGSIZE;
-	m->iov = malloc((n + 1) * sizeof(*m->iov));
-	if (!m->iov)
-		return -ENOMEM;
-	m->n_iov = n;
-	r = n ? sluice_request_read(req, (uintptr_t)h->msg_iov, m->iov, n * sizeof(*m->iov)) : 0;
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		if (m->iov[i].iov_len > SSIZE_MAX)
-			return -EINVAL;
-		if (m->iov[i].iov_len > BYTES_MAX - m->bytes)
-			m->iov[i].iov_len = BYTES_MAX - m->bytes;
-		m->bytes += m->iov[i].iov_len;
-	}
+	m->n_iov = r < 0 ? 0 : h->msg_iovlen;
 	return r;
 }
 
@@ -187,41 +170,8 @@ void message_fini(struct message *m)
 	m->control = NULL;
 }
 
-/* @size bytes at @addr, which may be more than one read takes. */
-static int read_all(struct sluice_request *req, uint64_t addr, char *buf, size_t size)
-{
-	int r = 0;
-
-	while (r == 0 && size) {
-		size_t n = size < READ_BYTES_MAX ? size : READ_BYTES_MAX;
-
-		r = sluice_request_read(req, addr, buf, n);
-		addr += n;
-		buf += n;
-		size -= n;
-	}
-	return r;
-}
-
 int message_bytes(struct sluice_request *req, const struct message *m, size_t offset, void *buf,
 		  size_t size)
 {
-	char *to = buf;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && size && i < m->n_iov; i++) {
-		size_t n = m->iov[i].iov_len;
-
-		if (offset >= n) {
-			offset -= n;
-			continue;
-		}
-		n -= offset;
-		n = n < size ? n : size;
-		r = read_all(req, (uintptr_t)m->iov[i].iov_base + offset, to, n);
-		to += n;
-		size -= n;
-		offset = 0;
-	}
-	return r;
+	return request_copy_iov(req, m->iov, m->n_iov, offset, buf, size, false);
 }
