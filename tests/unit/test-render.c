@@ -150,13 +150,53 @@ static void test_sockets(void **state)
 	(void)state;
 	RENDER("  sl  local rem st tx rx tr tm->when retrnsmt uid  timeout inode\n"
 	       "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1159 1 x 100\n",
-	       render_sockets, tcp, 9, inodes, 2);
+	       render_sockets, tcp, 9, inodes, 2, NULL);
 	RENDER("Num       RefCount Protocol Flags    Type St Inode Path\n"
 	       "0000000097f90fdf: 00000003 00000000 00000000 0005 03    12 /run/12\n",
-	       render_sockets, names, 6, inodes, 2);
+	       render_sockets, names, 6, inodes, 2, NULL);
 	RENDER("Num       RefCount Protocol Flags    Type St Inode Path\n", render_sockets, names,
-	       6, NULL, 0);
-	RENDER("", render_sockets, "", 6, inodes, 2);
+	       6, NULL, 0, NULL);
+	RENDER("", render_sockets, "", 6, inodes, 2, NULL);
+}
+
+/* Port 8080 of 127.0.0.1, ::1 and any address is 80, where it is the socket's own; 8081 of a peer is 81. */
+static uint16_t shown(void *arg, int protocol, uint64_t inode, bool peer,
+		      const struct in6_addr *address, uint16_t port)
+{
+	const bool v4 = IN6_IS_ADDR_V4MAPPED(address) &&
+			!memcmp(address->s6_addr + 12, (uint8_t[]){ 127, 0, 0, 1 }, 4);
+
+	(*(int *)arg)++;
+	assert_int_equal(protocol, IPPROTO_TCP);
+	assert_int_equal(inode, 1159);
+	if (!v4 && !IN6_IS_ADDR_LOOPBACK(address) && !IN6_IS_ADDR_UNSPECIFIED(address))
+		return port;
+	if (port == 8081)
+		return peer ? 81 : port;
+	return port == 8080 && !peer ? 80 : port;
+}
+
+static void test_ports_of_sockets(void **state)
+{
+	const uint64_t inodes[] = { 1159 };
+	int n = 0;
+	const struct render_ports ports = { shown, &n, IPPROTO_TCP };
+
+	(void)state;
+	RENDER("h\n"
+	       "   0: 0100007F:0050 0100007F:1F90 01 a:b 00:0 0 0 0 1159 1 x 100\n"
+	       "   1: 0200007F:1F90 00000000:0051 01 a:b 00:0 0 0 0 1159 1\n"
+	       "   2: 00000000000000000000000001000000:0050 00000000000000000000000001000000:0051 01 a:b 00:0 0 0 0 1159 1\n"
+	       "   3: nonsense 0100007F:FFFF 01 a:b 00:0 0 0 0 1159 1\n",
+	       render_sockets,
+	       "h\n"
+	       "   0: 0100007F:1F90 0100007F:1F90 01 a:b 00:0 0 0 0 1159 1 x 100\n"
+	       "   1: 0200007F:1F90 00000000:1F91 01 a:b 00:0 0 0 0 1159 1\n"
+	       "   2: 00000000000000000000000001000000:1F90 00000000000000000000000001000000:1F91 01 a:b 00:0 0 0 0 1159 1\n"
+	       "   3: nonsense 0100007F:FFFF 01 a:b 00:0 0 0 0 1159 1\n"
+	       "   4: 0100007F:1F90 00000000:0000 0A a:b 00:0 0 0 0 1160 1\n",
+	       9, inodes, 1, &ports);
+	assert_int_equal(n, 7);
 }
 
 static void test_loopback(void **state)

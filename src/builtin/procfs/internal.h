@@ -39,6 +39,8 @@ struct ownproc {
 		void *userdata;
 	} memory;
 
+	struct render_ports ports; /* shown NULL: they are the kernel's; set before anything runs */
+
 	unsigned cpus;		  /* 0: the machine's */
 	int cpu_set[CPU_SETSIZE]; /* those that the command may use, in order */
 	int n_cpu_set;

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -72,15 +73,19 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static int sockets(const struct ownproc *o, const char *native, unsigned column, FILE *out)
+/* @protocol: of the table, where ports of it may be others; 0. */
+static int sockets(const struct ownproc *o, const char *native, unsigned column, int protocol,
+		   FILE *out)
 {
+	const struct render_ports ports = { o->ports.shown, o->ports.arg, protocol };
 	struct inodes in = { .o = o };
 	int r = procfs_each_process(&o->view, add_process, &in);
 
 	if (r == 0) {
 		if (in.n)
 			qsort(in.list, in.n, sizeof(*in.list), compare);
-		render_sockets(out, native, column, in.list, in.n);
+		render_sockets(out, native, column, in.list, in.n,
+			       protocol && ports.shown ? &ports : NULL);
 	}
 	free(in.list);
 	return r;
@@ -94,13 +99,17 @@ static const struct {
 		AS_IT_IS
 	} kind;
 	unsigned number; /* the inode's field, or lines of header */
+	int protocol;	 /* whose ports it shows; 0: ports of none that are ever others */
 } tables[] = {
-	{ "tcp", SOCKETS, 9 },	     { "tcp6", SOCKETS, 9 },	    { "udp", SOCKETS, 9 },
-	{ "udp6", SOCKETS, 9 },	     { "udplite", SOCKETS, 9 },	    { "udplite6", SOCKETS, 9 },
-	{ "raw", SOCKETS, 9 },	     { "raw6", SOCKETS, 9 },	    { "icmp", SOCKETS, 9 },
-	{ "icmp6", SOCKETS, 9 },     { "unix", SOCKETS, 6 },	    { "dev", LOOPBACK, 2 },
-	{ "if_inet6", LOOPBACK, 0 }, { "ipv6_route", LOOPBACK, 0 }, { "route", LOOPBACK, 1 },
-	{ "arp", LOOPBACK, 1 },	     { "protocols", AS_IT_IS, 0 },
+	{ "tcp", SOCKETS, 9, IPPROTO_TCP }, { "tcp6", SOCKETS, 9, IPPROTO_TCP },
+	{ "udp", SOCKETS, 9, IPPROTO_UDP }, { "udp6", SOCKETS, 9, IPPROTO_UDP },
+	{ "udplite", SOCKETS, 9, 0 },	    { "udplite6", SOCKETS, 9, 0 },
+	{ "raw", SOCKETS, 9, 0 },	    { "raw6", SOCKETS, 9, 0 },
+	{ "icmp", SOCKETS, 9, 0 },	    { "icmp6", SOCKETS, 9, 0 },
+	{ "unix", SOCKETS, 6, 0 },	    { "dev", LOOPBACK, 2, 0 },
+	{ "if_inet6", LOOPBACK, 0, 0 },	    { "ipv6_route", LOOPBACK, 0, 0 },
+	{ "route", LOOPBACK, 1, 0 },	    { "arp", LOOPBACK, 1, 0 },
+	{ "protocols", AS_IT_IS, 0, 0 },
 };
 
 int content_net_table(const struct content *c, FILE *out)
@@ -118,7 +127,7 @@ int content_net_table(const struct content *c, FILE *out)
 	if (r < 0)
 		return r;
 	if (tables[i].kind == SOCKETS)
-		return sockets(c->o, native, tables[i].number, out);
+		return sockets(c->o, native, tables[i].number, tables[i].protocol, out);
 	if (tables[i].kind == LOOPBACK)
 		render_loopback(out, native, tables[i].number);
 	else

@@ -154,6 +154,11 @@ void ownproc_limit_memory(struct ownproc *o, uint64_t bytes, uint64_t (*used)(vo
 	o->memory.userdata = userdata;
 }
 
+void ownproc_show_ports(struct ownproc *o, render_port_fn shown, void *arg)
+{
+	o->ports = (struct render_ports){ .shown = shown, .arg = arg };
+}
+
 /* ---- registration ---- */
 
 static int add(struct dispatch *d, int nr, sluice_handler_fn fn, struct ownproc *o)

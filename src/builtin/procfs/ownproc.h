@@ -19,6 +19,8 @@
 
 #include <sluice/error.h>
 
+#include "builtin/procfs/render.h"
+
 struct dispatch;
 struct holes;
 struct ownproc;
@@ -53,5 +55,7 @@ void ownproc_launched(struct ownproc *o, pid_t init, bool signal_scope);
  */
 void ownproc_limit_memory(struct ownproc *o, uint64_t bytes, uint64_t (*used)(void *userdata),
 			  void *userdata);
+/* The ports that /proc/PID/net is to show, @shown of each (any engine thread). Before anything is launched. For the built-in that gives others. */
+void ownproc_show_ports(struct ownproc *o, render_port_fn shown, void *arg);
 
 #endif

@@ -436,29 +436,83 @@ static int compare_inodes(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* The number in field @column of the line. */
-static uint64_t field(const char *at, unsigned column)
+/* Where field @column of the line begins. */
+static const char *field_at(const char *at, unsigned column)
 {
 	at += strspn(at, " ");
 	while (column--) {
 		at += strcspn(at, " \n");
 		at += strspn(at, " ");
 	}
-	return strtoull(at, NULL, 10);
+	return at;
+}
+
+/* An address as the kernel prints it, 32 bits at a time as this machine has them. False: it is none. */
+static bool parse_address(const char *at, size_t digits, struct in6_addr *ret)
+{
+	char word[9] = "";
+
+	if (digits != 8 && digits != 32)
+		return false;
+	memset(ret, 0, sizeof(*ret));
+	for (size_t i = 0; i < digits / 8; i++) {
+		const size_t to = digits == 8 ? 12 : 4 * i;
+		uint32_t raw;
+		char *end;
+
+		memcpy(word, at + 8 * i, 8);
+		raw = (uint32_t)strtoul(word, &end, 16);
+		if (*end)
+			return false;
+		memcpy(ret->s6_addr + to, &raw, sizeof(raw));
+		if (digits == 8 && raw)
+			ret->s6_addr[10] = ret->s6_addr[11] = 0xff;
+	}
+	return true;
+}
+
+/* What is before the port of the "ADDRESS:PORT" that begins at @from is written from @done on, and then the port as it is shown. Returns what is written of the line. */
+static const char *put_port(FILE *out, const char *done, const char *from, bool peer,
+			    uint64_t inode, const struct render_ports *ports)
+{
+	const size_t digits = strspn(from, "0123456789ABCDEFabcdef");
+	struct in6_addr address;
+	char *end;
+	uint16_t port;
+
+	if (from[digits] != ':' || !parse_address(from, digits, &address))
+		return done;
+	port = (uint16_t)strtoul(from + digits + 1, &end, 16);
+	put(out, done, (size_t)(from + digits + 1 - done));
+	fprintf(out, "%04X",
+		(unsigned)ports->shown(ports->arg, ports->protocol, inode, peer, &address, port));
+	return end;
+}
+
+static void put_socket(FILE *out, const char *at, size_t line, uint64_t inode,
+		       const struct render_ports *ports)
+{
+	const char *done = at;
+
+	if (ports) { /* the fields behind the line's number */
+		done = put_port(out, done, field_at(at, 1), false, inode, ports);
+		done = put_port(out, done, field_at(at, 2), true, inode, ports);
+	}
+	put(out, done, (size_t)(at + line - done));
 }
 
 void render_sockets(FILE *out, const char *native, unsigned column, const uint64_t *inodes,
-		    size_t n)
+		    size_t n, const struct render_ports *ports)
 {
 	size_t line = line_bytes(native);
 
 	put(out, native, line);
 	for (const char *at = native + line; *at; at += line) {
-		uint64_t inode = field(at, column);
+		uint64_t inode = strtoull(field_at(at, column), NULL, 10);
 
 		line = line_bytes(at);
 		if (inode && n && bsearch(&inode, inodes, n, sizeof(*inodes), compare_inodes))
-			put(out, at, line);
+			put_socket(out, at, line, inode, ports);
 	}
 }
 

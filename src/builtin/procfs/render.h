@@ -8,6 +8,7 @@
 #define SLUICE_BUILTIN_PROCFS_RENDER_H
 
 #include <limits.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -35,9 +36,20 @@ typedef bool (*render_path_fn)(void *arg, const char *path, char buf[PATH_MAX]);
 void render_maps(FILE *out, const char *native, render_path_fn fn, void *arg);
 /* /proc/net/dev, if_inet6, ipv6_route: the header of @skip lines, and those of the loopback device. */
 void render_loopback(FILE *out, const char *native, unsigned skip);
-/* A table of sockets: its header, and the lines whose field @column is among the @n sorted @inodes. */
+/* The port to be shown. @peer: of whom the socket with that inode is connected to; @address: IPv4 in its mapped form, all 0 for any. */
+typedef uint16_t (*render_port_fn)(void *arg, int protocol, uint64_t inode, bool peer,
+				   const struct in6_addr *address, uint16_t port);
+/*
+ * A table of sockets: its header, and the lines whose field @column is among the @n sorted @inodes. With @ports, which is a table of the internet, each address and port
+ * as that has it.
+ */
+struct render_ports {
+	render_port_fn shown;
+	void *arg;
+	int protocol;
+};
 void render_sockets(FILE *out, const char *native, unsigned column, const uint64_t *inodes,
-		    size_t n);
+		    size_t n, const struct render_ports *ports);
 /* A hosts file that names @name where the host's names itself @host, or else at its end. */
 void render_hosts(FILE *out, const char *native, const char *host, const char *name);
 /* A mask of CPUs as sysfs prints it ("00000000,0000000f"), or a list ("0-3,8"), without those from @n on. */
