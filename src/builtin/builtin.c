@@ -58,6 +58,12 @@ static void redirect(void *remap, int sock, struct sockaddr_storage *addr, sockl
 	remap_destination(remap, sock, addr, len);
 }
 
+static uint16_t port_shown(void *remap, int protocol, uint64_t inode, bool peer,
+			   const struct in6_addr *address, uint16_t port)
+{
+	return remap_port_of_inode(remap, protocol, inode, peer, address, port);
+}
+
 /* @host: NULL where nothing is carried out there. */
 static int register_network(struct dispatch *d, const struct builtin_context *c,
 			    struct connect_bounds *b, const struct tree *host)
@@ -74,7 +80,9 @@ static int register_network(struct dispatch *d, const struct builtin_context *c,
 	if (r == 0 && b->network)
 		r = builtin_send_register(d, b);
 	if (r == 0 && c->sandbox->remap)
-		r = builtin_port_remap_register(d, c->sandbox->remap);
+		r = builtin_port_remap_register(d, c->sandbox->remap,
+						network_protocols(b->network) & NET_TCP,
+						network_protocols(b->network) & NET_UDP);
 	return r < 0 ? r : builtin_connect_register(d, b);
 }
 
@@ -158,6 +166,8 @@ int builtin_register_all(struct dispatch *d, struct sluice_policy *p,
 
 	if (r < 0)
 		return r;
+	if (c->sandbox->remap && c->sandbox->proc)
+		ownproc_show_ports(c->sandbox->proc, port_shown, c->sandbox->remap);
 	if (c->sandbox->remap)
 		bounds.hooks = (struct port_hooks){ c->sandbox->remap, bind_remapped, redirect };
 	w = writable_get(p, c->tree, &r);

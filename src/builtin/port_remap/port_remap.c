@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "builtin/port_remap/peers.h"
 #include "builtin/port_remap/remap.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
@@ -68,15 +69,38 @@ static struct sluice_verdict show_handle(struct sluice_request *req, void *remap
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 
-int builtin_port_remap_register(struct dispatch *d, struct remap *r)
+/* ---- registration ---- */
+
+static const struct trapped {
+	int nr;
+	sluice_handler_fn fn;
+	int only_with; /* of interest only where this argument is not 0; -1: always */
+} calls[] = {
+	{ SYS_getsockname, show_handle, -1 }, { SYS_getpeername, show_handle, -1 },
+	{ SYS_accept, accept_handle, 1 },     { SYS_accept4, accept_handle, 1 },
+	{ SYS_recvfrom, receive_handle, 4 },  { SYS_recvmsg, receive_handle, -1 },
+	{ SYS_recvmmsg, receive_handle, -1 },
+};
+
+/* Can there be sockets that it is about? */
+static bool is_wanted(const struct trapped *t, bool tcp, bool udp)
 {
-	const struct sluice_handler handlers[] = {
-		sluice_handler_make("port_remap", SYS_getsockname, show_handle, r),
-		sluice_handler_make("port_remap", SYS_getpeername, show_handle, r),
-	};
+	return (t->fn != accept_handle || tcp) && (t->fn != receive_handle || udp);
+}
+
+int builtin_port_remap_register(struct dispatch *d, struct remap *r, bool tcp, bool udp)
+{
 	int e = 0;
 
-	for (size_t i = 0; e == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
-		e = dispatch_add(d, &handlers[i], true);
+	for (size_t i = 0; e == 0 && i < sizeof(calls) / sizeof(calls[0]); i++) {
+		const struct trapped *t = &calls[i];
+		const struct sluice_handler h = sluice_handler_make("port_remap", t->nr, t->fn, r);
+
+		if (!is_wanted(t, tcp, udp))
+			continue;
+		e = dispatch_add(d, &h, true);
+		if (e == 0 && t->only_with >= 0)
+			dispatch_trap_only_with(d, t->nr, t->only_with);
+	}
 	return e;
 }

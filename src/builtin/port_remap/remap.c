@@ -6,33 +6,56 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "sys/sock_diag.h"
 #include "sys/sockopt.h"
+#include "util/clock.h"
 
 #define V4_BYTES 4u
+/* Between two looks at which sockets are gone, where nothing but speed depends on it. */
+#define SWEEP_NS 1000000000u
 
 struct entry {
 	uint64_t cookie; /* 0: free */
+	uint64_t inode;	 /* by which /proc/net calls the socket */
 	int protocol;
 	uint16_t virtual_port, real_port;
 	struct in6_addr address; /* that it is bound to; IPv4 in its mapped form, all 0: any */
+	bool reaches;		 /* has connected or sent to the machine itself */
 };
 
 struct remap {
+	/*
+	 * May a socket of UDP, or of TCP that reaches others, have another port than it shows? Written under the lock; read without it: who asks before the first
+	 * one has its port may be told so.
+	 */
+	_Atomic bool udp_differs, tcp_differs;
+	int bell; /* eventfd, rung when remap_list may give something else */
+
 	pthread_mutex_t lock;  /* guards all below */
 	struct entry *entries; /* REMAP_PORTS_MAX, once there is one */
 	size_t n;	       /* entries behind it were never used */
+	uint64_t swept_ns[2];  /* by remap_peers_differ, last; of TCP, of UDP */
 };
 
 struct remap *remap_new(void)
 {
 	struct remap *r = calloc(1, sizeof(*r));
 
-	if (r)
-		pthread_mutex_init(&r->lock, NULL);
+	if (!r)
+		return NULL;
+	r->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->bell < 0) {
+		free(r);
+		return NULL;
+	}
+	pthread_mutex_init(&r->lock, NULL);
 	return r;
 }
 
@@ -41,8 +64,14 @@ void remap_free(void *remap)
 	struct remap *r = remap;
 
 	pthread_mutex_destroy(&r->lock);
+	close(r->bell);
 	free(r->entries);
 	free(r);
+}
+
+int remap_bell(const struct remap *r)
+{
+	return r->bell;
 }
 
 /* ---- sockets ---- */
@@ -100,6 +129,29 @@ static struct entry *by_cookie_locked(struct remap *r, uint64_t cookie)
 	return NULL;
 }
 
+static bool differs(const struct entry *e)
+{
+	return e->cookie && e->real_port != e->virtual_port;
+}
+
+/* An entry came, went, or began to reach others. */
+static void note_change_locked(struct remap *r)
+{
+	const uint64_t one = 1;
+	bool udp = false, tcp = false;
+
+	for (size_t i = 0; i < r->n; i++) {
+		const struct entry *e = &r->entries[i];
+
+		udp |= differs(e) && e->protocol == IPPROTO_UDP;
+		tcp |= differs(e) && e->protocol == IPPROTO_TCP && e->reaches;
+	}
+	atomic_store(&r->udp_differs, udp);
+	atomic_store(&r->tcp_differs, tcp);
+	if (write(r->bell, &one, sizeof(one)) < 0)
+		return; /* it has been rung a great many times */
+}
+
 /* Cookies that were seen mark their entries. */
 struct sweep {
 	struct remap *remap;
@@ -119,16 +171,21 @@ static void see(uint64_t cookie, uint16_t port, void *arg)
 static void sweep_locked(struct remap *r, int protocol)
 {
 	struct sweep *s = calloc(1, sizeof(*s));
+	bool changed = false;
 
 	if (!s)
 		return;
 	s->remap = r;
 	if (sock_diag_each(protocol, see, s) == 0) {
 		for (size_t i = 0; i < r->n; i++) {
-			if (r->entries[i].protocol == protocol && !s->seen[i])
-				r->entries[i].cookie = 0;
+			if (r->entries[i].protocol != protocol || s->seen[i])
+				continue;
+			changed |= differs(&r->entries[i]);
+			r->entries[i].cookie = 0;
 		}
 	}
+	if (changed)
+		note_change_locked(r);
 	free(s);
 }
 
@@ -187,16 +244,22 @@ static void remember_locked(struct remap *r, int sock, int protocol, uint16_t vi
 	struct sockaddr_storage own = { 0 };
 	socklen_t size = sizeof(own);
 	struct entry *e = old ? old : place_locked(r);
+	struct stat st;
+	bool changes;
 
-	if (!e || getsockname(sock, (struct sockaddr *)&own, &size) < 0)
+	if (!e || getsockname(sock, (struct sockaddr *)&own, &size) < 0 || fstat(sock, &st) < 0)
 		return;
+	changes = differs(e);
 	*e = (struct entry){
 		.cookie = sockopt_cookie(sock),
+		.inode = st.st_ino,
 		.protocol = protocol,
 		.virtual_port = virtual_port,
 		.real_port = ntohs(port_of(&own)),
 		.address = host_in(&own),
 	};
+	if (changes || differs(e))
+		note_change_locked(r);
 }
 
 /* A socket that shares its port with nobody has it alone. */
@@ -253,6 +316,18 @@ static bool is_loopback(const struct in6_addr *host)
 	       (IN6_IS_ADDR_V4MAPPED(host) && host->s6_addr[12] == 127);
 }
 
+/* Who gets what @sock sends, or its connection, will ask where that comes from. */
+static void note_reach_locked(struct remap *r, int sock)
+{
+	struct entry *e = by_cookie_locked(r, sockopt_cookie(sock));
+
+	if (!e || e->reaches)
+		return;
+	e->reaches = true;
+	if (differs(e))
+		note_change_locked(r);
+}
+
 void remap_destination(struct remap *r, int sock, struct sockaddr_storage *addr, socklen_t len)
 {
 	const struct in6_addr host = host_in(addr);
@@ -262,8 +337,9 @@ void remap_destination(struct remap *r, int sock, struct sockaddr_storage *addr,
 	if (!protocol || len < sizeof(struct sockaddr_in) || !is_loopback(&host))
 		return;
 	pthread_mutex_lock(&r->lock);
+	note_reach_locked(r, sock);
 	e = own_locked(r, protocol, &host, ntohs(port_of(addr)));
-	if (e && e->real_port != e->virtual_port) {
+	if (e && differs(e)) {
 		if (sock_diag_serves(protocol, &e->address, e->real_port, e->cookie) > 0)
 			*port_in(addr) = htons(e->real_port);
 	}
@@ -272,42 +348,102 @@ void remap_destination(struct remap *r, int sock, struct sockaddr_storage *addr,
 
 /* ---- what is shown ---- */
 
-/* Whose real port @addr has: @sock's own entry, or (a peer's) one that is there. */
-static const struct entry *shown_locked(struct remap *r, int sock, bool peer,
-					struct sockaddr_storage *addr)
+/* The socket of the sandbox that has real port @port, which is another one than it shows, at @host. */
+static const struct entry *differing_locked(const struct remap *r, int protocol,
+					    const struct in6_addr *host, uint16_t port)
 {
-	const struct in6_addr host = host_in(addr);
-	const uint16_t port = ntohs(port_of(addr));
-	const int protocol = protocol_of(sock);
-	const struct entry *own = peer ? NULL : by_cookie_locked(r, sockopt_cookie(sock));
-
-	if (own)
-		return own;
-	/* a peer, or a connection that was accepted: it has its listener's port */
 	for (size_t i = 0; i < r->n; i++) {
 		const struct entry *e = &r->entries[i];
 
-		if (e->cookie && e->protocol == protocol && e->real_port == port &&
-		    overlaps(&e->address, &host) && e->real_port != e->virtual_port &&
-		    (!peer || is_loopback(&host)))
+		if (differs(e) && e->protocol == protocol && e->real_port == port &&
+		    overlaps(&e->address, host))
 			return e;
 	}
 	return NULL;
 }
 
+/*
+ * Whose port @addr has: @own, which is of the socket itself, or one that is there: of a peer, or of the listener of a connection that was accepted. NULL: it is shown as
+ * it is.
+ */
+static const struct entry *shown_locked(const struct remap *r, const struct entry *own,
+					int protocol, bool peer, const struct in6_addr *host,
+					uint16_t port)
+{
+	if (!peer && own)
+		return own;
+	return peer && !is_loopback(host) ? NULL : differing_locked(r, protocol, host, port);
+}
+
 void remap_show(struct remap *r, int sock, bool peer, struct sockaddr_storage *addr, socklen_t len)
 {
+	struct in6_addr host;
 	const struct entry *e;
 
 	if (len < sizeof(struct sockaddr_in) ||
 	    (addr->ss_family != AF_INET && addr->ss_family != AF_INET6))
 		return;
+	host = host_in(addr);
 	pthread_mutex_lock(&r->lock);
-	e = shown_locked(r, sock, peer, addr);
+	e = shown_locked(r, peer ? NULL : by_cookie_locked(r, sockopt_cookie(sock)),
+			 protocol_of(sock), peer, &host, ntohs(port_of(addr)));
 	if (e)
 		*port_in(addr) = htons(e->virtual_port);
 	pthread_mutex_unlock(&r->lock);
 }
+
+uint16_t remap_port_of_inode(struct remap *r, int protocol, uint64_t inode, bool peer,
+			     const struct in6_addr *host, uint16_t port)
+{
+	const struct entry *e, *own = NULL;
+
+	pthread_mutex_lock(&r->lock);
+	for (size_t i = 0; !peer && i < r->n; i++) {
+		e = &r->entries[i];
+		if (e->cookie && e->inode == inode && e->protocol == protocol &&
+		    e->real_port == port)
+			own = e;
+	}
+	e = shown_locked(r, own, protocol, peer, host, port);
+	port = e ? e->virtual_port : port;
+	pthread_mutex_unlock(&r->lock);
+	return port;
+}
+
+/* ---- peers ---- */
+
+static _Atomic bool *hint(struct remap *r, int protocol)
+{
+	return protocol == IPPROTO_UDP ? &r->udp_differs : &r->tcp_differs;
+}
+
+bool remap_peers_may_differ(struct remap *r, int protocol)
+{
+	return atomic_load(hint(r, protocol));
+}
+
+bool remap_peers_differ(struct remap *r, int protocol, int sock)
+{
+	const uint64_t cookie = sockopt_cookie(sock), now_ns = clock_now_ns();
+	uint64_t *swept_ns = &r->swept_ns[protocol == IPPROTO_UDP];
+	bool found = false;
+
+	pthread_mutex_lock(&r->lock);
+	if (now_ns - *swept_ns >= SWEEP_NS) {
+		*swept_ns = now_ns;
+		sweep_locked(r, protocol);
+	}
+	for (size_t i = 0; !found && i < r->n; i++) {
+		const struct entry *e = &r->entries[i];
+
+		found = differs(e) && e->protocol == protocol && e->cookie != cookie &&
+			(protocol == IPPROTO_UDP || e->reaches);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return found;
+}
+
+/* ---- all of it ---- */
 
 size_t remap_list(struct remap *r, struct sluice_port *ret, size_t max)
 {
@@ -319,7 +455,7 @@ size_t remap_list(struct remap *r, struct sluice_port *ret, size_t max)
 	for (size_t i = 0; i < r->n; i++) {
 		const struct entry *e = &r->entries[i];
 
-		if (!e->cookie || e->real_port == e->virtual_port)
+		if (!differs(e))
 			continue;
 		if (n < max)
 			ret[n] = (struct sluice_port){ e->protocol, e->virtual_port, e->real_port };

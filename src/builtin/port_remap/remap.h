@@ -9,6 +9,7 @@
 #ifndef SLUICE_BUILTIN_PORT_REMAP_REMAP_H
 #define SLUICE_BUILTIN_PORT_REMAP_REMAP_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,6 +35,20 @@ void remap_destination(struct remap *r, int sock, struct sockaddr_storage *addr,
 /* The address of @sock itself (@peer: of whom it is connected to), as getsockname has it, becomes the virtual one. */
 void remap_show(struct remap *r, int sock, bool peer, struct sockaddr_storage *addr, socklen_t len);
 
+/* The same for an address in /proc/net, of the socket of the sandbox with that inode; @host: IPv4 in its mapped form, all 0 for any. The port to be shown. */
+uint16_t remap_port_of_inode(struct remap *r, int protocol, uint64_t inode, bool peer,
+			     const struct in6_addr *host, uint16_t port);
+
+/*
+ * May what is sent to a socket of @protocol, or connects to it, come from a port that is to be shown as another one? Of TCP that is a socket that was bound and then
+ * connected, of UDP any that was bound. Cheap; true for a while after the last one has gone.
+ */
+bool remap_peers_may_differ(struct remap *r, int protocol);
+/* The same for the very socket @sock, whose own port does not matter. */
+bool remap_peers_differ(struct remap *r, int protocol, int sock);
+
+/* An eventfd, readable when remap_list may give something else than before, but for sockets that have gone: remap_list finds those. Borrowed. */
+int remap_bell(const struct remap *r);
 /* Those that differ and are there, at most @max; how many there are. */
 size_t remap_list(struct remap *r, struct sluice_port *ret, size_t max);
 
