@@ -177,6 +177,14 @@ SLUICE_API int sluice_policy_deny_bind(struct sluice_policy *p, const char *port
  * (sluice_sandbox_ports tells which). Needs a rule of allow_bind or deny_bind; ports are then no longer held by Landlock.
  */
 SLUICE_API int sluice_policy_set_port_remap(struct sluice_policy *p, bool on);
+/*
+ * The file @path says which ports of a sandbox have become others: a line "tcp VIRTUAL REAL" or "udp VIRTUAL REAL" for each socket, in decimal. It is there, and empty, when
+ * the command starts; it is replaced as a whole (temporary file in its directory, rename) within milliseconds after such a port was bound, within about a second after the
+ * socket was closed, and when the sandbox is freed, when it is empty again. Default: no file. A start fails without port remapping (-EINVAL), or when the file can't
+ * be made. Each sandbox of a policy writes it: with several at a time the last one wins. -EINVAL: no path; -ENAMETOOLONG.
+ */
+SLUICE_API int sluice_policy_set_port_map(struct sluice_policy *p, const char *path,
+					  struct sluice_error *err);
 
 /* ---- identity and surroundings of the command ---- */
 

@@ -208,6 +208,11 @@ static int set_port_remap(void *target, const char *value, struct sluice_error *
 	return sluice_policy_set_port_remap(((struct run *)target)->policy, true);
 }
 
+static int set_port_map(void *target, const char *value, struct sluice_error *err)
+{
+	return sluice_policy_set_port_map(((struct run *)target)->policy, value, err);
+}
+
 static int set_no_devices(void *target, const char *value, struct sluice_error *err)
 {
 	struct run *r = target;
@@ -534,6 +539,9 @@ static const struct option_entry entries[] = {
 	{ "port-remap", 0, false, false, NULL, "off",
 	  "a port to bind that somebody outside has becomes a free one, and CMD goes on seeing the one that it asked for",
 	  set_port_remap },
+	{ "port-map", 0, false, false, "FILE", "none",
+	  "with --port-remap: write to FILE which ports became others, a line \"tcp VIRTUAL REAL\" or \"udp VIRTUAL REAL\" for each; it is replaced when they change",
+	  set_port_map },
 	{ "cwd", 0, false, false, "DIR", "the caller's",
 	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
 	{ "clean-env", 0, false, false, NULL, "off",

@@ -20,8 +20,7 @@ static int check_path(const char *what, const char *path, struct sluice_error *e
 	return 0;
 }
 
-/* @what is *@place from now on. */
-static int keep_path(struct sluice_policy *p, char **place, const char *what, const char *path,
+int policy_keep_path(struct sluice_policy *p, char **place, const char *what, const char *path,
 		     struct sluice_error *err)
 {
 	int r = check_path(what, path, err);
@@ -39,12 +38,12 @@ static int keep_path(struct sluice_policy *p, char **place, const char *what, co
 
 int sluice_policy_set_chroot(struct sluice_policy *p, const char *dir, struct sluice_error *err)
 {
-	return keep_path(p, &p->root, "chroot", dir, err);
+	return policy_keep_path(p, &p->root, "chroot", dir, err);
 }
 
 int sluice_policy_set_workdir(struct sluice_policy *p, const char *dir, struct sluice_error *err)
 {
-	return keep_path(p, &p->workdir, "copy-on-write", dir, err);
+	return policy_keep_path(p, &p->workdir, "copy-on-write", dir, err);
 }
 
 int sluice_policy_add_lower(struct sluice_policy *p, const char *dir, struct sluice_error *err)
@@ -69,7 +68,7 @@ int sluice_policy_add_lower(struct sluice_policy *p, const char *dir, struct slu
 
 int sluice_policy_set_storage(struct sluice_policy *p, const char *dir, struct sluice_error *err)
 {
-	return keep_path(p, &p->storage, "branch storage", dir, err);
+	return policy_keep_path(p, &p->storage, "branch storage", dir, err);
 }
 
 int sluice_policy_set_branch(struct sluice_policy *p, const char *name, struct sluice_error *err)
@@ -82,7 +81,7 @@ int sluice_policy_set_branch(struct sluice_policy *p, const char *name, struct s
 				 "up to %u bytes without a slash, and no dot in front",
 				 POLICY_BRANCH_BYTES);
 	}
-	return keep_path(p, &p->branch, "branch", name, err);
+	return policy_keep_path(p, &p->branch, "branch", name, err);
 }
 
 enum sluice_cow_action policy_on_end(const struct sluice_policy *p, bool success)

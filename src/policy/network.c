@@ -142,6 +142,11 @@ int sluice_policy_add_name_server(struct sluice_policy *p, const char *server,
 	return 0;
 }
 
+int sluice_policy_set_port_map(struct sluice_policy *p, const char *path, struct sluice_error *err)
+{
+	return policy_keep_path(p, &p->port_map, "port map", path, err);
+}
+
 bool policy_has_network(const struct sluice_policy *p)
 {
 	return p->network.n_targets || p->network.n_binds;

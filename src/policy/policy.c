@@ -68,6 +68,7 @@ static void policy_free(struct sluice_policy *p)
 	free(p->root);
 	free(p->workdir);
 	free(p->storage);
+	free(p->port_map);
 	free(p->branch);
 	free(p->grants);
 	free(p->env);

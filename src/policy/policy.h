@@ -84,7 +84,8 @@ struct sluice_policy {
 	bool seeded;	      /* random numbers follow from `seed` */
 	bool fixed_addresses; /* no randomization of addresses */
 	bool deterministic_dirs;
-	char *root; /* NULL: the host's own */
+	char *port_map; /* file that tells of remapped ports; NULL: none */
+	char *root;	/* NULL: the host's own */
 	struct policy_mount *mounts;
 	size_t n_mounts;
 	char **denials; /* paths of the command's tree, n_denials of them */
@@ -142,6 +143,10 @@ enum sluice_cow_action policy_on_end(const struct sluice_policy *p, bool success
  * Returns a NULL-terminated heap array whose strings live in the same block (one free()), or NULL when memory is short.
  */
 char **policy_build_env(const struct sluice_policy *p, char *const *base);
+
+/* mounts.c: a copy of @path is *@place of @p from now on; @what it is, for errors. -EINVAL, -ENAMETOOLONG, -ENOMEM. */
+int policy_keep_path(struct sluice_policy *p, char **place, const char *what, const char *path,
+		     struct sluice_error *err);
 
 /* network.c: may it make sockets of the internet at all? */
 bool policy_has_network(const struct sluice_policy *p);

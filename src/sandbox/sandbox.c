@@ -22,6 +22,7 @@
 
 #include "policy/policy.h"
 #include "sandbox/memory_limit.h"
+#include "sandbox/port_map.h"
 #include "sys/pidfd.h"
 #include "task/credentials.h"
 #include "task/ledger.h"
@@ -155,12 +156,19 @@ static int check_workdir(const struct sluice_policy *p, struct sluice_error *err
 
 static int remap_prepare(struct sluice_sandbox *s, struct sluice_error *err)
 {
+	if (!s->policy->port_remap) {
+		fail(err, -EINVAL, "port map: %s: no port is remapped", s->policy->port_map);
+		return fail_hint(err, -EINVAL, "it goes with --port-remap");
+	}
 	if (!s->policy->network.n_binds) {
 		fail(err, -EINVAL, "port remapping: no port may be bound");
 		return fail_hint(err, -EINVAL, "say which with --net-allow-bind PORTS");
 	}
 	s->remap = remap_new();
-	return s->remap ? 0 : fail_errno(err, -ENOMEM, "port remapping");
+	if (!s->remap)
+		return fail_errno(err, -ENOMEM, "port remapping");
+	return s->policy->port_map ? port_map_new(s->policy->port_map, s->remap, &s->port_map, err)
+				   : 0;
 }
 
 /* Everything but the thread. On failure the caller frees @s all the same. */
@@ -200,7 +208,7 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 				&s->proc, err);
 	if (r < 0)
 		return r;
-	r = p->port_remap ? remap_prepare(s, err) : 0;
+	r = p->port_remap || p->port_map ? remap_prepare(s, err) : 0;
 	if (r < 0)
 		return r;
 	shared.remap = s->remap;
@@ -438,6 +446,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	launch_free(&s->launch);
 	engine_unref(s->engine);
 	ledger_free(s->ledger);
+	port_map_free(s->port_map);
 	if (s->remap)
 		remap_free(s->remap);
 	ownproc_free(s->proc);

@@ -63,6 +63,7 @@ struct sluice_sandbox {
 	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
 	struct remap *remap;		      /* owned; NULL: ports are the host's */
 	struct network *network; /* the dispatch table's; NULL: no rules of the network */
+	struct port_map *port_map; /* owned; NULL: no file tells of them */
 	struct ownproc *proc;	 /* owned; NULL: the command sees the host's /proc */
 	struct engine *engine;	 /* reference */
 	struct command command;	 /* gone once the start has succeeded */

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -128,19 +129,33 @@ static int guest_refused(const char *arg)
 	return errno == EHOSTDOWN && poll(&p, 1, 0) == 0 ? 0 : 202;
 }
 
-/* Far more sockets, one after the other, than are kept. */
+/* Far more sockets, one after the other, than are kept; the last one stays until the input ends. */
 static int guest_many(const char *arg)
 {
-	for (int i = 0; i < BINDS; i++) {
-		int fd = bound(i % 2 ? SOCK_DGRAM : SOCK_STREAM, atoi(arg));
+	char byte;
+	int fd = -1;
 
+	for (int i = 0; i < BINDS; i++) {
+		close(fd);
+		fd = bound(i % 2 ? SOCK_DGRAM : SOCK_STREAM, atoi(arg));
 		if (fd < 0)
 			return errno;
-		if (i % 1000 == 0 && port_of(fd, false) != atoi(arg))
+		if ((i % 1000 == 0 || i == BINDS - 1) && port_of(fd, false) != atoi(arg))
 			return 201;
-		close(fd);
 	}
-	return 0;
+	return write(1, "!", 1) == 1 && read(0, &byte, 1) == 0 ? 0 : 202;
+}
+
+/* Says when it has the port, and, once it is told to, when it has it no more. */
+static int guest_for_a_while(const char *arg)
+{
+	int fd = bound(SOCK_DGRAM, atoi(arg));
+	char byte;
+
+	if (fd < 0 || write(1, "!", 1) != 1 || read(0, &byte, 1) != 1)
+		return 200;
+	close(fd);
+	return write(1, ".", 1) == 1 && read(0, &byte, 1) == 0 ? 0 : 201;
 }
 
 /* Says so, and serves until its input ends: one byte a connection. */
@@ -551,10 +566,19 @@ static int guest_listed(const char *arg)
 }
 
 static const struct guest_role roles[] = {
-	{ "serve", guest_serve },	{ "datagrams", guest_datagrams }, { "twice", guest_twice },
-	{ "refused", guest_refused },	{ "many", guest_many },		  { "stay", guest_stay },
-	{ "accepted", guest_accepted }, { "sources", guest_sources },	  { "waits", guest_waits },
-	{ "answers", guest_answers },	{ "listed", guest_listed },	  { NULL, NULL },
+	{ "serve", guest_serve },
+	{ "datagrams", guest_datagrams },
+	{ "twice", guest_twice },
+	{ "refused", guest_refused },
+	{ "many", guest_many },
+	{ "stay", guest_stay },
+	{ "accepted", guest_accepted },
+	{ "sources", guest_sources },
+	{ "waits", guest_waits },
+	{ "answers", guest_answers },
+	{ "listed", guest_listed },
+	{ "for_a_while", guest_for_a_while },
+	{ NULL, NULL },
 };
 
 /* ---- the test's side ---- */
@@ -696,26 +720,44 @@ static void test_an_extra_sees_the_real_port(void **state)
 	give(&t);
 }
 
+/* A sandbox in which @role has said that it is ready. *ret_out: what else it says, the caller's; NULL: nobody wants to know. */
+static struct sluice_sandbox *spawned(struct sluice_policy *p, const char *role, const char *port,
+				      int *ret_out)
+{
+	struct sluice_spawn_options o = { .size = sizeof(o),
+					  .stdio = { SLUICE_STDIO_PIPE, SLUICE_STDIO_PIPE } };
+	struct sluice_sandbox *s = guest_spawn(p, &o, role, port);
+	int out = sluice_sandbox_pipe(s, 1);
+	char byte = 0;
+
+	assert_int_equal(read(out, &byte, 1), 1);
+	assert_int_equal(byte, '!');
+	if (ret_out)
+		*ret_out = out;
+	else
+		close(out);
+	return s;
+}
+
 static void hazard_C12_sockets_that_go_leave_nothing(void **state)
 {
 	struct sluice_policy *p = policy(true);
 	struct taken t = take();
+	struct sluice_result result;
+	struct sluice_sandbox *s;
+	struct sluice_port port;
 
 	(void)state;
-	assert_int_equal(guest_inside(p, "many", t.text), 0);
+	s = spawned(p, "many", t.text, NULL);
+	assert_int_equal(sluice_sandbox_ports(s, &port, 1), 1);
+	assert_int_equal(port.virtual_port, t.port);
+	close(sluice_sandbox_pipe(s, 0));
+	assert_int_equal(sluice_sandbox_wait(s, -1, &result), 0);
+	assert_int_equal(result.exit_code, 0);
+	assert_int_equal(sluice_sandbox_ports(s, &port, 1), 0);
+	sluice_sandbox_free(s);
 	sluice_policy_unref(p);
 	give(&t);
-}
-
-static struct sluice_sandbox *serving(struct sluice_policy *p, const char *port)
-{
-	struct sluice_spawn_options o = { .size = sizeof(o),
-					  .stdio = { SLUICE_STDIO_PIPE, SLUICE_STDIO_PIPE } };
-	struct sluice_sandbox *s = guest_spawn(p, &o, "stay", port);
-	char byte;
-
-	assert_int_equal(read(sluice_sandbox_pipe(s, 1), &byte, 1), 1);
-	return s;
 }
 
 static void reached(int port)
@@ -739,8 +781,8 @@ static void test_two_sandboxes_and_one_port(void **state)
 
 	(void)state;
 	give(&t);
-	first = serving(p, t.text);
-	second = serving(p, t.text);
+	first = spawned(p, "stay", t.text, NULL);
+	second = spawned(p, "stay", t.text, NULL);
 	assert_int_equal(sluice_sandbox_ports(first, &port, 1), 0);
 	assert_int_equal(sluice_sandbox_ports(second, &port, 1), 1);
 	assert_int_equal(port.protocol, IPPROTO_TCP);
@@ -751,6 +793,86 @@ static void test_two_sandboxes_and_one_port(void **state)
 	sluice_sandbox_free(first);
 	sluice_sandbox_free(second);
 	sluice_policy_unref(p);
+}
+
+/* Wait until the file that @watch tells of holds @text. */
+static void becomes(int watch, const char *path, const char *text)
+{
+	struct pollfd p = { .fd = watch, .events = POLLIN };
+	char events[4096], got[256];
+
+	for (;;) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? -1 : read(fd, got, sizeof(got) - 1);
+
+		assert_true(n >= 0);
+		close(fd);
+		got[n] = '\0';
+		if (!strcmp(got, text))
+			return;
+		if (poll(&p, 1, 20000) != 1)
+			fail_msg("\"%s\" does not become \"%s\"", got, text);
+		assert_true(read(watch, events, sizeof(events)) > 0);
+	}
+}
+
+static void test_a_file_tells_of_ports(void **state)
+{
+	char dir[] = "/tmp/sluice-ports-XXXXXX", path[64], text[64];
+	struct sluice_policy *p = policy(true);
+	struct taken t = take();
+	int watch = inotify_init1(IN_CLOEXEC), out, in;
+	struct sluice_sandbox *s;
+	struct sluice_port port;
+	char byte;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/ports", dir);
+	assert_true(inotify_add_watch(watch, dir, IN_MOVED_TO) >= 0);
+	assert_int_equal(sluice_policy_set_port_map(p, path, NULL), 0);
+	s = spawned(p, "for_a_while", t.text, &out);
+	in = sluice_sandbox_pipe(s, 0);
+	assert_int_equal(sluice_sandbox_ports(s, &port, 1), 1);
+	snprintf(text, sizeof(text), "udp %d %d\n", t.port, port.real_port);
+	becomes(watch, path, text);
+	assert_int_equal(write(in, "c", 1), 1);
+	assert_int_equal(read(out, &byte, 1), 1);
+	becomes(watch, path, "");
+	close(in);
+	close(out);
+	sluice_sandbox_free(s);
+	/* one that still has it when the sandbox is freed */
+	s = spawned(p, "for_a_while", t.text, NULL);
+	assert_int_equal(sluice_sandbox_ports(s, &port, 1), 1);
+	snprintf(text, sizeof(text), "udp %d %d\n", t.port, port.real_port);
+	becomes(watch, path, text);
+	sluice_sandbox_free(s);
+	becomes(watch, path, "");
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0); /* nothing else was left there */
+	close(watch);
+	sluice_policy_unref(p);
+	give(&t);
+}
+
+static void test_a_file_that_cannot_be_made(void **state)
+{
+	const char *const argv[] = { guest_program(), "--inside", "serve", "0", NULL };
+	struct sluice_policy *p = policy(true), *without = policy(false);
+	struct sluice_error err = { 0 };
+
+	(void)state;
+	sluice_policy_set_port_map(p, "/nowhere/ports", NULL);
+	assert_int_equal(sluice_run(p, argv, NULL, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "/nowhere/ports"));
+	sluice_policy_set_port_map(p, "/", NULL);
+	assert_int_equal(sluice_run(p, argv, NULL, &err), -EISDIR);
+	sluice_policy_set_port_map(without, "/tmp/ports", NULL);
+	assert_int_equal(sluice_run(without, argv, NULL, &err), -EINVAL);
+	assert_non_null(strstr(err.hint, "--port-remap"));
+	sluice_policy_unref(p);
+	sluice_policy_unref(without);
 }
 
 static void test_without_a_port_to_bind(void **state)
@@ -775,9 +897,12 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_an_extra_sees_the_real_port),
 		cmocka_unit_test(hazard_C12_sockets_that_go_leave_nothing),
 		cmocka_unit_test(test_two_sandboxes_and_one_port),
+		cmocka_unit_test(test_a_file_tells_of_ports),
+		cmocka_unit_test(test_a_file_that_cannot_be_made),
 		cmocka_unit_test(test_without_a_port_to_bind),
 	};
 	const struct CMUnitTest without_sockets[] = {
+		cmocka_unit_test(test_a_file_that_cannot_be_made),
 		cmocka_unit_test(test_without_a_port_to_bind),
 	};
 

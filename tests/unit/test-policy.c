@@ -168,7 +168,7 @@ static void test_name(void **state)
 	assert_string_equal(p->name, "a-Z_0.9");
 }
 
-static void test_cwd(void **state)
+static void test_paths(void **state)
 {
 	struct sluice_policy *p = *state;
 	char too_long[PATH_MAX + 1];
@@ -181,6 +181,12 @@ static void test_cwd(void **state)
 	refuses(p, sluice_policy_set_cwd, NULL, EINVAL, "working directory: empty");
 	refuses(p, sluice_policy_set_cwd, too_long, ENAMETOOLONG, "working directory: aaa");
 	assert_string_equal(p->cwd, "sub");
+	accepts(p, sluice_policy_set_port_map, "relative/\n\xff");
+	accepts(p, sluice_policy_set_port_map, "/run/ports");
+	refuses(p, sluice_policy_set_port_map, "", EINVAL, "port map: ");
+	refuses(p, sluice_policy_set_port_map, NULL, EINVAL, "port map: ");
+	refuses(p, sluice_policy_set_port_map, too_long, ENAMETOOLONG, "port map: aaa");
+	assert_string_equal(p->port_map, "/run/ports");
 }
 
 static void test_limits(void **state)
@@ -371,7 +377,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_grants, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_system, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_name, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_cwd, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_paths, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory_processes_and_processors, setup,
 						teardown),
