@@ -62,11 +62,11 @@ struct sluice_sandbox {
 	struct confinement *confinement;      /* reference */
 	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
 	struct remap *remap;		      /* owned; NULL: ports are the host's */
-	struct network *network; /* the dispatch table's; NULL: no rules of the network */
+	struct network *network;   /* the dispatch table's; NULL: no rules of the network */
 	struct port_map *port_map; /* owned; NULL: no file tells of them */
-	struct ownproc *proc;	 /* owned; NULL: the command sees the host's /proc */
-	struct engine *engine;	 /* reference */
-	struct command command;	 /* gone once the start has succeeded */
+	struct ownproc *proc;	   /* owned; NULL: the command sees the host's /proc */
+	struct engine *engine;	   /* reference */
+	struct command command;	   /* gone once the start has succeeded */
 	struct stdio_plan stdio;
 	uint64_t sigmask; /* of the command */
 	int stop_fd;	  /* borrowed; -1: nobody asked for stops */
