@@ -14,12 +14,14 @@
 #include "builtin/determinism/feeder.h"
 #include "builtin/determinism/start.h"
 #include "builtin/determinism/streams.h"
+#include "builtin/determinism/vdso.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
 #include "sys/fd.h"
 #include "task/task.h"
 
 #define GRND_INSECURE_BIT 4u
+#define AT_RANDOM_BYTES 16
 /* A call may give fewer than it is asked for, if that is more than 256. */
 #define CALL_BYTES 4096u
 
@@ -126,23 +128,32 @@ static struct sluice_verdict open_handle(struct sluice_request *req, void *userd
 
 /* ---- the start of programs ---- */
 
-#ifdef SYS_arch_prctl
-#define START_CALL SYS_arch_prctl
-#define SET_FS 0x1002 /* asm/prctl.h */
-#else
-#define START_CALL SYS_set_tid_address
-#endif
+/* A plain system call in place of the vDSO's getrandom. 1: it is there already. */
+static int replace_getrandom(const struct start *s)
+{
+	struct vdso_function f = vdso_find("getrandom");
+	unsigned char code[VDSO_CALL_BYTES_MAX];
+	size_t size = vdso_call(SYS_getrandom, code);
 
+	return s->vdso && f.size >= size ? vdso_put(s, f.offset, code, size) : 0;
+}
+
+/* Once for each program: it is known by what was replaced. */
 static struct sluice_verdict start_handle(struct sluice_request *req, void *userdata)
 {
 	const struct random *c = userdata;
-	int r = 0;
+	unsigned char bytes[AT_RANDOM_BYTES];
+	struct start s;
+	int r = start_open(req, &s);
 
-#ifdef SET_FS
-	if (sluice_request_arg(req, 0) != SET_FS)
-		return sluice_continue();
-#endif
-	r = start_prepare(req, c->streams);
+	if (r < 0)
+		return r == -ENOENT ? sluice_continue() : sluice_errno(-r);
+	r = replace_getrandom(&s);
+	if (r == 0 && s.random)
+		r = streams_take(c->streams, req, bytes, sizeof(bytes));
+	if (r == 0 && s.random)
+		r = start_write(&s, s.random, bytes, sizeof(bytes));
+	start_close(&s);
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 

@@ -1,17 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A program's random numbers that take no call: the 16 bytes that the kernel gives it at its start (AT_RANDOM), and getrandom in the vDSO.
+ * The first call that every program makes before it uses what takes no call: its thread pointer is set (arch_prctl, or set_tid_address where there is none). At that
+ * moment its memory can be changed as a debugger does, and no other thread of it runs yet. Any thread.
  */
 #ifndef SLUICE_BUILTIN_DETERMINISM_START_H
 #define SLUICE_BUILTIN_DETERMINISM_START_H
 
-struct sluice_request;
-struct streams;
+#include <stdint.h>
+#include <sys/syscall.h>
+
+#include <sluice/handler.h>
+
+#ifdef SYS_arch_prctl
+#define START_CALL SYS_arch_prctl
+#else
+#define START_CALL SYS_set_tid_address
+#endif
+
+struct start {
+	int mem;	 /* its memory, past all protection; -1 */
+	uint64_t vdso;	 /* where the vDSO lies in it; 0: it has none */
+	uint64_t random; /* the 16 bytes of AT_RANDOM; 0 */
+};
 
 /*
- * The first call that every program makes, before it uses either: its thread pointer is set (arch_prctl, or set_tid_address where there is none). Puts bytes of the stream
- * in place of AT_RANDOM, and a plain system call in place of the vDSO's getrandom. Once for each program; 0, or -errno: it is left as it was.
+ * The task of @req, in its START_CALL, begins a program. 0; -ENOENT: it is in another call of that number. -ESRCH, -EACCES ...
  */
-int start_prepare(struct sluice_request *req, struct streams *streams);
+int start_open(struct sluice_request *req, struct start *ret);
+void start_close(struct start *s);
+/* Exactly @size bytes. 0 or -EIO. */
+int start_read(const struct start *s, uint64_t addr, void *to, size_t size);
+int start_write(const struct start *s, uint64_t addr, const void *from, size_t size);
 
 #endif
