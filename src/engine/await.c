@@ -60,3 +60,51 @@ int request_await(struct sluice_request *req, int fd, short events, uint64_t unt
 	runner_wait_end(runner);
 	return r;
 }
+
+#define LOOK_NS_MIN 50000u
+#define LOOK_NS_MAX 8000000u
+#define NS_PER_MS 1000000u
+
+/* How long to sleep at @now after a wait that began at @begun. */
+static uint64_t pause_ns(uint64_t begun, uint64_t now, uint64_t until_ns)
+{
+	uint64_t ns = (now - begun) / 32;
+
+	if (ns < LOOK_NS_MIN)
+		ns = LOOK_NS_MIN;
+	if (ns > LOOK_NS_MAX)
+		ns = LOOK_NS_MAX;
+	return until_ns - now < ns ? until_ns - now : ns;
+}
+
+int request_await_look(struct sluice_request *req, request_look_fn look, const void *data,
+		       uint64_t until_ns)
+{
+	struct runner *runner = req->runner;
+	uint64_t begun = clock_now_ns(), now = begun, signals = begun + NS_PER_MS;
+	int ms = 1, r = runner_wait_begin(runner), found = 0;
+
+	if (r < 0)
+		return r;
+	while (r == 0 && (found = look ? look(req, data) : 0) == 0) {
+		struct timespec pause = { .tv_nsec = 0 };
+
+		if (now >= until_ns) {
+			r = -ETIME;
+		} else if (runner_wait_is_over(runner, &req->task)) {
+			r = -ERESTARTSYS;
+		} else if (now >= signals) { /* which takes longer than a look */
+			if (task_is_signalled(&req->task))
+				r = -ERESTARTSYS;
+			ms = runner_wait_ms(ms);
+			signals = now + (uint64_t)ms * NS_PER_MS;
+		}
+		if (r == 0) {
+			pause.tv_nsec = (long)pause_ns(begun, now, until_ns);
+			nanosleep(&pause, NULL);
+			now = clock_now_ns();
+		}
+	}
+	runner_wait_end(runner);
+	return found < 0 ? found : r;
+}

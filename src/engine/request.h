@@ -138,6 +138,14 @@ int request_copy_iov(struct sluice_request *req, const struct iovec *iov, size_t
  * -ERESTARTSYS: a signal for the task, or it or the engine goes; -EAGAIN: too many wait. From within an act only.
  */
 int request_await(struct sluice_request *req, int fd, short events, uint64_t until_ns);
+/* 0: not yet; 1: it is there; negative errno. */
+typedef int (*request_look_fn)(struct sluice_request *req, const void *data);
+/*
+ * Wait, as the task would, until @look (NULL: nothing) finds what it looks for, without holding up anybody else. It is asked again and again: at first at once, later after a
+ * 32nd of the time that it has been, at most 8 ms. 0; what @look fails with; else as request_await, -ETIME on time.
+ */
+int request_await_look(struct sluice_request *req, request_look_fn look, const void *data,
+		       uint64_t until_ns);
 /* When a call that sends by @fd is to give up, by its SO_SNDTIMEO; one that receives, by SO_RCVTIMEO. */
 uint64_t request_send_deadline_ns(int fd);
 uint64_t request_receive_deadline_ns(int fd);
