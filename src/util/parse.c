@@ -169,3 +169,46 @@ int parse_pair(const char *text, unsigned max, unsigned *ret_a, unsigned *ret_b)
 	*ret_b = (unsigned)b;
 	return 0;
 }
+
+static unsigned take_number(const char *digits, unsigned n)
+{
+	unsigned v = 0;
+
+	for (unsigned i = 0; i < n; i++)
+		v = 10 * v + (unsigned)(digits[i] - '0');
+	return v;
+}
+
+/* Days from 1970-01-01 to the first of the month, in the calendar of 400 years of 146097 days. Years begin in March, so that the leap day is the last. */
+static uint64_t days_before(unsigned year, unsigned month)
+{
+	unsigned y = month > 2 ? year : year - 1, m = (month + 9) % 12;
+
+	return (uint64_t)y * 365 + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 - 719468;
+}
+
+int parse_utc(const char *text, uint64_t *ret)
+{
+	static const char form[] = "0000-00-00T00:00:00Z";
+	unsigned year, month, day, hour, minute, second;
+	uint64_t first, next;
+
+	for (size_t i = 0; i < sizeof(form); i++) {
+		if (form[i] == '0' ? !is_digit(text[i]) : text[i] != form[i])
+			return -EINVAL;
+	}
+	year = take_number(text, 4);
+	month = take_number(text + 5, 2);
+	day = take_number(text + 8, 2);
+	hour = take_number(text + 11, 2);
+	minute = take_number(text + 14, 2);
+	second = take_number(text + 17, 2);
+	if (year < 1970 || month < 1 || month > 12 || hour > 23 || minute > 59 || second > 59)
+		return -EINVAL;
+	first = days_before(year, month);
+	next = month < 12 ? days_before(year, month + 1) : days_before(year + 1, 1);
+	if (day < 1 || day > next - first)
+		return -EINVAL;
+	*ret = (first + day - 1) * 86400 + hour * 3600 + minute * 60 + second;
+	return 0;
+}

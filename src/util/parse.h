@@ -21,6 +21,8 @@ int parse_size(const char *text, uint64_t *ret);
  * rounded up, so that a positive duration never reads as 0.
  */
 int parse_duration_ms(const char *text, uint64_t *ret);
+/* "YYYY-MM-DDTHH:MM:SSZ", a time from 1970 to 9999 that there is: seconds since 1970. */
+int parse_utc(const char *text, uint64_t *ret);
 /* "A:B", both at most @max. */
 int parse_pair(const char *text, unsigned max, unsigned *ret_a, unsigned *ret_b);
 

@@ -3,6 +3,8 @@
  * Numbers that people write. Hazard D6: what overflows is an error, not zero and not a wrap.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <time.h>
 
 #include "util/parse.h"
 
@@ -160,12 +162,58 @@ static void test_pair(void **state)
 	assert_int_equal(b, 256);
 }
 
+/* Against the C library's calendar: the first and last day of each month, and what is just outside of it. */
+static void test_utc(void **state)
+{
+	static const char *const bad[] = { "",
+					   "2001",
+					   "2001-02-03",
+					   "2001-02-03T04:05:06",
+					   "2001-02-03 04:05:06Z",
+					   "2001-02-03T04:05:06ZZ",
+					   " 2001-02-03T04:05:06Z",
+					   "2001-2-03T04:05:06Z",
+					   "1969-12-31T23:59:59Z",
+					   "2001-00-03T04:05:06Z",
+					   "2001-13-03T04:05:06Z",
+					   "2001-02-00T04:05:06Z",
+					   "2001-02-03T24:05:06Z",
+					   "2001-02-03T04:60:06Z",
+					   "2001-02-03T04:05:60Z" };
+	uint64_t v = 5;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(bad); i++)
+		assert_int_equal(parse_utc(bad[i], &v), -EINVAL);
+	assert_int_equal(v, 5);
+	assert_int_equal(parse_utc("2001-02-03T04:05:06Z", &v), 0);
+	assert_int_equal(v, 981173106);
+	for (int month = 0; month < 12 * (2200 - 1970); month++) {
+		struct tm first = { .tm_year = 70 + month / 12,
+				    .tm_mon = month % 12,
+				    .tm_mday = 1 };
+		struct tm last = { .tm_year = 70, .tm_mon = month + 1, .tm_sec = 86399 };
+		time_t begin = timegm(&first), end = timegm(&last);
+		char text[64];
+
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &first);
+		assert_int_equal(parse_utc(text, &v), 0);
+		assert_int_equal(v, begin);
+		strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &last);
+		assert_int_equal(parse_utc(text, &v), 0);
+		assert_int_equal(v, end);
+		snprintf(text, sizeof(text), "%04d-%02d-%02dT00:00:00Z", last.tm_year + 1900,
+			 last.tm_mon + 1, last.tm_mday + 1);
+		assert_int_equal(parse_utc(text, &v), -EINVAL);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_u64),	 cmocka_unit_test(test_hazard_D6_size),
 		cmocka_unit_test(test_duration), cmocka_unit_test(test_uint),
-		cmocka_unit_test(test_pair),
+		cmocka_unit_test(test_pair),	 cmocka_unit_test(test_utc),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
