@@ -259,6 +259,13 @@ SLUICE_API int sluice_policy_set_cpu_cores(struct sluice_policy *p, const char *
 SLUICE_API int sluice_policy_set_random_seed(struct sluice_policy *p, const uint64_t *seed);
 /* Randomize addresses of programs (default true); false: personality(2)'s ADDR_NO_RANDOMIZE, which programs can see and take back. */
 SLUICE_API int sluice_policy_set_randomize_memory(struct sluice_policy *p, bool on);
+/*
+ * The time of day begins at *@seconds since 1970 (0 to SLUICE_TIME_START_MAX, else -ERANGE; copied) when a sandbox is started, and goes on at the pace of CLOCK_MONOTONIC; NULL: the host's (default).
+ * All clocks and timers of it agree: CLOCK_REALTIME, _COARSE, CLOCK_TAI, what the vDSO answers, and waits until a time of day. docs/determinism.md says what does not.
+ */
+#define SLUICE_TIME_START_MAX INT64_C(7258118399)
+SLUICE_API int sluice_policy_set_time_start(struct sluice_policy *p, const int64_t *seconds,
+					    struct sluice_error *err);
 /* List directories in an order that follows from the names in them alone, on whatever file system (default false); procfs and sysfs as they are. */
 SLUICE_API int sluice_policy_set_deterministic_dirs(struct sluice_policy *p, bool on);
 

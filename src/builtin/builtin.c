@@ -142,6 +142,8 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 		r = builtin_files_plan_on_host(d, host);
 	if (r == 0 && p->seeded)
 		r = builtin_random_register(d, p->seed, tree != NULL);
+	if (r == 0 && p->time_start)
+		r = builtin_clock_register(d, p->time_start_s);
 	if (r == 0 && p->deterministic_dirs)
 		r = builtin_directories_register(d);
 	if (r == 0)

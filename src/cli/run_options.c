@@ -359,6 +359,21 @@ static int set_fixed_memory(void *target, const char *value, struct sluice_error
 	return sluice_policy_set_randomize_memory(((struct run *)target)->policy, false);
 }
 
+/* Seconds since 1970, or YYYY-MM-DDTHH:MM:SSZ. */
+static int set_time(void *target, const char *value, struct sluice_error *err)
+{
+	uint64_t seconds;
+	int64_t start;
+	int e = strchr(value, '-') ? parse_utc(value, &seconds) : parse_u64(value, &seconds);
+
+	if (e < 0) {
+		number_failed(err, e, value, "a time");
+		return fail_hint(err, e, "seconds since 1970, or as in 2001-02-03T04:05:06Z");
+	}
+	start = seconds > INT64_MAX ? INT64_MAX : (int64_t)seconds;
+	return sluice_policy_set_time_start(((struct run *)target)->policy, &start, err);
+}
+
 static int set_dirs(void *target, const char *value, struct sluice_error *err)
 {
 	(void)value;
@@ -573,6 +588,8 @@ static const struct option_entry entries[] = {
 	  "random numbers follow from N: getrandom, /dev/urandom, AT_RANDOM", set_seed },
 	{ "no-randomize-memory", 0, false, false, NULL, "randomized",
 	  "addresses of programs are the same in every run", set_fixed_memory },
+	{ "time-start", 0, false, false, "TIME", "the host's",
+	  "time of day at the start: seconds since 1970, or 2001-02-03T04:05:06Z", set_time },
 	{ "deterministic-dirs", 0, false, false, NULL, "off",
 	  "list directories in an order that follows from their names", set_dirs },
 	{ "exec-shell", 'e', false, false, "STRING", "none",

@@ -95,6 +95,10 @@ static const char conditional_names[] =
 	"clone unshare ioctl personality socket socketpair sendto "
 	"sendmsg sendmmsg setsockopt prlimit64 setpriority ioprio_set "
 	"sched_setscheduler sched_setparam sched_setattr sched_setaffinity";
+/* With a clock of the command's own. */
+static const char clock_names[] =
+	"clock_gettime clock_nanosleep futex timer_settime timerfd_settime "
+	"futex_waitv futex_wait mq_timedsend mq_timedreceive";
 /* Not there, as on a kernel that was built without them: programs have a way to do without. */
 static const char absent_names[] = "clone3 memfd_secret";
 
@@ -178,6 +182,14 @@ static void set_conditional(int nr, void *deny)
 	((struct call_deny *)deny)[nr] = (struct call_deny){ EPERM, true };
 }
 
+static void add_condition(int nr, void *deny)
+{
+	struct call_deny *d = &((struct call_deny *)deny)[nr];
+
+	if (!d->error) /* else it is refused anyway */
+		*d = (struct call_deny){ ENOSYS, true };
+}
+
 static void set_allowed(int nr, void *deny)
 {
 	((struct call_deny *)deny)[nr] = (struct call_deny){ 0, false };
@@ -232,6 +244,8 @@ int calls_deny_list(const struct sluice_policy *p, struct call_deny *deny, struc
 		if (r < 0)
 			return r;
 	}
+	if (p->time_start)
+		each_call(clock_names, add_condition, deny);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "confine/conditions.h"
 
 #include <errno.h>
+#include <linux/futex.h>
 #include <linux/ioprio.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -14,6 +15,8 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <time.h>
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define WHOLE 0xffffffffu
@@ -24,6 +27,10 @@
 #ifndef TIOCLINUX
 #define TIOCLINUX 0x541C
 #endif
+#ifndef SYS_futex_wait
+#define SYS_futex_wait 455
+#endif
+#define LINUX_FUTEX_LOCK_PI2 13 /* linux 5.14 */
 #ifndef MSG_FASTOPEN
 #define MSG_FASTOPEN 0x20000000
 #endif
@@ -97,6 +104,16 @@ static const uint32_t ioprio_process[] = { IOPRIO_WHO_PROCESS };
 
 static const uint32_t hidden_limits[] = { RLIMIT_RTTIME };
 
+/* Clocks that show the time of day; with a clock of the command's own. */
+static const uint32_t wall_clocks[] = { CLOCK_REALTIME, CLOCK_REALTIME_COARSE, CLOCK_REALTIME_ALARM,
+					CLOCK_TAI };
+static const uint32_t real_time[] = { CLOCK_REALTIME };
+/* Waits of a futex until a time of day. */
+static const uint32_t wall_waits[] = { FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME,
+				       FUTEX_WAIT_REQUEUE_PI | FUTEX_CLOCK_REALTIME, FUTEX_LOCK_PI,
+				       LINUX_FUTEX_LOCK_PI2 | FUTEX_CLOCK_REALTIME };
+static const uint32_t nothing[] = { 0 };
+
 #define NO_BIT(arg, bits, error)                  \
 	{                                         \
 		CLAUSE_NO_BIT, arg, error, (bits) \
@@ -116,6 +133,24 @@ static const uint32_t hidden_limits[] = { RLIMIT_RTTIME };
 #define OWN(arg, value)                                        \
 	{                                                      \
 		CLAUSE_OWN, arg, EPERM, WHOLE, (value), 1, arg \
+	}
+
+/* A handler is asked; without one there is no such call. */
+#define ASKED_OF(arg, list)                                                              \
+	{                                                                                \
+		CLAUSE_NOT_LISTED, arg, ENOSYS, WHOLE, (list), N_OF(list), .asked = true \
+	}
+#define ASKED_WITH(arg, mask, list, with)                                                     \
+	{                                                                                     \
+		CLAUSE_NOT_WITH, arg, ENOSYS, (mask), (list), N_OF(list), with, .asked = true \
+	}
+#define ASKED_WITH_BITS(arg, bits)                                \
+	{                                                         \
+		CLAUSE_NO_BIT, arg, ENOSYS, (bits), .asked = true \
+	}
+#define ABSENT_WITH(arg, list, with)                                          \
+	{                                                                     \
+		CLAUSE_NOT_WITH, arg, ENOSYS, WHOLE, (list), N_OF(list), with \
 	}
 
 /* The number of a process, which may be the caller's own. */
@@ -162,6 +197,19 @@ const struct condition conditions[N_CONDITIONS] = {
 	/* one's own limits by number 0, or a look without new limits */
 	{ { SYS_prlimit64, -1 }, { OWN_NUMBER(0, 2), NOT_VISIBLE(1) }, 2 },
 	{ { SYS_getrlimit, SYS_setrlimit, -1 }, { NOT_VISIBLE(0) }, 1 },
+	/* only where the command has a clock of its own */
+	{ { SYS_clock_gettime, -1 }, { ASKED_OF(0, wall_clocks) }, 1 },
+	{ { SYS_clock_nanosleep, -1 }, { ASKED_WITH(0, WHOLE, wall_clocks, 1) }, 1 },
+	{ { SYS_futex, -1 }, { ASKED_WITH(1, ~(uint32_t)FUTEX_PRIVATE_FLAG, wall_waits, 3) }, 1 },
+	{ { SYS_timer_settime, SYS_timerfd_settime, -1 },
+	  { ASKED_WITH_BITS(1, TIMER_ABSTIME) },
+	  1 },
+	/* as on a kernel that does not have them */
+	{ { SYS_futex_waitv, -1 }, { ABSENT_WITH(4, real_time, 3) }, 1 },
+	{ { SYS_futex_wait, -1 }, { ABSENT_WITH(5, real_time, 4) }, 1 },
+	{ { SYS_mq_timedsend, SYS_mq_timedreceive, -1 },
+	  { { CLAUSE_OWN, 4, ENOSYS, WHOLE, nothing, N_OF(nothing), 4 } },
+	  1 },
 };
 
 const struct clause tcp_clauses[N_TCP_CLAUSES] = {

@@ -17,11 +17,13 @@ enum clause_kind {
 	CLAUSE_NOT_LISTED, /* refused when (argument & mask) is one of the values */
 	CLAUSE_LISTED,	   /* refused when it is none of them */
 	CLAUSE_NOT_BOTH, /* refused when it is one of them and argument `other` is `other_value` */
+	CLAUSE_NOT_WITH, /* refused when (argument & mask) is one of them and argument `other` is not 0 */
 	CLAUSE_OWN, /* refused when the argument is not values[0], nor argument `other` values[1] */
 };
 
 /*
- * What one argument must be like. The kernel takes them as 32-bit numbers, so the upper half does not count; of CLAUSE_OWN all 64 bits do.
+ * What one argument must be like. The kernel takes them as 32-bit numbers, so the upper half does not count; of CLAUSE_OWN, and of the other one of CLAUSE_NOT_WITH, all 64
+ * bits do.
  */
 struct clause {
 	enum clause_kind kind;
@@ -30,7 +32,7 @@ struct clause {
 	uint32_t mask;
 	const uint32_t *values;
 	size_t n;
-	unsigned other;	  /* of CLAUSE_OWN (the same as `arg`: none) and CLAUSE_NOT_BOTH */
+	unsigned other; /* of CLAUSE_OWN (the same as `arg`: none), CLAUSE_NOT_BOTH and _NOT_WITH */
 	bool socket_type; /* does not count where sockets of any type may be made */
 	bool tree; /* counts only where the command has a tree of its own, or a quota in it */
 	bool asked; /* a handler is asked instead, where there is one for that: NOTIF_WHERE_REFUSED */
@@ -45,7 +47,7 @@ struct condition {
 	size_t n_clauses;
 };
 
-#define N_CONDITIONS 13
+#define N_CONDITIONS 20
 extern const struct condition conditions[N_CONDITIONS];
 
 /* The condition of call @nr, or NULL. */

@@ -88,7 +88,8 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 		calls_bound_allocations(deny);
 	if (r == 0)
 		r = rules_make(p,
-			       c->proc_memory || tree || p->seeded || policy_proc_is_own(p)
+			       c->proc_memory || tree || p->seeded || p->time_start ||
+					       policy_proc_is_own(p)
 				       ? RULES_PROC_WRITE
 				       : RULES_PROC_READ,
 			       tree, &c->rules, err);

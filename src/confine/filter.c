@@ -196,6 +196,8 @@ static size_t write_clause(struct assembly *a, const struct clause *c, uint32_t 
 		refuse = write_listed(a, c, refuse, pass);
 		assemble_test(a, BPF_JEQ, c->other_value, refuse, pass);
 		return assemble_load(a, LOW_HALF(c->other));
+	case CLAUSE_NOT_WITH:
+		return write_listed(a, c, write_equal(a, c->other, 0, pass, refuse), pass);
 	case CLAUSE_OWN:
 		if (c->other != c->arg)
 			refuse = write_equal(a, c->other, c->values[1], pass, refuse);
@@ -310,7 +312,13 @@ static uint32_t passed_of(const struct answer *answer, const uint64_t args[6])
 /* Give @args what @c lets pass. */
 static void satisfy(const struct clause *c, uint64_t args[6])
 {
-	args[c->arg] = c->kind == CLAUSE_LISTED || c->kind == CLAUSE_OWN ? c->values[0] : 0;
+	args[c->arg] = 0;
+	if (c->kind == CLAUSE_LISTED || c->kind == CLAUSE_OWN)
+		args[c->arg] = c->values[0];
+	else if (c->kind == CLAUSE_NOT_LISTED)
+		args[c->arg] = UINT32_MAX & ~c->values[0];
+	else if (c->kind == CLAUSE_NOT_WITH)
+		args[c->other] = 0;
 }
 
 static bool is_listed(const struct clause *c, uint32_t value)
@@ -392,6 +400,25 @@ static bool both_hold(const struct sock_fprog *prog, int nr, const struct clause
 	return true;
 }
 
+/* With each value of the list, with each bit that the mask leaves out beside it, and others; where the other argument is 0, and with each single bit in it. */
+static bool with_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
+		       const struct answer *answer, uint64_t args[6])
+{
+	for (size_t i = 0; i < c->n + 0x20; i++) {
+		for (unsigned bit = 0; bit <= 64; bit++) {
+			bool with = bit < 64;
+
+			args[c->arg] = i < c->n ? c->values[i] | ~c->mask : 0x5a5a5a50 + i;
+			args[c->other] = with ? UINT64_C(1) << bit : 0;
+			if (run(prog, nr, args) != (with && is_listed(c, args[c->arg] & c->mask)
+							    ? clause_refusal(answer, c)
+							    : passed_of(answer, args)))
+				return false;
+		}
+	}
+	return true;
+}
+
 static bool clause_holds(const struct sock_fprog *prog, int nr, const struct clause *c,
 			 const struct answer *answer, uint64_t args[6])
 {
@@ -400,6 +427,8 @@ static bool clause_holds(const struct sock_fprog *prog, int nr, const struct cla
 		return bits_hold(prog, nr, c, answer, args);
 	case CLAUSE_NOT_BOTH:
 		return both_hold(prog, nr, c, answer, args);
+	case CLAUSE_NOT_WITH:
+		return with_holds(prog, nr, c, answer, args);
 	case CLAUSE_OWN:
 		return own_holds(prog, nr, c, answer, args);
 	default:

@@ -6,6 +6,7 @@
 #include "policy/policy.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -170,6 +171,20 @@ int sluice_policy_set_randomize_memory(struct sluice_policy *p, bool on)
 int sluice_policy_set_deterministic_dirs(struct sluice_policy *p, bool on)
 {
 	p->deterministic_dirs = on;
+	p->generation++;
+	return 0;
+}
+
+int sluice_policy_set_time_start(struct sluice_policy *p, const int64_t *seconds,
+				 struct sluice_error *err)
+{
+	if (seconds && (*seconds < 0 || *seconds > SLUICE_TIME_START_MAX)) {
+		fail(err, -ERANGE, "time of the start: %" PRId64, *seconds);
+		return fail_hint(err, -ERANGE,
+				 "seconds since 1970, at most those of the year 2199");
+	}
+	p->time_start = seconds != NULL;
+	p->time_start_s = seconds ? *seconds : 0;
 	p->generation++;
 	return 0;
 }

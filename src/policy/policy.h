@@ -85,7 +85,8 @@ struct sluice_policy {
 	bool fixed_addresses; /* no randomization of addresses */
 	bool deterministic_dirs;
 	char *port_map; /* file that tells of remapped ports; NULL: none */
-	char *root;	/* NULL: the host's own */
+	bool time_start; /* the time of day begins at `time_start_s` */
+	char *root;	 /* NULL: the host's own */
 	struct policy_mount *mounts;
 	size_t n_mounts;
 	char **denials; /* paths of the command's tree, n_denials of them */
@@ -111,6 +112,7 @@ struct sluice_policy {
 	unsigned cpu_percent;		    /* of one processor; 0: all there is */
 	cpu_set_t *cores;		    /* NULL: as the caller */
 	uint64_t seed;			    /* where it is `seeded` */
+	int64_t time_start_s;
 	struct policy_call_rule *call_rules;
 	size_t n_call_rules;
 	uint32_t degraded; /* bits of enum policy_feature */

@@ -932,6 +932,18 @@ def runs_that_can_be_repeated():
 
 
 @case
+def the_time_of_day_begins_where_it_is_told_to():
+    ask = "date -u +%F; python3 -c 'import time; print(int(time.time()) // 3600)'"
+    check("2001-02-03" not in sh(ask).out)
+    for time, hour in ("2001-02-03T04:05:06Z", 981173106 // 3600), ("981173106", 981173106 // 3600):
+        d = sh(ask, "--time-start", time)
+        check(d.out == f"2001-02-03\n{hour}\n", d)
+    for bad in "", "x", "-1", "1.5", "2001-02-03", "2001-02-30T00:00:00Z", "2001-02-03T04:05:06", "2300-01-01T00:00:00Z", "9" * 30:
+        d = run("--time-start", bad, "--", "true")
+        check(d.status == 125 and d.err.startswith("sluice: --time-start: "), d)
+
+
+@case
 def limits_are_told_about():
     big = "x = bytearray(1 << 28); x[::4096] = b'1' * len(x[::4096])"
     d = run("--", "python3", "-c", big)

@@ -16,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "confine/calls.h"
 #include "confine/confinement.h"
@@ -226,6 +227,75 @@ static void test_conditions_on_arguments(void **state)
 	}
 	free(plain.filter);
 	free(trapping.filter);
+	sluice_policy_unref(p);
+}
+
+/* With a clock of the command's own: what of its calls is asked, refused where nobody answers, or as ever. */
+static void test_calls_that_know_the_time_of_day(void **state)
+{
+	static const struct {
+		int nr;
+		uint64_t args[6];
+		bool asked, absent;
+	} cases[] = {
+		{ SYS_clock_gettime, { CLOCK_REALTIME }, true, false },
+		{ SYS_clock_gettime, { CLOCK_REALTIME_COARSE }, true, false },
+		{ SYS_clock_gettime, { CLOCK_TAI | HIGH }, true, false },
+		{ SYS_clock_gettime, { CLOCK_MONOTONIC }, false, false },
+		{ SYS_clock_gettime, { CLOCK_PROCESS_CPUTIME_ID }, false, false },
+		{ SYS_clock_nanosleep, { CLOCK_REALTIME, TIMER_ABSTIME }, true, false },
+		{ SYS_clock_nanosleep, { CLOCK_REALTIME, 0 }, false, false },
+		{ SYS_clock_nanosleep, { CLOCK_MONOTONIC, TIMER_ABSTIME }, false, false },
+		{ SYS_futex, { 8, 9 | 256 | 128, 0, 8 }, true, false },
+		{ SYS_futex, { 8, 9 | 256, 0, HIGH }, true, false },
+		{ SYS_futex, { 8, 9 | 256 | 128, 0, 0 }, false, false },
+		{ SYS_futex, { 8, 9 | 128, 0, 8 }, false, false },
+		{ SYS_futex, { 8, 0 | 128, 0, 8 }, false, false },
+		{ SYS_futex, { 8, 1 | 128, 1, 8 }, false, false },
+		{ SYS_futex, { 8, 6 | 128, 0, 8 }, true, false },
+		{ SYS_timer_settime, { 1, TIMER_ABSTIME }, true, false },
+		{ SYS_timer_settime, { 1, 0 }, false, false },
+		{ SYS_timerfd_settime, { 1, TIMER_ABSTIME }, true, false },
+		{ SYS_timerfd_settime, { 1, 0 }, false, false },
+		{ SYS_futex_waitv, { 8, 1, 0, 8, CLOCK_REALTIME }, false, true },
+		{ SYS_futex_waitv, { 8, 1, 0, 8, CLOCK_MONOTONIC }, false, false },
+		{ SYS_futex_waitv, { 8, 1, 0, 0, CLOCK_REALTIME }, false, false },
+		{ SYS_mq_timedsend, { 3, 8, 1, 0, 8 }, false, true },
+		{ SYS_mq_timedreceive, { 3, 8, 1, 0, HIGH }, false, true },
+		{ SYS_mq_timedreceive, { 3, 8, 1, 0, 0 }, false, false },
+	};
+	const int notify[] = { SYS_clock_gettime | NOTIF_WHERE_REFUSED,
+			       SYS_clock_nanosleep | NOTIF_WHERE_REFUSED,
+			       SYS_futex | NOTIF_WHERE_REFUSED,
+			       SYS_timer_settime | NOTIF_WHERE_REFUSED,
+			       SYS_timerfd_settime | NOTIF_WHERE_REFUSED };
+	struct sluice_policy *p = sluice_policy_new();
+	struct sock_fprog progs[3];
+	const int64_t start = 1;
+
+	(void)state;
+	compile(p, NULL, 0, &progs[0]);
+	assert_int_equal(sluice_policy_set_time_start(p, &start, NULL), 0);
+	compile(p, NULL, 0, &progs[1]);
+	compile(p, notify, N_OF(notify), &progs[2]);
+	for (size_t i = 0; i < N_OF(cases); i++) {
+		struct seccomp_data data = { .nr = cases[i].nr, .arch = ARCH_HERE };
+		bool special = cases[i].asked || cases[i].absent;
+		uint32_t wanted[] = { ALLOW, special ? REFUSE(ENOSYS) : ALLOW,
+				      cases[i].asked	? NOTIFY
+				      : cases[i].absent ? REFUSE(ENOSYS)
+							: ALLOW };
+
+		memcpy(data.args, cases[i].args, sizeof(data.args));
+		for (size_t k = 0; k < N_OF(progs); k++) {
+			struct machine m;
+
+			if (run(&progs[k], &data, &m) != wanted[k])
+				fail_msg("case %zu, program %zu: not %#x", i, k, wanted[k]);
+		}
+	}
+	for (size_t k = 0; k < N_OF(progs); k++)
+		free(progs[k].filter);
 	sluice_policy_unref(p);
 }
 
@@ -703,6 +773,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_call_as_the_policy_says),
 		cmocka_unit_test(test_conditions_on_arguments),
+		cmocka_unit_test(test_calls_that_know_the_time_of_day),
 		cmocka_unit_test(test_types_of_sockets),
 		cmocka_unit_test(test_sockets_that_a_handler_decides_on),
 		cmocka_unit_test(test_denied_sockets_stay_denied),

@@ -66,14 +66,18 @@ static void test_stat(void **state)
 	static const char native[] =
 		"cpu  9 0 9 9 0 0 0 0 0 0\ncpu0 4 0 4 4 0 0 0 0 0 0\ncpu1 5 0 5 5 0 0 0 0 0 0\n"
 		"intr 77 1 2 3\nctxt 5\nbtime 6\nprocesses 7\nsoftirq 12 3 4\n";
+	const int64_t boot_s = -8;
 
 	(void)state;
 	RENDER("cpu  9 0 9 9 0 0 0 0 0 0\ncpu0 4 0 4 4 0 0 0 0 0 0\nintr 77\nctxt 5\nbtime 6\n"
 	       "processes 7\nsoftirq 12\n",
-	       render_stat, native, 1);
+	       render_stat, native, 1, NULL);
 	RENDER("cpu  9 0 9 9 0 0 0 0 0 0\ncpu0 4 0 4 4 0 0 0 0 0 0\ncpu1 5 0 5 5 0 0 0 0 0 0\n"
 	       "cpu2 0 0 0 0 0 0 0 0 0 0\nintr 77\nctxt 5\nbtime 6\nprocesses 7\nsoftirq 12\n",
-	       render_stat, native, 3);
+	       render_stat, native, 3, NULL);
+	RENDER("cpu  9 0 9 9 0 0 0 0 0 0\ncpu0 4 0 4 4 0 0 0 0 0 0\ncpu1 5 0 5 5 0 0 0 0 0 0\n"
+	       "intr 77 1 2 3\nctxt 5\nbtime -8\nprocesses 7\nsoftirq 12 3 4\n",
+	       render_stat, native, 0, &boot_s);
 }
 
 static void test_masks_and_lists(void **state)

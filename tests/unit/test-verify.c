@@ -14,12 +14,18 @@
 #include "confine/filter.h"
 #include "confine/verify.h"
 #include "policy/policy.h"
+#include "sys/notif.h"
 
 #include "../support/cmocka.h"
 
 #define KILL SECCOMP_RET_KILL_THREAD
 
-static const int trapped[] = { SYS_openat, SYS_uname, SYS_sendmmsg };
+static const int trapped[] = { SYS_openat,
+			       SYS_uname,
+			       SYS_sendmmsg,
+			       SYS_futex | NOTIF_WHERE_REFUSED,
+			       SYS_clock_gettime | NOTIF_WHERE_REFUSED,
+			       SYS_timer_settime | NOTIF_WHERE_REFUSED };
 
 struct subject {
 	struct call_deny deny[CALL_MAX];
@@ -30,8 +36,10 @@ static int compile(void **state)
 {
 	struct subject *s = calloc(1, sizeof(*s));
 	struct sluice_policy *p = sluice_policy_new();
+	const int64_t start = 1;
 
 	assert_non_null(s);
+	assert_int_equal(sluice_policy_set_time_start(p, &start, NULL), 0);
 	assert_int_equal(calls_deny_list(p, s->deny, NULL), 0);
 	assert_int_equal(filter_compile(s->deny, trapped, N_OF(trapped), &s->prog, NULL), 0);
 	sluice_policy_unref(p);

@@ -68,7 +68,7 @@ static int stat_of_machine(const struct content *c, FILE *out)
 	int r = content_read(c->fd, &native);
 
 	if (r == 0)
-		render_stat(out, native, c->o->cpus);
+		render_stat(out, native, c->o->cpus, c->o->clock ? &c->o->boot_s : NULL);
 	return r;
 }
 
@@ -154,7 +154,8 @@ static int maps(const struct content *c, FILE *out)
 
 enum needs {
 	ALWAYS,
-	CPUS,	/* a number of them was set */
+	CPUS, /* a number of them was set */
+	CPUS_OR_CLOCK,
 	MEMORY, /* there is a limit */
 	TREE,	/* the command has one of its own */
 };
@@ -166,7 +167,7 @@ static const struct {
 	content_fn fn;
 } contents[] = {
 	{ "cpuinfo", false, CPUS, cpuinfo },
-	{ "stat", false, CPUS, stat_of_machine },
+	{ "stat", false, CPUS_OR_CLOCK, stat_of_machine },
 	{ "meminfo", false, MEMORY, meminfo },
 	{ "loadavg", false, ALWAYS, loadavg },
 	{ "sys/kernel/hostname", false, ALWAYS, hostname },
@@ -185,6 +186,8 @@ static bool is_needed(const struct ownproc *o, enum needs needs)
 	switch (needs) {
 	case CPUS:
 		return o->cpus;
+	case CPUS_OR_CLOCK:
+		return o->cpus || o->clock;
 	case MEMORY:
 		return o->memory.bytes;
 	case TREE:

@@ -41,6 +41,8 @@ struct ownproc {
 
 	struct render_ports ports; /* shown NULL: they are the kernel's; set before anything runs */
 
+	bool clock;		  /* the time of day is the command's own */
+	int64_t boot_s;		  /* then: when the machine was started, by that */
 	unsigned cpus;		  /* 0: the machine's */
 	int cpu_set[CPU_SETSIZE]; /* those that the command may use, in order */
 	int n_cpu_set;

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "builtin/procfs/internal.h"
@@ -85,6 +86,7 @@ int ownproc_new(const struct sluice_policy *p, const char *name, const struct tr
 		bool granted, struct ownproc **ret, struct sluice_error *err)
 {
 	struct ownproc *o;
+	struct timespec up;
 	int r;
 
 	*ret = NULL;
@@ -107,6 +109,11 @@ int ownproc_new(const struct sluice_policy *p, const char *name, const struct tr
 	o->name = name;
 	o->tree = tree;
 	o->granted = granted;
+	if (p->time_start) {
+		clock_gettime(CLOCK_BOOTTIME, &up);
+		o->clock = true;
+		o->boot_s = p->time_start_s - up.tv_sec;
+	}
 	r = make(o, p, err);
 	if (r < 0)
 		ownproc_free(o);

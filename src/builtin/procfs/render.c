@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "builtin/procfs/render.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,13 +105,17 @@ static const char *cpu_times(const char *native, unsigned index)
 	return at ? at + strlen(key) : NULL;
 }
 
-void render_stat(FILE *out, const char *native, unsigned n)
+void render_stat(FILE *out, const char *native, unsigned n, const int64_t *boot_s)
 {
 	size_t line;
 
 	for (const char *at = native; *at; at += line) {
 		line = line_bytes(at);
-		if (begins(at, "cpu ")) {
+		if (boot_s && begins(at, "btime ")) {
+			fprintf(out, "btime %" PRId64 "\n", *boot_s);
+		} else if (!n) {
+			put(out, at, line);
+		} else if (begins(at, "cpu ")) {
 			put(out, at, line);
 			for (unsigned i = 0; i < n; i++) {
 				const char *times = cpu_times(native, i);

@@ -16,8 +16,10 @@
 
 /* /proc/cpuinfo of @n CPUs: CPU i shows what the machine's CPU i modulo the number of those shows. */
 void render_cpuinfo(FILE *out, const char *native, unsigned n);
-/* /proc/stat: the first line, one of each of @n CPUs, and what follows without the count of each interrupt. */
-void render_stat(FILE *out, const char *native, unsigned n);
+/*
+ * /proc/stat: the first line, one of each of @n CPUs, and what follows without the count of each interrupt; 0: the machine's. @boot_s: when it was started, or NULL: as there.
+ */
+void render_stat(FILE *out, const char *native, unsigned n, const int64_t *boot_s);
 /* /proc/meminfo with @total bytes, of which @used are taken, and no swap. */
 void render_meminfo(FILE *out, const char *native, uint64_t total, uint64_t used);
 /* /proc/loadavg: the averages are the machine's. */
