@@ -645,6 +645,8 @@ static int walk_slowly(const struct task *t, const struct walk_from *from, struc
 	if (r >= 0)
 		r = w.rest[0] == '/' ? walk_to_root(&w) : walk_to(&w, walk_base(t, from), -1);
 	w.base_st = w.at_st;
+	if (r == 0 && from->view && !S_ISDIR(w.at_st.st_mode))
+		r = -ENOTDIR; /* the task's descriptor may be of anything */
 	if (r == 0)
 		r = walk_components(&w);
 	if (w.at >= 0)

@@ -482,7 +482,7 @@ int walk_quickly(const struct task *t, const struct walk_from *from, struct walk
 	base = from->base < 0 ? walk_base(t, from) : from->base;
 	if (base < 0)
 		return base;
-	r = fstat(base, &st) < 0 ? -errno : 0;
+	r = fstat(base, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
 	if (r == 0 && !view_leads_to_mounts(from->view, st.st_dev, st.st_ino))
 		r = go_from_base(&q, base, &st);
 	if (base != from->base)

@@ -117,9 +117,49 @@ static int role_before(const char *dir)
 	return 0;
 }
 
+/* Nothing is found from a descriptor of a file: ENOTDIR, before anything else is looked at. */
+static bool is_no_place(int fd, const char *path)
+{
+	struct stat st;
+
+	return fstatat(fd, path, &st, 0) < 0 && errno == ENOTDIR &&
+	       openat(fd, path, O_CREAT | O_RDWR, 0600) < 0 && errno == ENOTDIR &&
+	       mkdirat(fd, path, 0700) < 0 && errno == ENOTDIR && unlinkat(fd, path, 0) < 0 &&
+	       errno == ENOTDIR && renameat(AT_FDCWD, "kept", fd, path) < 0 && errno == ENOTDIR &&
+	       linkat(fd, path, AT_FDCWD, "sub/link", 0) < 0 && errno == ENOTDIR;
+}
+
+static int role_places(const char *dir)
+{
+	static const char *const files[] = { "kept", "sub/f", "sub/new", "/dev/null" };
+	static const char *const paths[] = { "f", "sub/f", ".", "..", "../kept", "f/" };
+
+	if (chdir(dir) < 0)
+		return 1;
+	/* first where nothing has changed, then in a branch with a change */
+	for (int changed = 0; changed < 2; changed++) {
+		for (size_t i = 0; i < N_OF(files); i++) {
+			int fd = open(files[i], O_RDONLY);
+
+			if (fd < 0 && (changed || strcmp(files[i], "sub/new") != 0))
+				return 2;
+			for (size_t k = 0; fd >= 0 && k < N_OF(paths); k++) {
+				if (!is_no_place(fd, paths[k]))
+					return (int)(10 + 10 * i + k);
+			}
+			if (fd >= 0)
+				close(fd);
+		}
+		if (put("sub/new", "new") < 0 || put("sub/f", "changed") < 0)
+			return 3;
+	}
+	return 0;
+}
+
 static const struct guest_role roles[] = {
 	{ "change", role_change },
 	{ "before", role_before },
+	{ "places", role_places },
 	{ NULL, NULL },
 };
 
@@ -328,7 +368,8 @@ static void move(const char *from, const char *to, const char *name)
 	assert_int_equal(rename(a, b), 0);
 }
 
-static void check_before(bool spread)
+/* Bare, and in a branch of the same files. */
+static void check_as_bare(const char *role, bool spread)
 {
 	const char *dir = guest_dir();
 	struct sluice_policy *p = guest_policy();
@@ -340,7 +381,7 @@ static void check_before(bool spread)
 	make_before(bare);
 	make_before(lower);
 	assert_int_equal(mkdir(storage, 0755), 0);
-	assert_int_equal(guest_bare("before", bare), 0);
+	assert_int_equal(guest_bare(role, bare), 0);
 	assert_int_equal(sluice_policy_set_workdir(p, lower, NULL), 0);
 	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
 	snprintf(further, sizeof(further), "%s/further", dir);
@@ -350,7 +391,7 @@ static void check_before(bool spread)
 		move(lower, further, "kept");
 		assert_int_equal(sluice_policy_add_lower(p, further, NULL), 0);
 	}
-	assert_int_equal(guest_inside(p, "before", lower), 0);
+	assert_int_equal(guest_inside(p, role, lower), 0);
 	sluice_policy_unref(p);
 	guest_remove(dir);
 }
@@ -359,7 +400,14 @@ static void test_directories_of_before_a_change(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 2; i++)
-		check_before(i);
+		check_as_bare("before", i);
+}
+
+static void test_a_file_is_no_place_to_start_from(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 2; i++)
+		check_as_bare("places", i);
 }
 
 int main(int argc, char *argv[])
@@ -368,6 +416,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_an_extra_sees_the_layer),
 		cmocka_unit_test(test_a_refused_call_leaves_nothing),
 		cmocka_unit_test(test_directories_of_before_a_change),
+		cmocka_unit_test(test_a_file_is_no_place_to_start_from),
 	};
 
 	guest_begin(argc, argv, roles);
