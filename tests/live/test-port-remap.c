@@ -116,6 +116,28 @@ static int guest_twice(const char *arg)
 	return second >= 0 && port_of(second, false) == atoi(arg) ? 0 : 202;
 }
 
+/* So is one of the kernel's choice. */
+static int guest_chosen(const char *arg)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_DGRAM };
+
+	(void)arg;
+	for (size_t i = 0; i < N_OF(types); i++) {
+		int first = bound(types[i], 0), port = port_of(first, false), second;
+
+		if (first < 0 || port <= 0)
+			return 200;
+		second = bound(types[i], port);
+		if (second >= 0 || errno != EADDRINUSE)
+			return 201;
+		close(first);
+		second = bound(types[i], port);
+		if (second < 0 || port_of(second, false) != port)
+			return 202;
+	}
+	return 0;
+}
+
 /* A connect to one's own server that somebody refuses: nothing comes to it. */
 static int guest_refused(const char *arg)
 {
@@ -572,6 +594,7 @@ static const struct guest_role roles[] = {
 	{ "refused", guest_refused },
 	{ "many", guest_many },
 	{ "stay", guest_stay },
+	{ "chosen", guest_chosen },
 	{ "accepted", guest_accepted },
 	{ "sources", guest_sources },
 	{ "waits", guest_waits },
@@ -677,6 +700,16 @@ static void test_proc_lists_the_port_that_was_asked_for(void **state)
 
 	(void)state;
 	act(acts, N_OF(acts), SLUICE_PROC_OWN);
+}
+
+static void test_a_port_that_the_kernel_chose_is_in_use(void **state)
+{
+	struct sluice_policy *p = policy(true);
+
+	(void)state;
+	assert_int_equal(guest_bare("chosen", ""), 0);
+	assert_int_equal(guest_inside(p, "chosen", ""), 0);
+	sluice_policy_unref(p);
 }
 
 /* What an extra on connect was told. */
@@ -894,6 +927,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_a_taken_port_becomes_another),
 		cmocka_unit_test(test_peers_have_the_port_that_they_asked_for),
 		cmocka_unit_test(test_proc_lists_the_port_that_was_asked_for),
+		cmocka_unit_test(test_a_port_that_the_kernel_chose_is_in_use),
 		cmocka_unit_test(test_an_extra_sees_the_real_port),
 		cmocka_unit_test(hazard_C12_sockets_that_go_leave_nothing),
 		cmocka_unit_test(test_two_sandboxes_and_one_port),

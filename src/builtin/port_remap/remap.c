@@ -237,7 +237,7 @@ static int bind_at(int sock, const struct sockaddr_storage *addr, socklen_t len,
 	return bind(sock, (const struct sockaddr *)&at, len) < 0 ? -errno : 0;
 }
 
-/* In the place of @old, where that is not NULL. */
+/* @virtual_port 0: the real one. In the place of @old, where that is not NULL. */
 static void remember_locked(struct remap *r, int sock, int protocol, uint16_t virtual_port,
 			    struct entry *old)
 {
@@ -246,16 +246,18 @@ static void remember_locked(struct remap *r, int sock, int protocol, uint16_t vi
 	struct entry *e = old ? old : place_locked(r);
 	struct stat st;
 	bool changes;
+	uint16_t port;
 
 	if (!e || getsockname(sock, (struct sockaddr *)&own, &size) < 0 || fstat(sock, &st) < 0)
 		return;
 	changes = differs(e);
+	port = ntohs(port_of(&own));
 	*e = (struct entry){
 		.cookie = sockopt_cookie(sock),
 		.inode = st.st_ino,
 		.protocol = protocol,
-		.virtual_port = virtual_port,
-		.real_port = ntohs(port_of(&own)),
+		.virtual_port = virtual_port ? virtual_port : port,
+		.real_port = port,
 		.address = host_in(&own),
 	};
 	if (changes || differs(e))
@@ -269,7 +271,8 @@ static bool shares(int sock)
 }
 
 /*
- * A port that the sandbox has itself is the real one of who has it: in use, but for who shares it. One that somebody else has becomes any that is free.
+ * A port that the sandbox has itself is the real one of who has it: in use, but for who shares it. One that somebody else has becomes any that is free. One of the
+ * kernel's choice (0) is remembered as well: who asks for it next finds it in use.
  */
 static int bind_locked(struct remap *r, int sock, int protocol, const struct sockaddr_storage *addr,
 		       socklen_t len)
@@ -279,8 +282,6 @@ static int bind_locked(struct remap *r, int sock, int protocol, const struct soc
 	struct entry *own = port ? own_locked(r, protocol, &host, port) : NULL;
 	int e = bind_at(sock, addr, len, own ? own->real_port : port);
 
-	if (!port) /* the kernel's choice is the socket's own */
-		return e;
 	if (e == -EADDRINUSE && own) {
 		sweep_locked(r, protocol); /* is it the sandbox that has it still? */
 		own = own_locked(r, protocol, &host, port);
@@ -288,7 +289,7 @@ static int bind_locked(struct remap *r, int sock, int protocol, const struct soc
 			return e;
 		e = bind_at(sock, addr, len, port);
 	}
-	if (e == -EADDRINUSE)
+	if (e == -EADDRINUSE && port)
 		e = bind_at(sock, addr, len, 0);
 	if (e == 0)
 		remember_locked(r, sock, protocol, port, own && !shares(sock) ? own : NULL);
