@@ -84,7 +84,7 @@ struct sluice_policy {
 	bool seeded;	      /* random numbers follow from `seed` */
 	bool fixed_addresses; /* no randomization of addresses */
 	bool deterministic_dirs;
-	char *port_map; /* file that tells of remapped ports; NULL: none */
+	char *port_map;	 /* file that tells of remapped ports; NULL: none */
 	bool time_start; /* the time of day begins at `time_start_s` */
 	char *root;	 /* NULL: the host's own */
 	struct policy_mount *mounts;

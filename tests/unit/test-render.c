@@ -281,11 +281,12 @@ static void test_hosts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cpuinfo), cmocka_unit_test(test_stat),
-		cmocka_unit_test(test_status),	cmocka_unit_test(test_masks_and_lists),
-		cmocka_unit_test(test_meminfo), cmocka_unit_test(test_load_and_cgroups),
-		cmocka_unit_test(test_sockets), cmocka_unit_test(test_loopback),
-		cmocka_unit_test(test_hosts),	cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_cpuinfo),	 cmocka_unit_test(test_stat),
+		cmocka_unit_test(test_status),	 cmocka_unit_test(test_masks_and_lists),
+		cmocka_unit_test(test_meminfo),	 cmocka_unit_test(test_load_and_cgroups),
+		cmocka_unit_test(test_sockets),	 cmocka_unit_test(test_ports_of_sockets),
+		cmocka_unit_test(test_loopback), cmocka_unit_test(test_hosts),
+		cmocka_unit_test(test_maps),
 	};
 
 	return cmocka_run_group_tests_name("render", tests, NULL, NULL);

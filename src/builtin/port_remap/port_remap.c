@@ -72,14 +72,14 @@ static struct sluice_verdict show_handle(struct sluice_request *req, void *remap
 /* ---- registration ---- */
 
 static const struct trapped {
-	int nr;
 	sluice_handler_fn fn;
+	int nr;
 	int only_with; /* of interest only where this argument is not 0; -1: always */
 } calls[] = {
-	{ SYS_getsockname, show_handle, -1 }, { SYS_getpeername, show_handle, -1 },
-	{ SYS_accept, accept_handle, 1 },     { SYS_accept4, accept_handle, 1 },
-	{ SYS_recvfrom, receive_handle, 4 },  { SYS_recvmsg, receive_handle, -1 },
-	{ SYS_recvmmsg, receive_handle, -1 },
+	{ show_handle, SYS_getsockname, -1 }, { show_handle, SYS_getpeername, -1 },
+	{ accept_handle, SYS_accept, 1 },     { accept_handle, SYS_accept4, 1 },
+	{ receive_handle, SYS_recvfrom, 4 },  { receive_handle, SYS_recvmsg, -1 },
+	{ receive_handle, SYS_recvmmsg, -1 },
 };
 
 /* Can there be sockets that it is about? */
