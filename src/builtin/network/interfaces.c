@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "builtin/network/loopback.h"
@@ -203,14 +204,24 @@ static struct request_act give(struct sluice_request *req, const void *gift)
 	return (struct request_act){ .value = r, .fd = -1 };
 }
 
-/* Is it a socket of AF_INET? -errno: it is none. One that can't be had is taken for it: the answer is nobody's secret. */
+/* Of a descriptor that can't be had: a socket is taken for one of AF_INET, the answer being nobody's secret. */
+static int is_socket(struct sluice_request *req, int number)
+{
+	_cleanup_close_ int fd = task_open_dirfd(request_task(req), number);
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) ? 1 : -ENOTTY;
+}
+
+/* Is it a socket of AF_INET? -errno: it is none. */
 static int is_v4(struct sluice_request *req)
 {
-	_cleanup_close_ int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
+	const int number = (int)sluice_request_arg(req, 0);
+	_cleanup_close_ int fd = task_get_fd(request_task(req), number);
 	int domain;
 
 	if (fd < 0)
-		return fd == -EACCES ? 1 : fd;
+		return fd == -EACCES ? is_socket(req, number) : fd;
 	domain = sockopt_get(fd, SO_DOMAIN);
 	return domain < 0 ? -ENOTTY : domain == AF_INET;
 }
