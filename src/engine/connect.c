@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -173,6 +175,24 @@ static bool goes_on_alone(int fd)
 	return !is_unix(fd) && fcntl(fd, F_GETFL) & O_NONBLOCK;
 }
 
+/* Of TCP; 0: it is no such socket. */
+static uint8_t tcp_state(int fd)
+{
+	uint8_t state; /* the first of struct tcp_info */
+	socklen_t size = sizeof(state);
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &state, &size) < 0 ? 0 : state;
+}
+
+/*
+ * Over loopback the other side has answered when connect(2) returns, which says EINPROGRESS nonetheless; io_uring looks once more. TCP_FASTOPEN_CONNECT begins
+ * nothing yet.
+ */
+static int as_begun(int fd, int result)
+{
+	return result == 0 && tcp_state(fd) != TCP_CLOSE ? -EINPROGRESS : result;
+}
+
 /* Only the ring's interest in it is taken back, unless it has ended by then. */
 static int take_back(struct connect_ring *c)
 {
@@ -196,6 +216,7 @@ static int connect_once(struct sluice_request *req, int fd, const struct sockadd
 {
 	struct runner *r = req->runner;
 	struct connect_ring *c = NULL;
+	const bool begins = goes_on_alone(fd) && tcp_state(fd) == TCP_CLOSE;
 	int result = ring_get(r, &c);
 
 	if (result < 0)
@@ -205,9 +226,12 @@ static int connect_once(struct sluice_request *req, int fd, const struct sockadd
 		connect_ring_drop(r);
 		return result;
 	}
-	if (has_ended(c, 0, &result))
-		return result;
-	return goes_on_alone(fd) ? leave(c) : await(r, req, c, fd);
+	if (!has_ended(c, 0, &result)) {
+		if (!goes_on_alone(fd))
+			return await(r, req, c, fd);
+		result = leave(c);
+	}
+	return begins ? as_begun(fd, result) : result;
 }
 
 int request_connect(struct sluice_request *req, int fd, const struct sockaddr *addr, socklen_t len)

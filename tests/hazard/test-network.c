@@ -133,7 +133,7 @@ static int guest_tcp_nonblocking(const char *port)
 	socklen_t size = sizeof(r);
 
 	if (r != EINPROGRESS)
-		return r;
+		return r ? r : 201;
 	return poll(&p, 1, 10000) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &r, &size) == 0
 		       ? r
 		       : 200;
