@@ -105,6 +105,19 @@ static const char *cpu_times(const char *native, unsigned index)
 	return at ? at + strlen(key) : NULL;
 }
 
+static void put_cpu_times(FILE *out, const char *native, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const char *times = cpu_times(native, i);
+
+		fprintf(out, "cpu%u ", i);
+		if (times)
+			put(out, times, line_bytes(times));
+		else /* one that the machine has not, and that never did anything */
+			fputs("0 0 0 0 0 0 0 0 0 0\n", out);
+	}
+}
+
 void render_stat(FILE *out, const char *native, unsigned n, const int64_t *boot_s)
 {
 	size_t line;
@@ -113,27 +126,16 @@ void render_stat(FILE *out, const char *native, unsigned n, const int64_t *boot_
 		line = line_bytes(at);
 		if (boot_s && begins(at, "btime ")) {
 			fprintf(out, "btime %" PRId64 "\n", *boot_s);
-		} else if (!n) {
-			put(out, at, line);
-		} else if (begins(at, "cpu ")) {
-			put(out, at, line);
-			for (unsigned i = 0; i < n; i++) {
-				const char *times = cpu_times(native, i);
-
-				fprintf(out, "cpu%u ", i);
-				if (times)
-					put(out, times, line_bytes(times));
-				else /* one that the machine has not, and that never did anything */
-					fputs("0 0 0 0 0 0 0 0 0 0\n", out);
-			}
-		} else if (begins(at, "intr ") || begins(at, "softirq ")) {
+		} else if (n && (begins(at, "intr ") || begins(at, "softirq "))) {
 			const char *total = strchr(at, ' ') + 1;
 
 			put(out, at, (size_t)(total - at) + strcspn(total, " \n"));
 			fputc('\n', out);
-		} else if (!begins(at, "cpu")) {
+		} else if (!n || begins(at, "cpu ") || !begins(at, "cpu")) {
 			put(out, at, line);
 		}
+		if (n && begins(at, "cpu "))
+			put_cpu_times(out, native, n);
 	}
 }
 
