@@ -172,7 +172,7 @@ static int await(struct runner *r, struct sluice_request *req, struct connect_ri
 /* Does the connection come about by itself, and the task not wait for it? A Unix socket's has no such state. */
 static bool goes_on_alone(int fd)
 {
-	return !is_unix(fd) && fcntl(fd, F_GETFL) & O_NONBLOCK;
+	return fcntl(fd, F_GETFL) & O_NONBLOCK && !is_unix(fd);
 }
 
 /* Of TCP; 0: it is no such socket. */

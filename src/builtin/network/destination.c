@@ -126,7 +126,7 @@ int destination_check(const struct connect_bounds *b, int sock, struct sockaddr_
 	struct net_address address;
 	uint16_t port;
 
-	if (!b->network || !socket_is_internet(sock) ||
+	if (!b->network || (!protocol && !socket_is_internet(sock)) ||
 	    (sends && protocol == NET_TCP)) /* which ignores it */
 		return 0;
 	if (sends)
