@@ -325,14 +325,15 @@ static void hazard_G2_ipc_objects_and_extras(void **state)
 		sluice_handler_make("extra", SYS_shmget, refuse, NULL),
 	};
 	const int expected = guest_bare("own", text("%d", host.key + 1));
+	struct sluice_policy *p = guest_policy();
 
 	(void)state;
 	assert_int_equal(expected, 0);
 	shmctl(shmget(host.key + 1, 1, 0), IPC_RMID, NULL);
 	semctl(semget(host.key + 1, 1, 0), 0, IPC_RMID);
 	msgctl(msgget(host.key + 1, 0), IPC_RMID, NULL);
-	assert_true(
-		guest_run(guest_policy(), extras, 1, "own", text("%d", host.key + 1)).exit_code);
+	assert_true(guest_run(p, extras, 1, "own", text("%d", host.key + 1)).exit_code);
+	sluice_policy_unref(p);
 	assert_true(fails(shmget(host.key + 1, 1, 0), ENOENT));
 }
 

@@ -515,14 +515,22 @@ static const char *text_of(int64_t seconds, char buf[32])
 	return buf;
 }
 
+static int inside(int64_t start, bool tree, const char *role, const char *arg)
+{
+	struct sluice_policy *p = policy_of(start, tree);
+	int r = guest_inside(p, role, arg);
+
+	sluice_policy_unref(p);
+	return r;
+}
+
 static void run_with_each_start(const char *role)
 {
 	char now[32], start[32];
 
 	assert_int_equal(guest_bare(role, text_of(time(NULL) - 1, now)), 0);
 	for (int i = 0; i < 6; i++) {
-		int r = guest_inside(policy_of(starts[i / 2], i % 2), role,
-				     text_of(starts[i / 2], start));
+		int r = inside(starts[i / 2], i % 2, role, text_of(starts[i / 2], start));
 
 		if (r)
 			fail_msg("%s from %s on, tree %d: %d", role, start, i % 2, r);
@@ -556,7 +564,7 @@ static void test_timer_descriptors(void **state)
 		return;
 	}
 	assert_int_equal(guest_bare("timerfd_set", ""), 0);
-	assert_int_equal(guest_inside(policy_of(1000000000, false), "timerfd_set", ""), EACCES);
+	assert_int_equal(inside(1000000000, false, "timerfd_set", ""), EACCES);
 }
 
 static void test_waits_end_before_when_they_should(void **state)
@@ -575,7 +583,7 @@ static void test_what_is_refused(void **state)
 {
 	(void)state;
 	assert_int_equal(guest_bare("absent", ""), 2); /* such a timer can be set */
-	assert_int_equal(guest_inside(policy_of(1000000000, false), "absent", ""), 0);
+	assert_int_equal(inside(1000000000, false, "absent", ""), 0);
 }
 
 static void test_proc_says_when_the_machine_was_started(void **state)
@@ -586,6 +594,7 @@ static void test_proc_says_when_the_machine_was_started(void **state)
 	assert_int_equal(guest_bare("started", ""), 0);
 	assert_int_equal(sluice_policy_set_proc(p, SLUICE_PROC_OWN), 0);
 	assert_int_equal(guest_inside(p, "started", ""), 0);
+	sluice_policy_unref(p);
 }
 
 static void test_times_that_are_none(void **state)
@@ -603,6 +612,7 @@ static void test_times_that_are_none(void **state)
 	/* and off again */
 	assert_int_equal(sluice_policy_set_time_start(p, NULL, &err), 0);
 	assert_int_equal(guest_inside(p, "read", text_of(time(NULL) - 1, now)), 0);
+	sluice_policy_unref(p);
 }
 
 int main(int argc, char *argv[])

@@ -166,9 +166,8 @@ static int guest_faults(const char *arg)
 	io = (struct ifreq *)(two + page - sizeof(*io));
 	strcpy(io->ifr_name, "lo");
 	ROOT_CHECK(ioctl(fd, SIOCGIFFLAGS, io) == 0 && io->ifr_flags & IFF_LOOPBACK);
-	io = (struct ifreq *)(two + page - sizeof(*io) + 1);
-	strcpy(io->ifr_name, "lo");
-	ROOT_CHECK(ioctl(fd, SIOCGIFFLAGS, io) < 0 && errno == EFAULT);
+	strcpy(two + page - sizeof(*io) + 1, "lo");
+	ROOT_CHECK(ioctl(fd, SIOCGIFFLAGS, two + page - sizeof(*io) + 1) < 0 && errno == EFAULT);
 	return 0;
 }
 

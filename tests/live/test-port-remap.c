@@ -252,8 +252,8 @@ static int accepts_badly(int listener, int port)
 	close(fd);
 	close(client);
 	client = client_of(listener, port);
-	if (client < 0 || accept(listener, (struct sockaddr *)&sa, (socklen_t *)8) >= 0 ||
-	    errno != EFAULT)
+	/* by number: sanitizers look at what they are given themselves */
+	if (client < 0 || syscall(SYS_accept, listener, &sa, 8) >= 0 || errno != EFAULT)
 		return 221;
 	close(client);
 	return 0;
@@ -363,7 +363,8 @@ static int receives_msg(const struct pair *p)
 	    h.msg_flags != MSG_CTRUNC || h.msg_controllen != 0)
 		return 223;
 	h.msg_iov = (struct iovec *)8;
-	if (write(p->from, "x", 1) != 1 || recvmsg(p->to, &h, 0) >= 0 || errno != EFAULT)
+	if (write(p->from, "x", 1) != 1 || syscall(SYS_recvmsg, p->to, &h, 0) >= 0 ||
+	    errno != EFAULT)
 		return 224;
 	h = (struct msghdr){ .msg_iov = iov, .msg_iovlen = 1 };
 	return recvmsg(p->to, &h, 0) == 1 ? 0 : 225; /* which is there still */

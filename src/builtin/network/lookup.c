@@ -256,12 +256,12 @@ static int timeout_ms(const struct lookup *l, uint64_t until)
 static nfds_t list(const struct lookup *l, struct pollfd polled[ARES_GETSOCK_MAXNUM])
 {
 	ares_socket_t fds[ARES_GETSOCK_MAXNUM];
+	/* the lower half: which are to be read from; the upper: written to. c-ares' own macros shift into the sign. */
 	const unsigned bits = (unsigned)ares_getsock(l->channel, fds, ARES_GETSOCK_MAXNUM);
 	nfds_t n = 0;
 
 	for (unsigned i = 0; i < ARES_GETSOCK_MAXNUM; i++) {
-		const bool in = ARES_GETSOCK_READABLE(bits, i),
-			   out = ARES_GETSOCK_WRITABLE(bits, i);
+		const bool in = bits >> i & 1, out = bits >> (ARES_GETSOCK_MAXNUM + i) & 1;
 
 		if (in || out)
 			polled[n++] = (struct pollfd){
