@@ -689,11 +689,22 @@ static void test_a_taken_port_becomes_another(void **state)
 
 static void test_peers_have_the_port_that_they_asked_for(void **state)
 {
-	static const char *const acts[] = { "accepted", "sources", "waits", "answers" };
+	static const char *const acts[] = { "accepted", "sources", "answers" };
 
 	(void)state;
 	act(acts, N_OF(acts), SLUICE_PROC_HOST);
 }
+
+/* The thread sanitizer puts handlers off until a call returns, and these wait for what a handler does. */
+#ifndef __SANITIZE_THREAD__
+static void test_waits_for_peers_end_as_they_should(void **state)
+{
+	static const char *const acts[] = { "waits" };
+
+	(void)state;
+	act(acts, N_OF(acts), SLUICE_PROC_HOST);
+}
+#endif
 
 static void test_proc_lists_the_port_that_was_asked_for(void **state)
 {
@@ -927,6 +938,9 @@ int main(int argc, char *argv[])
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_taken_port_becomes_another),
 		cmocka_unit_test(test_peers_have_the_port_that_they_asked_for),
+#ifndef __SANITIZE_THREAD__
+		cmocka_unit_test(test_waits_for_peers_end_as_they_should),
+#endif
 		cmocka_unit_test(test_proc_lists_the_port_that_was_asked_for),
 		cmocka_unit_test(test_a_port_that_the_kernel_chose_is_in_use),
 		cmocka_unit_test(test_an_extra_sees_the_real_port),
