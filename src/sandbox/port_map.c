@@ -8,7 +8,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,6 +19,7 @@
 
 #include "builtin/port_remap/remap.h"
 #include "util/fail.h"
+#include "util/thread.h"
 
 #define LOOK_MS 1000		 /* for sockets that have gone */
 #define STACK_BYTES (256u << 10) /* answers of sock_diag take 32 KiB */
@@ -112,19 +112,15 @@ static void *watch(void *port_map)
 
 static int start(struct port_map *m)
 {
-	sigset_t all, old;
 	pthread_attr_t attr;
 	int r;
 
-	sigfillset(&all);
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, STACK_BYTES);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	r = pthread_create(&m->thread, &attr, watch, m);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = thread_start(&m->thread, &attr, watch, m);
 	pthread_attr_destroy(&attr);
 	m->started = r == 0;
-	return -r;
+	return r;
 }
 
 /* ---- life ---- */

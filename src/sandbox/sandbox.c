@@ -27,6 +27,7 @@
 #include "task/credentials.h"
 #include "task/ledger.h"
 #include "util/fail.h"
+#include "util/thread.h"
 
 /* The control thread calls no handler; its stack holds a few buffers of a page. */
 #define CONTROL_STACK_BYTES (256u << 10)
@@ -237,20 +238,18 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 /* The new thread has all signals blocked from its first instruction; the caller's mask is what the command gets. */
 static int sandbox_start_thread(struct sluice_sandbox *s)
 {
-	sigset_t all, old;
 	pthread_attr_t attr;
+	sigset_t own;
 	int r;
 
-	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, NULL, &own);
+	memcpy(&s->sigmask, &own, sizeof(s->sigmask));
 	pthread_attr_init(&attr);
 	pthread_attr_setstacksize(&attr, CONTROL_STACK_BYTES);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	memcpy(&s->sigmask, &old, sizeof(s->sigmask));
-	r = pthread_create(&s->thread, &attr, sandbox_main, s);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	r = thread_start(&s->thread, &attr, sandbox_main, s);
 	pthread_attr_destroy(&attr);
 	s->thread_started = r == 0;
-	return -r;
+	return r;
 }
 
 static int sandbox_error_locked(const struct sluice_sandbox *s, struct sluice_error *err)
