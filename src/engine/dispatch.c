@@ -186,6 +186,15 @@ int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builti
 	return add(d, h, builtin, false);
 }
 
+int dispatch_add_builtins(struct dispatch *d, const struct sluice_handler *handlers, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = dispatch_add(d, &handlers[i], true);
+	return r;
+}
+
 int dispatch_add_where_refused(struct dispatch *d, const struct sluice_handler *h)
 {
 	return add(d, h, true, true);

@@ -28,6 +28,8 @@ struct dispatch *dispatch_free(struct dispatch *d);
  * A built-in registers through the same call that an extra does.
  */
 int dispatch_add(struct dispatch *d, const struct sluice_handler *h, bool builtin);
+/* Each of a built-in's @n handlers; the first error ends it. */
+int dispatch_add_builtins(struct dispatch *d, const struct sluice_handler *handlers, size_t n);
 
 /*
  * The same for a built-in that wants no more of the call than the filter would refuse for its arguments. It refuses by itself what is not to be. Where another

@@ -187,7 +187,7 @@ int builtin_clock_register(struct dispatch *d, int64_t start_s)
 		r = clock_init(c, start_s);
 	if (r == 0)
 		r = dispatch_add_where_refused(d, &gettime);
-	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
-		r = dispatch_add(d, &handlers[i], true);
+	if (r == 0)
+		r = dispatch_add_builtins(d, handlers, sizeof(handlers) / sizeof(handlers[0]));
 	return r < 0 ? r : clock_waits_register(d, c);
 }

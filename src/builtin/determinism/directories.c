@@ -121,7 +121,6 @@ int builtin_directories_register(struct dispatch *d)
 		return -ENOMEM;
 	dirents_set_order(dirents);
 	r = dispatch_own(d, dirents, free_dirents);
-	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
-		r = dispatch_add(d, &handlers[i], true);
-	return r;
+	return r < 0 ? r
+		     : dispatch_add_builtins(d, handlers, sizeof(handlers) / sizeof(handlers[0]));
 }

@@ -190,7 +190,6 @@ int builtin_random_register(struct dispatch *d, uint64_t seed, bool tree)
 	r = dispatch_own(d, c, random_free);
 	if (r == 0 && (!c->streams || !c->feeder))
 		r = -ENOMEM;
-	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
-		r = dispatch_add(d, &handlers[i], true);
-	return r;
+	return r < 0 ? r
+		     : dispatch_add_builtins(d, handlers, sizeof(handlers) / sizeof(handlers[0]));
 }

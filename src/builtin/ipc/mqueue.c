@@ -25,11 +25,8 @@ int builtin_mqueue_register(struct dispatch *d, const struct writable *w)
 		sluice_handler_make("mqueue", SYS_mq_unlink, refuse, NULL),
 	};
 	_cleanup_close_ int fd = mqueue_mount();
-	int r = 0;
 
 	if (w && fd >= 0 && writable_has(w, fd))
 		return 0;
-	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
-		r = dispatch_add(d, &handlers[i], true);
-	return r;
+	return dispatch_add_builtins(d, handlers, sizeof(handlers) / sizeof(handlers[0]));
 }

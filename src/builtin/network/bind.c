@@ -490,7 +490,5 @@ int builtin_bind_register(struct dispatch *d, const struct tree *tree, bool trap
 	r = dispatch_own(d, n, names_free);
 	if (r == 0)
 		r = dispatch_add_planner(d, SYS_bind, bind_as_seen, n);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = dispatch_add(d, &handlers[i], true);
-	return r;
+	return r < 0 ? r : dispatch_add_builtins(d, handlers, count);
 }

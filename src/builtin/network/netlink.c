@@ -264,7 +264,6 @@ int builtin_netlink_register(struct dispatch *d)
 	if (r == 0)
 		r = dispatch_add_where_refused(d, &made);
 
-	for (size_t i = 0; r == 0 && i < sizeof(handlers) / sizeof(handlers[0]); i++)
-		r = dispatch_add(d, &handlers[i], true);
-	return r;
+	return r < 0 ? r
+		     : dispatch_add_builtins(d, handlers, sizeof(handlers) / sizeof(handlers[0]));
 }

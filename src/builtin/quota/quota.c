@@ -165,10 +165,7 @@ int builtin_quota_register(struct dispatch *d, const struct tree *tree)
 		sluice_handler_make("quota", SYS_fallocate, allocate_handle, b),
 	};
 	const size_t n = sizeof(handlers) / sizeof(handlers[0]);
-	int r = 0;
 
 	handlers[n - 1].flags |= SLUICE_MAY_BLOCK; /* blocks may have to be written */
-	for (size_t i = 0; b && r == 0 && i < n; i++)
-		r = dispatch_add(d, &handlers[i], true);
-	return r;
+	return b ? dispatch_add_builtins(d, handlers, n) : 0;
 }
