@@ -68,6 +68,9 @@ struct request_plan {
 	const void *data; /* copied, at most REQUEST_PLAN_BYTES */
 	size_t size;
 };
+/* For the initializer of one that names no file. */
+#define REQUEST_PLAN_NO_FILES .fds = { -1, -1 }, .dirs = { -1, -1 }
+
 /* 0 or -E2BIG. */
 int request_plan_act(struct sluice_request *req, const struct request_plan *plan);
 /*

@@ -78,8 +78,7 @@ static struct request_plan act_plan(request_act_fn act, const void *data, size_t
 	return (struct request_plan){
 		.builtin = "clock",
 		.act = act,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = data,
 		.size = size,
 	};

@@ -79,8 +79,7 @@ static struct sluice_verdict list_handle(struct sluice_request *req, void *diren
 	struct request_plan p = {
 		.builtin = "directories",
 		.act = list_act,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &dirents,
 		.size = sizeof(dirents),
 	};

@@ -150,8 +150,7 @@ static int plan(struct sluice_request *req, struct exec *x, const struct exec_ar
 		.send = exec_send,
 		.drop = exec_drop,
 		.layer = SLUICE_LAYER_HOST,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &keep,
 		.size = sizeof(keep),
 	};

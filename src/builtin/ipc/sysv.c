@@ -146,8 +146,7 @@ static struct sluice_verdict plan(struct sluice_request *req, request_act_fn act
 	const struct request_plan p = {
 		.builtin = "sysv",
 		.act = act,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = a,
 		.size = sizeof(*a),
 	};

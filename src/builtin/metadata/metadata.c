@@ -39,8 +39,7 @@ static struct sluice_verdict plan(struct sluice_request *req, const struct metad
 		.builtin = "metadata",
 		.act = change_make,
 		.layer = SLUICE_LAYER_HOST,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 	};
 	struct change change;
 	int r = change_decode(req, &change, &target);

@@ -83,8 +83,7 @@ static struct sluice_verdict connect_handle(struct sluice_request *req, void *us
 		.act = carry_out,
 		.drop = drop,
 		.layer = SLUICE_LAYER_HOST,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &t,
 		.size = sizeof(t),
 	};

@@ -234,8 +234,7 @@ static struct sluice_verdict ioctl_handle(struct sluice_request *req, void *unus
 	const struct request_plan p = {
 		.builtin = "interfaces",
 		.act = give,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &g,
 		.size = sizeof(g),
 	};

@@ -231,8 +231,7 @@ static struct sluice_verdict getsockname_handle(struct sluice_request *req, void
 	const struct request_plan p = {
 		.builtin = "netlink",
 		.act = show_act,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &name,
 		.size = sizeof(name),
 	};

@@ -29,8 +29,7 @@ struct sluice_verdict peers_plan(struct sluice_request *req, struct remap *r, in
 		.builtin = "port_remap",
 		.act = act,
 		.drop = drop,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &p,
 		.size = sizeof(p),
 	};

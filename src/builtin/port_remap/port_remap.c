@@ -56,8 +56,7 @@ static struct sluice_verdict show_handle(struct sluice_request *req, void *remap
 	const struct request_plan p = {
 		.builtin = "port_remap",
 		.act = show_act,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &s,
 		.size = sizeof(s),
 	};

@@ -208,8 +208,7 @@ static struct sluice_verdict set(struct sluice_request *req, const struct ownpro
 		.builtin = "procfs",
 		.act = set_act,
 		.layer = SLUICE_LAYER_NONE,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &a,
 		.size = sizeof(a),
 	};

@@ -68,8 +68,7 @@ static struct sluice_verdict affinity_handle(struct sluice_request *req, void *u
 	const struct request_plan p = {
 		.builtin = "cores",
 		.act = affinity_act,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &a,
 		.size = sizeof(a),
 	};
