@@ -23,15 +23,12 @@
 #include "engine/engine_internal.h"
 #include "sys/futex.h"
 #include "sys/notif.h"
+#include "util/bell.h"
 #include "util/histogram.h"
 
 void engine_ring(struct engine *e)
 {
-	uint64_t one = 1;
-
-	/* full: it has been rung already */
-	if (write(e->doorbell, &one, sizeof(one)) < 0)
-		return;
+	bell_ring(e->doorbell);
 }
 
 /* ---- life ---- */

@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "util/bell.h"
+
 int attendant_init(struct attendant *a, unsigned max, short events, attendant_serve_fn serve,
 		   void *arg)
 {
@@ -39,14 +41,6 @@ int attendant_init(struct attendant *a, unsigned max, short events, attendant_se
 	return 0;
 }
 
-static void ring(const struct attendant *a)
-{
-	const uint64_t one = 1;
-
-	if (write(a->bell, &one, sizeof(one)) < 0)
-		return; /* it has been rung already */
-}
-
 void attendant_fini(struct attendant *a)
 {
 	bool started;
@@ -55,7 +49,7 @@ void attendant_fini(struct attendant *a)
 	a->stopping = true;
 	started = a->started;
 	pthread_mutex_unlock(&a->lock);
-	ring(a);
+	bell_ring(a->bell);
 	if (started)
 		pthread_join(a->thread, NULL);
 	for (unsigned i = 0; i < a->max; i++) {
@@ -131,6 +125,6 @@ int attendant_add_locked(struct attendant *a, int fd)
 		return r;
 	a->started = true;
 	a->fds[slot] = fd;
-	ring(a);
+	bell_ring(a->bell);
 	return (int)slot;
 }

@@ -29,6 +29,7 @@
 
 #include "tree/branch_internal.h"
 #include "sys/fd.h"
+#include "util/bell.h"
 #include "util/clock.h"
 #include "util/fail.h"
 
@@ -137,11 +138,8 @@ static unsigned ms_to_fill(const struct branch *b)
 
 static void ring_locked(struct branch *b, uint64_t look_ns)
 {
-	uint64_t one = 1;
-
 	b->look_ns = look_ns;
-	if (write(b->room_fd, &one, sizeof(one)) < 0)
-		return; /* full: it was rung already */
+	bell_ring(b->room_fd);
 }
 
 /* Does somebody have to look before it was meant to be looked? A little later is soon enough: else each copy-up would ring. */

@@ -17,6 +17,7 @@
 #include "builtin/network/names.h"
 #include "builtin/network/servers.h"
 #include "builtin/network/watched.h"
+#include "util/bell.h"
 #include "util/clock.h"
 #include "util/thread.h"
 
@@ -193,10 +194,7 @@ int live_start(struct names *names, const struct net_server *servers, size_t n_s
 
 void live_stop(struct live *live)
 {
-	const uint64_t one = 1;
-
-	if (write(live->bell, &one, sizeof(one)) < 0)
-		return; /* it has been rung already */
+	bell_ring(live->bell);
 }
 
 void live_free(struct live *live)

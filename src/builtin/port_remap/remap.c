@@ -15,6 +15,7 @@
 
 #include "sys/sock_diag.h"
 #include "sys/sockopt.h"
+#include "util/bell.h"
 #include "util/clock.h"
 
 #define V4_BYTES 4u
@@ -137,7 +138,6 @@ static bool differs(const struct entry *e)
 /* An entry came, went, or began to reach others. */
 static void note_change_locked(struct remap *r)
 {
-	const uint64_t one = 1;
 	bool udp = false, tcp = false;
 
 	for (size_t i = 0; i < r->n; i++) {
@@ -148,8 +148,7 @@ static void note_change_locked(struct remap *r)
 	}
 	atomic_store(&r->udp_differs, udp);
 	atomic_store(&r->tcp_differs, tcp);
-	if (write(r->bell, &one, sizeof(one)) < 0)
-		return; /* it has been rung a great many times */
+	bell_ring(r->bell);
 }
 
 /* Cookies that were seen mark their entries. */
