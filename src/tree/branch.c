@@ -25,7 +25,7 @@
 
 #define META "branch.json"
 #define META_NEXT "branch.json.next"
-#define META_VERSION 1
+#define META_VERSION 2
 
 /* ---- descriptors and memory ---- */
 
@@ -81,6 +81,7 @@ struct branch *branch_close(struct branch *b)
 	nodes_fini(&b->nodes);
 	links_fini(&b->links);
 	identities_fini(&b->identities);
+	identities_fini(&b->owners);
 	pthread_rwlock_destroy(&b->lock);
 	pthread_mutex_destroy(&b->copying_lock);
 	pthread_cond_destroy(&b->copied);
@@ -389,11 +390,18 @@ static int copy_root(struct branch *b)
 
 static int identify_root(struct branch *b)
 {
-	struct stat st;
-	int r = fstat(b->lower_fds[0], &st) < 0 ? -errno : identities_reserve(&b->identities, 1);
+	struct stat st, own;
+	int r = fstat(b->lower_fds[0], &st) < 0 || fstat(b->upper_fd, &own) < 0
+			? -errno
+			: identities_reserve(&b->identities, 1);
 
 	if (r == 0)
-		identities_set(&b->identities, b->nodes.root->ino, st.st_dev, st.st_ino);
+		identities_set(&b->identities, own.st_ino, st.st_dev, st.st_ino);
+	if (r == 0 && geteuid() != 0 && owner_differs(&st, &own)) {
+		r = owner_reserve(b);
+		if (r == 0)
+			owner_set(b, own.st_ino, st.st_uid, st.st_gid);
+	}
 	return r;
 }
 

@@ -151,6 +151,8 @@ int branch_lower_fd(const struct branch *b, size_t layer);
 int branch_upper_fd(const struct branch *b);
 /* All that stat shows otherwise than fstat of a descriptor that came from here did: @st is changed in place. */
 void branch_show(struct branch *b, struct stat *st);
+/* As faccessat2(2) of the descriptor @fd that came from here, by the rights that are shown. @flags: AT_EACCESS. 0 or -errno. */
+int branch_access(struct branch *b, int fd, int mode, int flags);
 /* As readlink(2); -EINVAL on what is no symbolic link. */
 ssize_t branch_readlink(struct branch *b, const char *path, char *buf, size_t size);
 /* user.overlay.* is not there. Sizes and errors as getxattr(2), listxattr(2). */

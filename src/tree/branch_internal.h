@@ -72,6 +72,7 @@ struct branch {
 	pthread_rwlock_t lock;
 	struct nodes nodes;	      /* guarded by lock */
 	struct identities identities; /* guarded by lock */
+	struct identities owners;     /* guarded by lock; as src/tree/owner.c has it */
 	struct links links;	      /* guarded by lock */
 
 	pthread_mutex_t copying_lock;
@@ -194,6 +195,8 @@ struct covered {
 	uint32_t nlink;
 	uint64_t upper_ino;  /* of the copied-up file; 0 when it was not copied up */
 	uint64_t upper_born; /* ns, tells a reused inode; 0 where it is not known */
+	/* where the copy could not be given the owner: that owner, and whose it is instead */
+	uint32_t has_owner, uid, gid, upper_uid;
 };
 
 void covered_from(struct covered *c, const struct stat *lower);
@@ -231,7 +234,22 @@ void room_last_begin(struct branch *b, int dir_fd, const char *name, const struc
 /* After, in every case. @gone: it was, and it was the last one. */
 void room_last_end(struct branch *b, struct room_last *last, bool gone);
 
-/* Rights of the calling thread on a file that may not be copied up without them: 0 or -EACCES. */
+/* ---- owners and rights (src/tree/owner.c) ---- */
+
+/* Rights of the calling thread on a file: 0 or -EACCES. */
 int may_access(int fd, int mode);
+/* On one that shows as @st, whose owner is not the file's own. */
+int may_access_as(int fd, const struct stat *st, int mode);
+/* On one that shows as @shown. */
+int may_access_shown(const struct branch *b, int fd, const struct stat *shown, int mode);
+bool owner_differs(const struct stat *a, const struct stat *b);
+/* Room for one more. The caller of these holds the lock, for writing but for owner_show. */
+int owner_reserve(struct branch *b);
+void owner_set(struct branch *b, ino_t upper_ino, uid_t uid, gid_t gid);
+void owner_drop(struct branch *b, ino_t upper_ino);
+/* Does the upper directory's file @st show another owner? It is put in its place. */
+bool owner_show(const struct branch *b, struct stat *st);
+/* The inode is another file from now on: it shows itself. The caller holds the lock for writing. */
+void identity_drop(struct branch *b, ino_t upper_ino);
 
 #endif

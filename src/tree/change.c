@@ -30,15 +30,6 @@ void branch_changed(struct branch *b)
 	atomic_fetch_add_explicit(&b->generation, 1, memory_order_release);
 }
 
-int may_access(int fd, int mode)
-{
-	/* by the numbers: glibc's own faccessat emulates flags */
-	if (syscall(SYS_faccessat2, fd, "", mode, AT_EMPTY_PATH | AT_EACCESS) == 0)
-		return 0;
-	/* a lower tree that is mounted read-only is only read */
-	return errno == EROFS ? 0 : -errno;
-}
-
 /* ---- targets ---- */
 
 static int stat_parent_locked(struct branch *b, struct target *t, int *ret_fd)
@@ -99,7 +90,10 @@ static int open_upper_parent_locked(struct branch *b, struct target *t)
 	t->dir = upper_open_parent_locked(b, t->path);
 	if (t->dir < 0)
 		return t->dir;
-	return fstat(t->dir, &t->dir_st) < 0 ? -errno : may_access(t->dir, W_OK | X_OK);
+	if (fstat(t->dir, &t->dir_st) < 0)
+		return -errno;
+	return owner_show(b, &t->dir_st) ? may_access_as(t->dir, &t->dir_st, W_OK | X_OK)
+					 : may_access(t->dir, W_OK | X_OK);
 }
 
 static int may_change_parent_locked(struct branch *b, struct target *t)
@@ -111,7 +105,7 @@ static int may_change_parent_locked(struct branch *b, struct target *t)
 	if (parent && parent->type == DT_DIR && t->dir < 0)
 		return open_upper_parent_locked(b, t);
 	r = stat_parent_locked(b, t, &fd);
-	return r < 0 ? r : may_access(fd, W_OK | X_OK);
+	return r < 0 ? r : may_access_shown(b, fd, &t->dir_st, W_OK | X_OK);
 }
 
 int target_may_change_locked(struct branch *b, struct target *t)
@@ -259,7 +253,7 @@ int replace_dir_locked(struct branch *b, struct target *t, bool by_whiteout)
 		forget_children(b, t->v.walk.node);
 		set_node_locked(b, t, by_whiteout ? DT_WHT : DT_DIR, by_whiteout ? 0 : NODE_OPAQUE,
 				st.st_ino);
-		identities_drop(&b->identities, st.st_ino);
+		identity_drop(b, st.st_ino);
 	}
 	remove_tree(b->work_fd, name);
 	return r;
@@ -347,7 +341,7 @@ static int remove_target(struct branch *b, struct target *t)
 		r = replace_dir_locked(b, t, true);
 	/* a file may live on in open descriptors, and keeps its identity for them */
 	if (r == 0 && upper && !is_file)
-		identities_drop(&b->identities, upper);
+		identity_drop(b, upper);
 	if (last_name)
 		room_last_end(b, &last, r == 0);
 	if (r == 0)
@@ -526,7 +520,7 @@ int branch_make(struct branch *b, const char *path, branch_make_fn fn, void *arg
 	if (r == 0) {
 		r = create_locked(b, &t, fn, arg);
 		if (r == 0 && t.v.walk.node)
-			identities_drop(&b->identities, t.v.walk.node->ino);
+			identity_drop(b, t.v.walk.node->ino);
 	}
 	target_end(&t);
 	branch_unlock(b);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "util/grow.h"
 
@@ -151,6 +152,6 @@ bool is_copied(const struct commit *c, const struct change_item *i, const struct
 		return false;
 	return c->resumed && i->kind != BRANCH_DELETED && hit->fd >= 0 && !S_ISDIR(is->st_mode) &&
 	       is->st_dev != copy->st_dev && is->st_mode == copy->st_mode &&
-	       is->st_uid == copy->st_uid && is->st_gid == copy->st_gid &&
-	       is->st_size == copy->st_size && same_time(&is->st_mtim, &copy->st_mtim);
+	       (geteuid() != 0 || !owner_differs(is, copy)) && is->st_size == copy->st_size &&
+	       same_time(&is->st_mtim, &copy->st_mtim);
 }

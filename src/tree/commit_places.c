@@ -88,7 +88,7 @@ void forget(struct commit *c, const char *path)
 	if (!w.node || !w.node->parent)
 		return;
 	if (w.node->ino)
-		identities_drop(&c->b->identities, w.node->ino);
+		identity_drop(c->b, w.node->ino);
 	nodes_remove(&c->b->nodes, w.node);
 }
 

@@ -195,6 +195,12 @@ static int record_cover(struct copy *c, const struct stat *made)
 	covered_from(&cover, &c->st);
 	cover.upper_ino = made->st_ino;
 	cover.upper_born = born_ns(c->fd);
+	cover.has_owner = owner_differs(made, &c->st);
+	if (cover.has_owner) {
+		cover.uid = c->st.st_uid;
+		cover.gid = c->st.st_gid;
+		cover.upper_uid = made->st_uid;
+	}
 	return covered_append(c->b, c->path, &cover);
 }
 
@@ -239,6 +245,8 @@ static int place_locked(struct copy *c, struct node *parent)
 		r = -errno;
 	if (r == 0)
 		r = identities_reserve(&b->identities, 1);
+	if (r == 0 && owner_differs(&made, &c->st))
+		r = owner_reserve(b);
 	if (r == 0)
 		r = record_cover(c, &made);
 	if (r == 0 && S_ISREG(c->st.st_mode) && c->st.st_nlink > 1)
@@ -255,6 +263,10 @@ static int place_locked(struct copy *c, struct node *parent)
 	n->ino = made.st_ino;
 	nodes_insert(&b->nodes, parent, n);
 	branch_changed(b);
+	if (owner_differs(&made, &c->st))
+		owner_set(b, n->ino, c->st.st_uid, c->st.st_gid);
+	else
+		owner_drop(b, n->ino);
 	/* other names of what is neither would go on showing the same identity with other content */
 	if (S_ISDIR(c->st.st_mode) || c->st.st_nlink == 1 || c->link)
 		identities_set(&b->identities, n->ino, c->st.st_dev, c->st.st_ino);

@@ -161,7 +161,7 @@ static bool same_file(const struct stat *a, const struct stat *b)
 	if (a->st_mode != b->st_mode)
 		return false;
 	/* who may not give files away has copied them under its own name */
-	if (geteuid() == 0 && (a->st_uid != b->st_uid || a->st_gid != b->st_gid))
+	if (geteuid() == 0 && owner_differs(a, b))
 		return false;
 	if (S_ISDIR(a->st_mode))
 		return true;
@@ -268,6 +268,7 @@ static int compare(struct walk *w, const struct node *n, const struct lower_hit 
 
 	if (fstatat(w->b->upper_fd, *w->path ? w->path : ".", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
+	owner_show(w->b, &st);
 	if (hit->fd >= 0 && same_file(&st, &hit->st) && same_content(w->b, w->path, &st, hit->fd))
 		kind = BRANCH_SAME;
 	r = add(w->ret, w->path, kind, &st, opaque);

@@ -54,10 +54,19 @@ void merged_show(const struct branch *b, struct stat *st)
 	uint64_t ino;
 	dev_t dev;
 
-	if (st->st_dev == b->upper_dev && identities_get(&b->identities, st->st_ino, &dev, &ino)) {
+	if (st->st_dev != b->upper_dev)
+		return;
+	owner_show(b, st);
+	if (identities_get(&b->identities, st->st_ino, &dev, &ino)) {
 		st->st_dev = dev;
 		st->st_ino = ino;
 	}
+}
+
+void identity_drop(struct branch *b, ino_t upper_ino)
+{
+	identities_drop(&b->identities, upper_ino);
+	owner_drop(b, upper_ino);
 }
 
 void merged_close(struct merged *v)

@@ -69,7 +69,7 @@ static int create_file(struct branch *b, const char *path, int flags, mode_t mod
 		r = create_locked(b, &t, make_file, &c);
 	if (r == 0) {
 		r = room_watch(b, c.fd);
-		identities_drop(&b->identities, t.v.walk.node->ino);
+		identity_drop(b, t.v.walk.node->ino);
 	}
 	target_end(&t);
 	branch_unlock(b);
@@ -90,7 +90,7 @@ static int open_nameless(struct branch *b, const char *path, int flags, mode_t m
 	r = branch_lookup(b, path, &e);
 	if (r < 0 || e.kind == BRANCH_NONE)
 		return r < 0 ? r : -ENOENT;
-	r = !S_ISDIR(e.st.st_mode) ? -ENOTDIR : may_access(e.fd, W_OK | X_OK);
+	r = !S_ISDIR(e.st.st_mode) ? -ENOTDIR : may_access_shown(b, e.fd, &e.st, W_OK | X_OK);
 	close(e.fd);
 	if (r == 0)
 		r = room_take_file(b);
@@ -105,7 +105,7 @@ static int open_nameless(struct branch *b, const char *path, int flags, mode_t m
 		r = fd < 0 ? -errno : 0;
 	}
 	if (r == 0 && fstat(fd, &st) == 0)
-		identities_drop(&b->identities, st.st_ino);
+		identity_drop(b, st.st_ino);
 	branch_unlock(b);
 	if (r == 0)
 		r = room_watch(b, fd);
@@ -164,6 +164,8 @@ static int open_existing(struct branch *b, const char *path, int flags, struct b
 		r = room_take_file(b);
 		if (r == 0 && e->kind == BRANCH_LOWER)
 			r = lift(b, path, flags, e);
+		else if (r == 0)
+			r = may_access_shown(b, e->fd, &e->st, access_mode(flags));
 		if (r == 0 && e->kind == BRANCH_NONE)
 			r = -EAGAIN;
 		if (r == 0)
@@ -242,7 +244,7 @@ static bool begins(const char *name, const char *prefix)
 }
 
 /* May @e's attribute @name be set or removed? */
-static int check_name(const char *name, const struct branch_entry *e)
+static int check_name(const struct branch *b, const char *name, const struct branch_entry *e)
 {
 	int r;
 
@@ -254,12 +256,13 @@ static int check_name(const char *name, const struct branch_entry *e)
 		return has_capability(CAP_SYS_ADMIN) ? 0 : -EPERM;
 	if (begins(name, "user.") && !S_ISREG(e->st.st_mode) && !S_ISDIR(e->st.st_mode))
 		return -EPERM;
-	r = may_access(e->fd, W_OK);
+	r = may_access_shown(b, e->fd, &e->st, W_OK);
 	return r == 0 && begins(name, XATTR_HIDDEN) ? -EOPNOTSUPP : r;
 }
 
 /* What the kernel would refuse on the lower file, so that a refused call has copied nothing. */
-static int check_change(const struct change *c, const struct branch_entry *e)
+static int check_change(const struct branch *b, const struct change *c,
+			const struct branch_entry *e)
 {
 	switch (c->kind) {
 	case CHANGE_MODE:
@@ -271,17 +274,17 @@ static int check_change(const struct change *c, const struct branch_entry *e)
 	case CHANGE_TIMES:
 		if (may_own(e) == 0)
 			return 0;
-		return sets_to_now(c->times) ? may_access(e->fd, W_OK) : -EPERM;
+		return sets_to_now(c->times) ? may_access_shown(b, e->fd, &e->st, W_OK) : -EPERM;
 	case CHANGE_SIZE:
 		if (c->length < 0)
 			return -EINVAL;
 		if (S_ISDIR(e->st.st_mode))
 			return -EISDIR;
-		return !S_ISREG(e->st.st_mode) ? -EINVAL : may_access(e->fd, W_OK);
+		return !S_ISREG(e->st.st_mode) ? -EINVAL : may_access_shown(b, e->fd, &e->st, W_OK);
 	default:
 		break;
 	}
-	return check_name(c->name, e);
+	return check_name(b, c->name, e);
 }
 
 /* What check_found returns beside errors. */
@@ -337,9 +340,21 @@ static int apply(const struct change *c, int fd)
 	return r < 0 ? -errno : 0;
 }
 
-static int check_found(const struct change *c, const struct branch_entry *e)
+/* It was given an owner, so that is the one it shows. */
+static void take_owner(struct branch *b, int fd)
 {
-	int r = e->kind == BRANCH_NONE ? -ENOENT : check_change(c, e);
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return;
+	branch_wrlock(b);
+	owner_drop(b, st.st_ino);
+	branch_unlock(b);
+}
+
+static int check_found(const struct branch *b, const struct change *c, const struct branch_entry *e)
+{
+	int r = e->kind == BRANCH_NONE ? -ENOENT : check_change(b, c, e);
 
 	if (r == 0 && (c->kind == CHANGE_SET || c->kind == CHANGE_REMOVE))
 		r = check_xattr(c, e->fd);
@@ -355,7 +370,7 @@ static int change_file(struct branch *b, const char *path, const struct change *
 
 	if (r < 0)
 		return r;
-	r = check_found(c, &e);
+	r = check_found(b, c, &e);
 	if (r == CHANGE_NOTHING) {
 		close(e.fd);
 		return 0;
@@ -375,6 +390,8 @@ static int change_file(struct branch *b, const char *path, const struct change *
 		r = room_pin(b, e.fd, &pinned);
 	if (r == 0)
 		r = apply(c, e.fd);
+	if (r == 0 && c->kind == CHANGE_OWNER)
+		take_owner(b, e.fd);
 	room_unpin(b, pinned);
 	if (e.fd >= 0)
 		close(e.fd);

@@ -87,7 +87,7 @@ static int may_move(struct branch *b, const struct target *t, const struct targe
 	if (t->v.lower.fd >= 0 && t->v.kind == BRANCH_LOWER)
 		return may_access(t->v.lower.fd, W_OK);
 	fd = upper_open_locked(b, t->path);
-	r = fd < 0 ? fd : may_access(fd, W_OK);
+	r = fd < 0 ? fd : may_access_shown(b, fd, &t->v.st, W_OK);
 	if (fd >= 0)
 		close(fd);
 	return r;

@@ -24,6 +24,10 @@ struct known {
 	dev_t dev;
 	uint64_t ino;
 	nlink_t nlink;
+	bool apart; /* it was one of several names that are not kept together: no identity */
+	bool has_owner;
+	uid_t uid, upper_uid;
+	gid_t gid;
 	size_t order;
 };
 
@@ -39,7 +43,7 @@ static void remember(void *arg, const char *path, const struct covered *c)
 	struct known *grown;
 
 	(void)path;
-	if (!c->upper_ino || (!S_ISDIR(c->mode) && !S_ISREG(c->mode) && c->nlink > 1) || o->failed)
+	if (!c->upper_ino || o->failed)
 		return;
 	grown = grow_list(o->all, o->n, &o->room, sizeof(*grown));
 	if (!grown) {
@@ -47,12 +51,18 @@ static void remember(void *arg, const char *path, const struct covered *c)
 		return;
 	}
 	o->all = grown;
-	o->all[o->n] = (struct known){ .upper_ino = c->upper_ino,
-				       .born = c->upper_born,
-				       .dev = c->dev,
-				       .ino = c->ino,
-				       .nlink = c->nlink,
-				       .order = o->n };
+	o->all[o->n] =
+		(struct known){ .upper_ino = c->upper_ino,
+				.born = c->upper_born,
+				.dev = c->dev,
+				.ino = c->ino,
+				.nlink = c->nlink,
+				.apart = !S_ISDIR(c->mode) && !S_ISREG(c->mode) && c->nlink > 1,
+				.has_owner = c->has_owner,
+				.uid = c->uid,
+				.gid = c->gid,
+				.upper_uid = c->upper_uid,
+				.order = o->n };
 	o->n++;
 }
 
@@ -91,18 +101,29 @@ struct scan {
 static int take_identity(struct scan *s, uint64_t ino, int dir_fd, const char *name)
 {
 	const struct known *k = find_known(&s->origins, ino);
-	int fd, r;
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r = 0;
 
 	if (!k)
 		return 0;
 	fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &st) < 0)
 		return -errno;
-	r = k->born == born_ns(fd) ? identities_reserve(&s->b->identities, 1) : 1;
-	close(fd);
-	if (r == 0)
-		identities_set(&s->b->identities, ino, k->dev, k->ino);
-	return r < 0 ? r : 0;
+	if (k->born != born_ns(fd))
+		return 0;
+	if (!k->apart) {
+		r = identities_reserve(&s->b->identities, 1);
+		if (r == 0)
+			identities_set(&s->b->identities, ino, k->dev, k->ino);
+	}
+	/* whoever was given it since then is shown */
+	if (r == 0 && k->has_owner && st.st_uid == k->upper_uid) {
+		r = owner_reserve(s->b);
+		if (r == 0)
+			owner_set(s->b, ino, k->uid, k->gid);
+	}
+	return r;
 }
 
 static int scan_entry(struct scan *s, int dir_fd, struct node *parent, const char *name)
@@ -170,12 +191,14 @@ static bool same_acl(int fd, int other, const char *name)
 }
 
 /* Who may use it, and what it hands down. */
-static bool same_rights(int fd, const struct lower_hit *lower)
+static bool same_rights(const struct branch *b, int fd, const struct lower_hit *lower)
 {
 	struct stat st;
 
-	return fstat(fd, &st) == 0 && st.st_mode == lower->st.st_mode &&
-	       st.st_uid == lower->st.st_uid && st.st_gid == lower->st.st_gid &&
+	if (fstat(fd, &st) < 0)
+		return false;
+	owner_show(b, &st);
+	return st.st_mode == lower->st.st_mode && !owner_differs(&st, &lower->st) &&
 	       same_acl(fd, lower->fd, XATTR_ACL "access") &&
 	       same_acl(fd, lower->fd, XATTR_ACL "default");
 }
@@ -188,7 +211,7 @@ static bool has_changed_rights(const struct branch *b, const char *path, int fd)
 
 	if (lower_find(b, path, &lower) < 0)
 		return true;
-	changed = lower.n_dirs && !same_rights(fd, &lower);
+	changed = lower.n_dirs && !same_rights(b, fd, &lower);
 	lower_close(&lower);
 	return changed;
 }

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "task/procfs.h"
@@ -143,6 +144,15 @@ void tree_show(const struct tree *tr, int mount, int fd, struct stat *st)
 
 	if (b)
 		branch_show(b, st);
+}
+
+int tree_access(const struct tree *tr, int mount, int fd, int mode, int flags)
+{
+	struct branch *b = tr->view && view_is_changed(tr->view) ? branch_at(tr, mount, fd) : NULL;
+
+	return b ? branch_access(b, fd, mode, flags)
+	       : syscall(SYS_faccessat2, fd, "", mode, flags | AT_EMPTY_PATH) < 0 ? -errno
+										  : 0;
 }
 
 /* Does the branch's @path still lead to the file behind @fd? */

@@ -74,6 +74,8 @@ static void show_statx(const struct files_plan *p, int fd, struct statx *stx)
 		.st_ino = stx->stx_ino,
 		.st_nlink = stx->stx_nlink,
 		.st_mode = stx->stx_mode,
+		.st_uid = stx->stx_uid,
+		.st_gid = stx->stx_gid,
 	};
 
 	tree_show(p->tree, p->places[0].mount, fd, &st);
@@ -81,6 +83,8 @@ static void show_statx(const struct files_plan *p, int fd, struct statx *stx)
 	stx->stx_dev_minor = minor(st.st_dev);
 	stx->stx_ino = st.st_ino;
 	stx->stx_nlink = (uint32_t)st.st_nlink;
+	stx->stx_uid = st.st_uid;
+	stx->stx_gid = st.st_gid;
 }
 
 static struct request_act statx_act(struct sluice_request *req, const void *data)
@@ -146,8 +150,7 @@ static struct request_act access_act(struct sluice_request *req, const void *dat
 		    tree_is_read_only(p->tree, &end))
 			return files_value(-EROFS);
 	}
-	return files_done(
-		syscall(SYS_faccessat2, end.fd, "", mode, (int)p->args[1] | AT_EMPTY_PATH));
+	return files_value(tree_access(p->tree, end.mount, end.fd, mode, (int)p->args[1]));
 }
 
 static struct sluice_verdict access_plan(struct sluice_request *req, void *tree, uint64_t mode,

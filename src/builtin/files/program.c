@@ -19,7 +19,7 @@
 #include "util/cleanup.h"
 
 /* As fs/exec.c has it: a regular file, on a file system that lets programs run, that the caller may execute. */
-static int may_execute(const struct walk_end *end)
+static int may_execute(const struct tree *tree, const struct walk_end *end)
 {
 	struct statvfs fs;
 
@@ -31,7 +31,7 @@ static int may_execute(const struct walk_end *end)
 		return -errno;
 	if (fs.f_flag & ST_NOEXEC)
 		return -EACCES;
-	return faccessat(end->fd, "", X_OK, AT_EMPTY_PATH | AT_EACCESS) < 0 ? -errno : 0;
+	return tree_access(tree, end->mount, end->fd, X_OK, AT_EACCESS);
 }
 
 /* What the kernel finds by @path, in the host's root. From its working directory of the task, which is not the task's, it finds nothing. */
@@ -70,7 +70,7 @@ int files_resolve_program(void *userdata, struct sluice_request *req, int dirfd,
 	r = tree_walk(tree, t, dirfd, path, files_walk_flags((uint64_t)flags, false), 0, &end);
 	if (r < 0)
 		return r;
-	r = may_execute(&end);
+	r = may_execute(tree, &end);
 	*ret_native = is_native(tree, t, dirfd, path, &end);
 	if (r == 0) {
 		n = view_path(tree->view, end.fd, ret_virtual, PATH_MAX);
