@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "../support/cmocka.h"
@@ -70,6 +71,53 @@ static char letter_at(int at, const char *name)
 		c = 0;
 	close(fd);
 	return c;
+}
+
+/* Does every way to ask by the descriptor @fd say what a look by @path says? */
+static bool is_same_by_all(int fd, const char *path)
+{
+	struct stat named, by_fd, empty;
+	struct statx x;
+
+	return stat(path, &named) == 0 && syscall(SYS_fstat, fd, &by_fd) == 0 &&
+	       fstatat(fd, "", &empty, AT_EMPTY_PATH) == 0 &&
+	       statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &x) == 0 &&
+	       !memcmp(&named, &by_fd, sizeof(named)) && !memcmp(&named, &empty, sizeof(named)) &&
+	       x.stx_ino == named.st_ino &&
+	       makedev(x.stx_dev_major, x.stx_dev_minor) == named.st_dev &&
+	       syscall(SYS_fstat, -1, &by_fd) < 0 && errno == EBADF &&
+	       syscall(SYS_fstat, AT_FDCWD, &by_fd) < 0 && errno == EBADF &&
+	       syscall(SYS_fstat, fd, NULL) < 0 && errno == EFAULT;
+}
+
+/* A file shows itself as one, whether it is asked for by name or by a descriptor, before a copy-up and after it. In @dir: sub/f. */
+static int role_descriptors(const char *dir)
+{
+	ino_t before;
+	struct stat st;
+	int file, above, both[2];
+
+	if (chdir(dir) < 0 || stat("sub/f", &st) < 0)
+		return 1;
+	before = st.st_ino;
+	above = open("sub", O_RDONLY | O_DIRECTORY);
+	file = open("sub/f", O_RDONLY);
+	if (above < 0 || file < 0 || !is_same_by_all(file, "sub/f") ||
+	    !is_same_by_all(above, "sub"))
+		return 2;
+	close(file);
+	file = open("sub/f", O_RDWR | O_APPEND);
+	if (file < 0 || write(file, "+", 1) != 1 || put("sub/new", "n") < 0)
+		return 3;
+	if (!is_same_by_all(file, "sub/f") || fstat(file, &st) < 0 || st.st_ino != before)
+		return 4;
+	close(above);
+	above = open("sub", O_RDONLY | O_DIRECTORY);
+	if (above < 0 || !is_same_by_all(above, "sub"))
+		return 5;
+	if (pipe(both) < 0 || syscall(SYS_fstat, both[0], &st) < 0 || !S_ISFIFO(st.st_mode))
+		return 6;
+	return 0;
 }
 
 /* Directories that were opened before a change mean what they meant: the same one with the change in it, never another of its name. In @dir: sub/f, empty. */
@@ -159,6 +207,7 @@ static int role_places(const char *dir)
 static const struct guest_role roles[] = {
 	{ "change", role_change },
 	{ "before", role_before },
+	{ "descriptors", role_descriptors },
 	{ "places", role_places },
 	{ NULL, NULL },
 };
@@ -403,6 +452,13 @@ static void test_directories_of_before_a_change(void **state)
 		check_as_bare("before", i);
 }
 
+static void test_files_are_the_same_by_descriptor(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 2; i++)
+		check_as_bare("descriptors", i);
+}
+
 static void test_a_file_is_no_place_to_start_from(void **state)
 {
 	(void)state;
@@ -416,6 +472,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_an_extra_sees_the_layer),
 		cmocka_unit_test(test_a_refused_call_leaves_nothing),
 		cmocka_unit_test(test_directories_of_before_a_change),
+		cmocka_unit_test(test_files_are_the_same_by_descriptor),
 		cmocka_unit_test(test_a_file_is_no_place_to_start_from),
 	};
 

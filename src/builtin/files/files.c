@@ -202,6 +202,8 @@ int builtin_files_register(struct dispatch *d, const struct tree *tree)
 
 	for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
 		r = register_calls(d, lists[i], tree);
+	if (r == 0 && view_has_branches(tree->view))
+		r = register_calls(d, files_look_branch_calls, tree);
 	if (r == 0 && (view_has_branches(tree->view) || view_has_missing_mounts(tree->view)))
 		r = register_calls(d, files_list_calls, tree);
 	return r;

@@ -23,6 +23,7 @@ struct files_call {
 extern const struct files_call files_open_calls[];
 extern const struct files_call files_list_calls[];
 extern const struct files_call files_look_calls[];
+extern const struct files_call files_look_branch_calls[];
 extern const struct files_call files_name_calls[];
 extern const struct files_call files_where_calls[];
 extern const struct files_call files_rest_calls[];
