@@ -276,6 +276,21 @@ int task_open_dirfd(const struct task *t, int dirfd)
 	return task_check(t) < 0 ? -ESRCH : TAKE_FD(fd);
 }
 
+bool task_fd_is_path(const struct task *t, int fd)
+{
+	char name[32], text[256];
+	const char *flags;
+	ssize_t n;
+
+	snprintf(name, sizeof(name), "fdinfo/%d", fd);
+	n = task_proc_read(t, name, text, sizeof(text) - 1);
+	if (n < 0)
+		return false;
+	text[n] = '\0';
+	flags = strstr(text, "flags:");
+	return flags && strtoul(flags + strlen("flags:"), NULL, 8) & O_PATH;
+}
+
 int task_peek_dirfd(const struct task *t, int dirfd, bool *ret_own)
 {
 	int fd = dirfd < 0 ? -EINVAL : pidfd_cache_get_fd(t->pidfds, t->tid, dirfd);

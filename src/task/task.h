@@ -56,6 +56,8 @@ int task_umask(const struct task *t);
 
 /* O_PATH descriptor (CLOEXEC, the caller's) of what the task's @dirfd names; AT_FDCWD: its working directory. -EBADF: it has no such descriptor. */
 int task_open_dirfd(const struct task *t, int dirfd);
+/* Was its descriptor @fd opened with O_PATH? fchmod(2), fgetxattr(2) and their kind refuse those. Reads /proc. */
+bool task_fd_is_path(const struct task *t, int fd);
 
 /*
  * A duplicate (CLOEXEC, the caller's) of the task's descriptor @fd: the same open file, with its own flags and position. -EBADF: it has no such

@@ -159,6 +159,9 @@ ssize_t branch_readlink(struct branch *b, const char *path, char *buf, size_t si
 ssize_t branch_getxattr(struct branch *b, const char *path, const char *name, void *buf,
 			size_t size);
 ssize_t branch_listxattr(struct branch *b, const char *path, char *buf, size_t size);
+/* The same of a file of any branch, by its descriptor, which may be O_PATH. */
+ssize_t branch_fgetxattr(int fd, const char *name, void *buf, size_t size);
+ssize_t branch_flistxattr(int fd, char *buf, size_t size);
 
 /* ---- directories ---- */
 

@@ -330,18 +330,23 @@ static bool is_hidden_xattr(const char *name)
 }
 
 /* There are no xattr calls by O_PATH descriptor, and by path they act on a link's target: the descriptor's own link is what is left. */
+ssize_t branch_fgetxattr(int fd, const char *name, void *buf, size_t size)
+{
+	char link[FD_LINK_BYTES];
+	ssize_t n = is_hidden_xattr(name) ? -ENODATA : getxattr(fd_link(fd, link), name, buf, size);
+
+	return n == -1 ? -errno : n;
+}
+
 ssize_t branch_getxattr(struct branch *b, const char *path, const char *name, void *buf,
 			size_t size)
 {
 	struct branch_entry e;
-	char link[FD_LINK_BYTES];
 	ssize_t n = lookup_existing(b, path, &e);
 
 	if (n < 0)
 		return n;
-	fd_link(e.fd, link);
-	n = is_hidden_xattr(name) ? -ENODATA : getxattr(link, name, buf, size);
-	n = n == -1 ? -errno : n;
+	n = branch_fgetxattr(e.fd, name, buf, size);
 	close(e.fd);
 	return n;
 }
@@ -365,22 +370,28 @@ static ssize_t filter_names(const char *all, ssize_t n, char *buf, size_t size)
 	return (ssize_t)len;
 }
 
-ssize_t branch_listxattr(struct branch *b, const char *path, char *buf, size_t size)
+ssize_t branch_flistxattr(int fd, char *buf, size_t size)
 {
-	struct branch_entry e;
 	char link[FD_LINK_BYTES], *all = NULL;
-	ssize_t n = lookup_existing(b, path, &e);
+	ssize_t n = listxattr(fd_link(fd, link), NULL, 0);
 
-	if (n < 0)
-		return n;
-	fd_link(e.fd, link);
-	n = listxattr(link, NULL, 0);
 	if (n > 0) {
 		all = malloc((size_t)n);
 		n = all ? listxattr(link, all, (size_t)n) : -ENOMEM;
 	}
 	n = n == -1 ? -errno : n < 0 ? n : filter_names(all, n, buf, size);
 	free(all);
+	return n;
+}
+
+ssize_t branch_listxattr(struct branch *b, const char *path, char *buf, size_t size)
+{
+	struct branch_entry e;
+	ssize_t n = lookup_existing(b, path, &e);
+
+	if (n < 0)
+		return n;
+	n = branch_flistxattr(e.fd, buf, size);
 	close(e.fd);
 	return n;
 }

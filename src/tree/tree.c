@@ -138,6 +138,11 @@ static struct branch *branch_at(const struct tree *tr, int mount, int fd)
 	return mount < 0 ? NULL : view_mount(tr->view, mount)->branch;
 }
 
+bool tree_is_in_branch(const struct tree *tr, int mount, int fd)
+{
+	return branch_at(tr, mount, fd);
+}
+
 void tree_show(const struct tree *tr, int mount, int fd, struct stat *st)
 {
 	struct branch *b = tr->view && view_is_changed(tr->view) ? branch_at(tr, mount, fd) : NULL;

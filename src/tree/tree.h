@@ -69,6 +69,8 @@ int tree_branch_of(const struct tree *tr, int mount, int dir, const char *name, 
 enum sluice_layer tree_layer(const struct tree *tr, int mount, int dir, int fd);
 /* What fstat said of @fd, as the tree shows it. @mount: that it lies in, -1: not known. */
 void tree_show(const struct tree *tr, int mount, int fd, struct stat *st);
+/* Does the file behind @fd belong to a branch? */
+bool tree_is_in_branch(const struct tree *tr, int mount, int fd);
 /* As faccessat2(2) of the descriptor @fd, by the rights that tree_show shows. @flags: AT_EACCESS. 0 or -errno. */
 int tree_access(const struct tree *tr, int mount, int fd, int mode, int flags);
 /* Is what is at the end (or would be) on a mount of the view that may not be changed, or in none at all? */

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "../support/cmocka.h"
@@ -90,11 +91,29 @@ static bool is_same_by_all(int fd, const char *path)
 	       syscall(SYS_fstat, fd, NULL) < 0 && errno == EFAULT;
 }
 
+/* Attributes by a descriptor are those by name, and nothing of the branch's own is among them. */
+static bool has_attribute_of_ours(int fd, const char *path)
+{
+	char by_name[512], by_fd[512], value[64];
+	ssize_t n = fsetxattr(fd, "user.one", "1", 1, 0);
+
+	if (n == 0)
+		n = listxattr(path, by_name, sizeof(by_name));
+	return n > 0 && flistxattr(fd, by_fd, sizeof(by_fd)) == n && flistxattr(fd, NULL, 0) == n &&
+	       !memcmp(by_name, by_fd, (size_t)n) &&
+	       !memmem(by_fd, (size_t)n, "overlay", strlen("overlay")) &&
+	       fgetxattr(fd, "user.one", value, sizeof(value)) == 1 && value[0] == '1' &&
+	       fgetxattr(fd, "user.one", value, 0) == 1 &&
+	       fgetxattr(fd, "user.overlay.origin", value, sizeof(value)) < 0 && errno == ENODATA &&
+	       fgetxattr(-1, "user.one", value, 1) < 0 && errno == EBADF;
+}
+
 /* A file shows itself as one, whether it is asked for by name or by a descriptor, before a copy-up and after it. In @dir: sub/f. */
 static int role_descriptors(const char *dir)
 {
 	ino_t before;
 	struct stat st;
+	char names[512];
 	int file, above, both[2];
 
 	if (chdir(dir) < 0 || stat("sub/f", &st) < 0)
@@ -115,8 +134,11 @@ static int role_descriptors(const char *dir)
 	above = open("sub", O_RDONLY | O_DIRECTORY);
 	if (above < 0 || !is_same_by_all(above, "sub"))
 		return 5;
-	if (pipe(both) < 0 || syscall(SYS_fstat, both[0], &st) < 0 || !S_ISFIFO(st.st_mode))
+	if (!has_attribute_of_ours(file, "sub/f") || unlink("sub/f") < 0 ||
+	    flistxattr(file, names, sizeof(names)) != (ssize_t)sizeof("user.one"))
 		return 6;
+	if (pipe(both) < 0 || syscall(SYS_fstat, both[0], &st) < 0 || !S_ISFIFO(st.st_mode))
+		return 7;
 	return 0;
 }
 

@@ -350,22 +350,24 @@ static struct request_act attributes(struct sluice_request *req, const struct fi
 				     const char *name, uint64_t addr, uint64_t size)
 {
 	char link[FD_LINK_BYTES], value[XATTR_SIZE_MAX];
+	char *const buf = size ? value : NULL;
+	const int fd = request_plan_fd(req, 0);
 	struct files_spot s;
 	ssize_t n;
 
-	fd_link(request_plan_fd(req, 0), link);
 	if (size > sizeof(value))
 		size = sizeof(value);
 	if (files_spot(req, p, 0, &s) == 0 && s.branch) {
-		n = name ? branch_getxattr(s.branch, s.path, name, size ? value : NULL, size)
-			 : branch_listxattr(s.branch, s.path, size ? value : NULL, size);
-		return n < 0 ? files_value(n) : give(req, addr, value, size ? (size_t)n : 0, n);
+		n = name ? branch_getxattr(s.branch, s.path, name, buf, size)
+			 : branch_listxattr(s.branch, s.path, buf, size);
+	} else if (tree_is_in_branch(p->tree, p->places[0].mount, fd)) { /* no name leads to it */
+		n = name ? branch_fgetxattr(fd, name, buf, size) : branch_flistxattr(fd, buf, size);
+	} else {
+		fd_link(fd, link);
+		n = name ? getxattr(link, name, buf, size) : listxattr(link, buf, size);
+		n = n < 0 ? -errno : n;
 	}
-	n = name ? getxattr(link, name, size ? value : NULL, size)
-		 : listxattr(link, size ? value : NULL, size);
-	if (n < 0)
-		return files_done(-1);
-	return give(req, addr, value, size ? (size_t)n : 0, n);
+	return n < 0 ? files_value(n) : give(req, addr, value, size ? (size_t)n : 0, n);
 }
 
 /* args: address and size of the buffer, address of the name (0: list) */
@@ -444,9 +446,40 @@ static struct sluice_verdict getxattrat_handle(struct sluice_request *req, void 
 		    attributes_act);
 }
 
+/* By a descriptor. */
+static struct sluice_verdict fxattr_plan(struct sluice_request *req, const struct tree *tree,
+					 struct files_plan *p)
+{
+	const int fd = (int)sluice_request_arg(req, 0);
+	struct walk_end end = { .fd = -1, .dir = -1 };
+	int r = fd < 0 || task_fd_is_path(request_task(req), fd)
+			? -EBADF
+			: files_descriptor(req, tree, fd, &end);
+
+	return files_plan_one(req, tree, p, &end, r, attributes_act);
+}
+
+static struct sluice_verdict fgetxattr_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { sluice_request_arg(req, 2), sluice_request_arg(req, 3),
+					  sluice_request_arg(req, 1) } };
+
+	return p.args[2] ? fxattr_plan(req, tree, &p) : sluice_errno(EFAULT);
+}
+
+static struct sluice_verdict flistxattr_handle(struct sluice_request *req, void *tree)
+{
+	struct files_plan p = { .args = { sluice_request_arg(req, 1),
+					  sluice_request_arg(req, 2) } };
+
+	return fxattr_plan(req, tree, &p);
+}
+
 /* The kernel's own answer is right but for what a branch has copied. */
 const struct files_call files_look_branch_calls[] = {
 	{ SYS_fstat, fstat_handle },
+	{ SYS_fgetxattr, fgetxattr_handle },
+	{ SYS_flistxattr, flistxattr_handle },
 	{ -1, NULL },
 };
 

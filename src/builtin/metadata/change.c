@@ -83,26 +83,6 @@ static int by_path_or_fd(struct sluice_request *req, struct change_target *t, ui
 	return by_fd(req, t);
 }
 
-/* fchmod(2) and its kind refuse a descriptor that was opened with O_PATH. */
-static bool is_path_only(const struct task *t, int fd)
-{
-	char path[64], text[256];
-	const char *flags;
-	ssize_t n;
-	int f;
-
-	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", (int)t->tid, fd);
-	f = open(path, O_RDONLY | O_CLOEXEC);
-	n = f < 0 ? -1 : read(f, text, sizeof(text) - 1);
-	if (f >= 0)
-		close(f);
-	if (n < 0)
-		return false;
-	text[n] = '\0';
-	flags = strstr(text, "flags:");
-	return flags && strtoul(flags + strlen("flags:"), NULL, 8) & O_PATH;
-}
-
 static int open_in_tree(struct sluice_request *req, const struct tree *tree,
 			const struct change_target *target)
 {
@@ -129,7 +109,7 @@ int change_open(struct sluice_request *req, const struct tree *tree,
 
 	if (!target->by_fd && !tree)
 		return resolve_open(t, &how, &st);
-	if (!target->path && (target->fd < 0 || is_path_only(t, target->fd)))
+	if (!target->path && (target->fd < 0 || task_fd_is_path(t, target->fd)))
 		return -EBADF;
 	if (tree)
 		return open_in_tree(req, tree, target);
