@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int dir_open(int at, const char *name, int flags, DIR **ret)
@@ -36,4 +37,15 @@ const struct dirent *dir_next(DIR *d)
 		e = readdir(d);
 	} while (e && (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..")));
 	return e;
+}
+
+unsigned char dir_type(DIR *d, const struct dirent *e)
+{
+	struct stat st;
+
+	if (e->d_type != DT_UNKNOWN)
+		return e->d_type;
+	if (fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return DT_UNKNOWN;
+	return (unsigned char)IFTODT(st.st_mode);
 }

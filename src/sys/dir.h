@@ -13,5 +13,7 @@ int dir_open(int at, const char *name, int flags, DIR **ret);
 int dir_take(int fd, DIR **ret);
 /* The next entry that is neither "." nor ".."; NULL at the end. */
 const struct dirent *dir_next(DIR *d);
+/* DT_* of an entry of @d; some file systems do not say it in listings, and are asked. DT_UNKNOWN: it is gone. */
+unsigned char dir_type(DIR *d, const struct dirent *e);
 
 #endif

@@ -275,7 +275,7 @@ static int check_lower_empty(struct branch *b, const struct target *t, size_t la
 		if (t->v.walk.node &&
 		    nodes_find(&b->nodes, t->v.walk.node, e->d_name, strlen(e->d_name)))
 			continue;
-		found = e->d_type != DT_CHR ||
+		found = dir_type(d, e) != DT_CHR ||
 			fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
 			!is_whiteout(&st);
 	}

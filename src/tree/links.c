@@ -425,9 +425,11 @@ static int look_in(struct branch *b, size_t layer, const char *path, size_t at_m
 	if (fstat(fd, &st) < 0)
 		r = -errno;
 	while (r == 0 && b->links.n_open && at_most-- && (e = dir_next(d))) {
-		if (below && (e->d_type == DT_DIR || e->d_type == DT_UNKNOWN))
+		unsigned char type = dir_type(d, e);
+
+		if (below && type == DT_DIR)
 			r = push(below, path, e->d_name);
-		else if (e->d_type == DT_REG || e->d_type == DT_UNKNOWN)
+		else if (type == DT_REG)
 			r = meet(b, st.st_dev, path, e);
 	}
 	closedir(d);
