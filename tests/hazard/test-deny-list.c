@@ -294,12 +294,16 @@ static int guest_number(const char *nr)
 /* The acts on processes, on process or thread @number, which is set to what it has; returns how many are refused, and how many in another way than EPERM in hundreds. */
 static int acts_on(pid_t number)
 {
+	const int prio = getpriority(PRIO_PROCESS, 0);
 	struct sched_attr_head {
 		uint32_t size, policy;
-		uint64_t rest[6];
-	} attr = { .size = 48 };
+		uint64_t flags;
+		int32_t nice;
+		uint32_t priority;
+		uint64_t rest[3];
+	} attr = { .size = 48, .nice = prio };
 	struct rlimit lim;
-	int refused = 0, prio = getpriority(PRIO_PROCESS, 0);
+	int refused = 0;
 	long r[5];
 
 	getrlimit(RLIMIT_NOFILE, &lim);
