@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "builtin/files/exec.h"
+#include "builtin/files/files.h"
 #include "policy/policy.h"
 #include "sandbox/cow.h"
 #include "sys/pidfd.h"
@@ -57,7 +58,7 @@ static int private_make(struct sandbox_tree *t, struct sluice_error *err)
 		if (fds[i] < 0)
 			return fail_errno(err, fds[i], "private directory: %s", t->private.path);
 	}
-	return 0;
+	return files_exec_new(&t->tree, &t->tree.exec, err);
 }
 
 /* ---- the view ---- */
@@ -406,6 +407,7 @@ struct sandbox_tree *sandbox_tree_free(struct sandbox_tree *t)
 {
 	if (!t)
 		return NULL;
+	exec_free(t->tree.exec);
 	cwd_table_free(t->tree.cwds);
 	dirents_free(t->tree.dirents);
 	view_free(t->tree.view);

@@ -15,6 +15,8 @@
 #include "tree/view.h"
 #include "tree/walk.h"
 
+struct exec;
+
 struct tree {
 	struct view *view; /* NULL: the host's own tree */
 	struct dirents *dirents;
@@ -22,6 +24,7 @@ struct tree {
 	int here; /* O_PATH descriptor of the directory that relative paths of the policy start from */
 	const struct procfs_view *proc; /* what the command sees of procfs; NULL: the host's */
 	walk_exe_fn exe_of;
+	struct exec *exec; /* by which its programs are executed; NULL: by the kernel alone */
 	bool engine_only; /* nothing of the tree is granted to the command itself, not even where it is the host's */
 	const char *private_path; /* the working directory that the kernel knows of every task */
 	bool proc_granted,

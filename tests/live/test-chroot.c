@@ -721,6 +721,88 @@ static int role_execute(const char *arg)
 	return 0;
 }
 
+/* Program @path, which says on @ret_from what it is told on @ret_to, and runs by now. */
+static pid_t start_echo(const char *path, int *ret_to)
+{
+	int to[2], from[2];
+	char c = 'x';
+	pid_t pid;
+
+	if (pipe2(to, O_CLOEXEC) < 0 || pipe2(from, O_CLOEXEC) < 0)
+		return -1;
+	pid = fork();
+	if (pid == 0) {
+		dup2(to[0], 0);
+		dup2(from[1], 1);
+		execl(path, path, NULL);
+		_exit(200);
+	}
+	close(to[0]);
+	close(from[1]);
+	*ret_to = to[1];
+	if (write(to[1], &c, 1) != 1 || read(from[0], &c, 1) != 1)
+		pid = -1;
+	close(from[0]);
+	return pid;
+}
+
+/* How many of the ways to change program @path are there? */
+static int count_ways_to_change(const char *path)
+{
+	static const int flags[] = { O_WRONLY, O_RDWR, O_RDONLY | O_TRUNC, O_WRONLY | O_CREAT };
+	int n = 0;
+
+	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+		int fd = open(path, flags[i] | O_CLOEXEC, 0700);
+
+		if (fd < 0 && errno != ETXTBSY)
+			return -1;
+		n += fd >= 0;
+		if (fd >= 0)
+			close(fd);
+	}
+	return n + (truncate(path, 0) == 0);
+}
+
+/*
+ * Program busy in @dir, which is executed from there, cannot be written to while it runs, nor while a second one does. The exit code is 2 where the kernel allows
+ * it.
+ */
+static int role_busy(const char *dir)
+{
+	char path[PATH_MAX];
+	int to, second, n;
+	pid_t pid, again;
+
+	snprintf(path, sizeof(path), "%s/busy", dir);
+	pid = start_echo(path, &to);
+	again = start_echo(path, &second);
+	CHECK(pid > 0 && again > 0 && close(second) == 0 && exit_of(again) == 0);
+	CHECK(close(open(path, O_RDONLY | O_CLOEXEC)) == 0);
+	n = count_ways_to_change(path);
+	close(to);
+	CHECK(exit_of(pid) == 0 && (n == 0 || n == 5));
+	CHECK(count_ways_to_change(path) == 5);
+	return n ? 2 : 0;
+}
+
+/* The same of a program that was made here. Who may not write to it anyway is told so. */
+static int role_busy_here(const char *dir)
+{
+	char path[PATH_MAX], command[PATH_MAX + 64];
+	pid_t pid;
+	int to;
+
+	snprintf(path, sizeof(path), "%s/busy", dir);
+	snprintf(command, sizeof(command), "cat /bin/cat >%s", path);
+	CHECK(system(command) == 0 && chmod(path, 0755) == 0);
+	pid = start_echo(path, &to);
+	CHECK(pid > 0 && chmod(path, 0555) == 0);
+	CHECK(access(path, W_OK) == 0 || FAILS(open(path, O_WRONLY | O_CLOEXEC), EACCES));
+	CHECK(chmod(path, 0755) == 0 && close(to) == 0 && exit_of(pid) == 0);
+	return role_busy(dir);
+}
+
 /* Does @way, as a path and from the working directory, lead to what is mounted at to/there, and not to what lies below the mount? */
 static int way_leads(const char *way, const char *relative)
 {
@@ -812,6 +894,8 @@ static const struct guest_role roles[] = {
 	{ "rest", role_rest },
 	{ "sockets", role_sockets },
 	{ "execute", role_execute },
+	{ "busy", role_busy },
+	{ "busy-here", role_busy_here },
 	{ "shell", role_shell },
 	{ "way", role_way },
 	{ "way-of-others", role_way_of_others },
@@ -969,6 +1053,31 @@ static void test_programs(void **state)
 	(void)state;
 	inside("execute", "");
 	inside("shell", "ls / | cat >/tmp/ls && test \"$(cat /tmp/ls)\"");
+}
+
+static void test_a_program_that_runs_is_not_changed(void **state)
+{
+	const char *bare = guest_dir(), *lower = guest_dir(), *storage = guest_dir();
+	struct sluice_policy *p = root_policy(&root);
+	int expected = guest_bare("busy-here", bare);
+	char command[PATH_MAX + 64];
+
+	(void)state;
+	assert_true(expected == 0 || expected == 2);
+	assert_int_equal(root_inside(p, "busy-here", "/tmp"), expected);
+	sluice_policy_unref(p);
+
+	snprintf(command, sizeof(command), "cp /bin/cat %s/busy", lower);
+	assert_int_equal(system(command), 0);
+	p = guest_policy();
+	assert_int_equal(sluice_policy_set_workdir(p, lower, NULL), 0);
+	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
+	if (guest_descriptors_can_be_got()) /* which copy-on-write needs */
+		assert_int_equal(guest_inside(p, "busy", lower), expected);
+	sluice_policy_unref(p);
+	guest_remove(storage);
+	guest_remove(lower);
+	guest_remove(bare);
 }
 
 static void test_a_program_alone(void **state)
@@ -1169,6 +1278,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_handles_and_marks),
 		cmocka_unit_test(test_unix_sockets),
 		cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_a_program_that_runs_is_not_changed),
 		cmocka_unit_test(test_a_program_alone),
 		cmocka_unit_test(test_bad_input),
 		cmocka_unit_test(test_interpreter_missing),

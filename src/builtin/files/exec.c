@@ -222,6 +222,11 @@ int exec_register(struct dispatch *d, struct exec *x)
 	return r;
 }
 
+bool exec_runs(struct exec *x, const struct stat *st)
+{
+	return images_run(&x->images, st);
+}
+
 /* ---- life ---- */
 
 static int private_check(int fd, const char *path, struct sluice_error *err)

@@ -30,6 +30,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <sluice/error.h>
@@ -57,6 +58,12 @@ struct exec *exec_free(struct exec *x);
 int exec_register(struct dispatch *d, struct exec *x);
 /* What it registers: @exec is a struct exec. */
 struct sluice_verdict exec_handle(struct sluice_request *req, void *exec);
+
+/*
+ * Does a process run the program that @st is of? For a file of it that was copied up since, no. Not of what the kernel executes just so, about which it says
+ * that itself. Thread: a runner.
+ */
+bool exec_runs(struct exec *x, const struct stat *st);
 
 /*
  * The virtual path of the program that process @pid runs, as its image tells, NUL-terminated. Returns its length; -ENOEXEC: it runs none of ours;

@@ -145,6 +145,38 @@ int images_get(struct exec_images *im, int fd, const char *path, uint64_t *ret_n
 	return r;
 }
 
+/* The kernel gives no write lease on what it executes. */
+static bool image_runs(const struct exec_images *im, uint64_t number)
+{
+	char name[24];
+	int fd, r;
+
+	image_name(number, name);
+	fd = openat(im->dir, name, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	r = exec_lease_take(fd);
+	if (r == 0)
+		exec_lease_drop(fd);
+	close(fd);
+	return r == -EAGAIN;
+}
+
+bool images_run(struct exec_images *im, const struct stat *st)
+{
+	bool runs = false;
+
+	pthread_mutex_lock(&im->lock);
+	for (size_t i = 0; !runs && i < EXEC_IMAGES && im->images[i].number; i++) {
+		const struct exec_image *at = &im->images[i];
+
+		runs = at->key.ino == st->st_ino && at->key.dev == st->st_dev &&
+		       image_runs(im, at->number);
+	}
+	pthread_mutex_unlock(&im->lock);
+	return runs;
+}
+
 /* ---- which program an image is for ---- */
 
 static ssize_t image_path(int fd, char *buf, size_t size)

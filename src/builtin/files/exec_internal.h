@@ -80,6 +80,8 @@ int images_init(struct exec_images *im, int private_dir);
 void images_fini(struct exec_images *im);
 /* Number of the image for program @fd of virtual path @path. Negative errno in *ret_error's place: returns 0 or -errno. */
 int images_get(struct exec_images *im, int fd, const char *path, uint64_t *ret_number);
+/* Does the kernel execute an image of program @st? */
+bool images_run(struct exec_images *im, const struct stat *st);
 
 /* ---- exec_slot.c ---- */
 
@@ -100,6 +102,13 @@ struct exec_slots {
 	int private_dir;
 	struct exec_slot slots[EXEC_SLOTS];
 };
+
+/*
+ * A write lease on @fd, which is open for reading, whose break is told to the calling thread alone by a signal that it has blocked. -EAGAIN: the file is being
+ * executed, or open somewhere, as by the kernel for an exec that has not come far enough. Whoever opens it waits until it is dropped.
+ */
+int exec_lease_take(int fd);
+void exec_lease_drop(int fd);
 
 void slots_init(struct exec_slots *s, int private_dir);
 void slots_fini(struct exec_slots *s);

@@ -119,8 +119,7 @@ void slots_fini(struct exec_slots *s)
 
 /* ---- the lease ---- */
 
-/* -EAGAIN: the file is open somewhere, as by the kernel for an exec that has not come far enough. */
-static int lease_take(int fd)
+int exec_lease_take(int fd)
 {
 	struct f_owner_ex owner = { F_OWNER_TID, (pid_t)syscall(SYS_gettid) };
 
@@ -131,7 +130,7 @@ static int lease_take(int fd)
 	return 0;
 }
 
-static void lease_drop(int fd)
+void exec_lease_drop(int fd)
 {
 	fcntl(fd, F_SETLEASE, F_UNLCK);
 }
@@ -230,7 +229,7 @@ static struct exec_slot *slot_claim_locked(struct exec_slots *s, uint64_t image)
 
 			if (slot->flight || slot_suits(slot, image) != pass)
 				continue;
-			if (slot_write(s, slot, image) == 0 && lease_take(slot->fd) == 0)
+			if (slot_write(s, slot, image) == 0 && exec_lease_take(slot->fd) == 0)
 				return slot;
 		}
 	}
@@ -356,7 +355,7 @@ static void slot_close(struct exec_slots *s, struct exec_slot *slot, const struc
 	pthread_cond_broadcast(&s->changed);
 	pthread_mutex_unlock(&s->lock);
 	/* last: the task goes on from here */
-	lease_drop(slot->fd);
+	exec_lease_drop(slot->fd);
 	close(w->mem);
 }
 
@@ -372,7 +371,7 @@ static int window_open_locked(struct exec_slot *slot, struct window *w)
 	slot->window = r == 0;
 	if (r < 0) {
 		slot_free_locked(slot);
-		lease_drop(slot->fd);
+		exec_lease_drop(slot->fd);
 	}
 	return r;
 }

@@ -166,21 +166,10 @@ static int register_planners(struct dispatch *d, const struct files_call *calls,
 	return r;
 }
 
-static void free_exec(void *exec)
+int files_exec_new(const struct tree *tree, struct exec **ret, struct sluice_error *err)
 {
-	exec_free(exec);
-}
-
-static int register_exec(struct dispatch *d, const struct tree *tree)
-{
-	struct exec *x;
-	int r = exec_new(tree->private_path, files_resolve_program, (void *)(uintptr_t)tree, &x,
-			 NULL);
-
-	if (r < 0)
-		return r;
-	r = dispatch_own(d, x, free_exec);
-	return r < 0 ? r : exec_register(d, x);
+	return exec_new(tree->private_path, files_resolve_program, (void *)(uintptr_t)tree, ret,
+			err);
 }
 
 int builtin_files_plan_on_host(struct dispatch *d, const struct tree *host)
@@ -198,7 +187,7 @@ int builtin_files_register(struct dispatch *d, const struct tree *tree)
 		files_open_calls,  files_look_calls, files_name_calls,
 		files_where_calls, files_rest_calls, files_refused_calls,
 	};
-	int r = register_exec(d, tree);
+	int r = exec_register(d, tree->exec);
 
 	for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
 		r = register_calls(d, lists[i], tree);

@@ -11,6 +11,8 @@
 #include <limits.h>
 
 struct dispatch;
+struct exec;
+struct sluice_error;
 struct tree;
 
 /*
@@ -18,7 +20,9 @@ struct tree;
  * missing, or it can't be told. @tree: NULL for the host's. Any thread.
  */
 int files_missing_interpreter(const struct tree *tree, const char *path, char ret[PATH_MAX]);
-/* @tree: borrowed until the dispatch table is freed. Returns 0 or -errno. */
+/* What executes the programs of @tree, which has its private path; exec_free. Borrows @tree. Thread: any, outside of every domain. Negative errno. */
+int files_exec_new(const struct tree *tree, struct exec **ret, struct sluice_error *err);
+/* @tree, and what executes its programs: borrowed until the dispatch table is freed. Returns 0 or -errno. */
 int builtin_files_register(struct dispatch *d, const struct tree *tree);
 /*
  * For a command in the host's own tree: nothing is trapped, but what an extra answers with AS_SEEN is carried out. Not open, which is the engine's own; nor

@@ -70,6 +70,8 @@ struct sluice_verdict files_plan_one(struct sluice_request *req, const struct tr
 /* program.c: an exec_resolve_fn; @tree is a struct tree. */
 int files_resolve_program(void *tree, struct sluice_request *req, int dirfd, const char *path,
 			  int flags, char ret_virtual[PATH_MAX], bool *ret_native);
+/* May @fd, of which fstat says @st, be written to, or is it a program that somebody runs? -ETXTBSY; -EACCES where nobody may write to it anyway. */
+int files_check_run(const struct tree *tree, int fd, const struct stat *st);
 /* Where the plan's file @which lies in a branch, as tree_branch_of. */
 struct files_spot {
 	struct branch *branch; /* NULL: in none */

@@ -451,8 +451,11 @@ static struct request_act truncate_act(struct sluice_request *req, const void *d
 	const struct files_plan *p = data;
 	char link[FD_LINK_BYTES];
 	struct files_spot s;
+	struct stat st;
 	int r = files_spot(req, p, 0, &s);
 
+	if (r == 0 && fstat(request_plan_fd(req, 0), &st) == 0)
+		r = files_check_run(p->tree, request_plan_fd(req, 0), &st);
 	if (r < 0 || s.branch)
 		return files_value(r < 0 ? r
 					 : branch_truncate(s.branch, s.path, (off_t)p->args[0]));

@@ -128,6 +128,8 @@ static int open_existing(const struct sluice_request *req, const struct files_pl
 	r = is_tmpfile(flags) || S_ISFIFO(st.st_mode) || (S_ISREG(st.st_mode) && writes(flags))
 		    ? files_spot(req, p, 0, &s)
 		    : 0;
+	if (r == 0 && writes(flags))
+		r = files_check_run(p->tree, fd, &st);
 	if (r < 0)
 		return r;
 	if (s.branch)

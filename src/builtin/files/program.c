@@ -11,6 +11,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "builtin/files/exec.h"
 #include "builtin/files/files.h"
 #include "builtin/files/internal.h"
 #include "launcher/image.h"
@@ -80,6 +81,15 @@ int files_resolve_program(void *userdata, struct sluice_request *req, int dirfd,
 	}
 	walk_end_close(&end);
 	return r;
+}
+
+/* A program that cannot be executed any more is not looked for. */
+int files_check_run(const struct tree *tree, int fd, const struct stat *st)
+{
+	if (!tree->exec || !S_ISREG(st->st_mode) || !(st->st_mode & 0111) ||
+	    !exec_runs(tree->exec, st))
+		return 0;
+	return faccessat(fd, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) < 0 ? -errno : -ETXTBSY;
 }
 
 /* ---- why an exec failed ---- */
