@@ -8,39 +8,28 @@ Each module runs bare and once for each WAY of running it inside. Bare means wit
 inside. Tests with another outcome are run alone, on both sides, N times more: who is then never the same is a difference. The last line sums up; the exit
 status is 1 where something differs. What docs/differences.md names is counted as known.
 """
-import argparse
 import collections
 import json
 import os
-import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 
-NOBODY = 65534
+import sides
+
 PYTHON = "/usr/bin/python3"  # whose tests the package has
-NET = ["--net-allow", "*", "--net-allow", "udp://*", "--net-allow", "icmp://*", "--net-allow-bind", "*"]
-# BRANCHES stands for a directory that is made for the run, WHERE for the one that the tests run in.
-WAYS = {
-    "plain": ["-w", "/", *NET],
-    "proc": ["-w", "/", "--proc", "own", *NET],
-    "chroot": ["--chroot", "/", "-w", "/", *NET],
-    "cow": ["--workdir", "/", "--cwd", "WHERE", "--fs-storage", "BRANCHES", "--on-exit", "abort", *NET],
-    "cow-dir": ["--workdir", "WHERE", "--fs-storage", "BRANCHES", "-w", "/", "--on-exit", "abort", *NET],
-    "remap": ["-w", "/", "--port-remap", *NET],
-}
 MODULES = ["test_socket", "test_asyncio", "test_subprocess", "test_os", "test_posix", "test_urllib"]
 WHOLE = " as a whole"
-# Parts of the names of tests, and the line of docs/differences.md that they meet.
-KNOWN = {
-    "UDPLITE": "UDP-Lite",
-    "GeneralModuleTests.testHostnameRes": "uname node name",
-    "GeneralModuleTests.testSockName": "uname node name",
-    **{f"test_epoll.TestEPoll.{name}": "connect of a TCP socket that does not block"
-       for name in ("test_add", "test_control_and_wait", "test_fromfd", "test_unregister_closed")},
-    "test_ip_getnode": "netlink",
-}
+TREES = {"chroot", "cow", "cow-dir", "both"}
+# Parts of the names of tests, the line of docs/differences.md that they meet, and the ways where they do.
+KNOWN = [
+    ("UDPLITE", "UDP-Lite", sides.WAYS),
+    ("GeneralModuleTests.testHostnameRes", "uname node name", sides.WAYS),
+    ("GeneralModuleTests.testSockName", "uname node name", sides.WAYS),
+    ("test_ip_getnode", "netlink", sides.WAYS),
+    ("test_create_datagram_endpoint_existing_sock_unix", "datagram sockets", TREES),
+    ("test_create_datagram_endpoint_sock_unix", "datagram sockets", TREES),
+    ("test_create_unix_server_path_dgram", "datagram sockets", TREES),
+]
 
 
 def probe(module, out, patterns):
@@ -119,46 +108,31 @@ def read_report(path):
     return outcomes, why, ended
 
 
-def run(options, prefix, module, patterns):
+def run(both, prefix, module, patterns):
     """One run of a module: outcomes by test, and reasons by test."""
-    where = tempfile.mkdtemp(prefix="run-", dir=options.scratch)
-    branches = tempfile.mkdtemp(prefix="branches-", dir=options.scratch)
-    os.mkdir(os.path.join(where, "tmp"))
-    env = dict(os.environ, HOME=where, TMPDIR=os.path.join(where, "tmp"), LC_ALL="C.UTF-8", PYTHONDONTWRITEBYTECODE="1")
-    prefix = [{"WHERE": where, "BRANCHES": branches}.get(word, word) for word in prefix]
     # A descriptor from outside: no branch takes the report, and no tree hides it.
-    with tempfile.NamedTemporaryFile(dir=options.scratch) as report, \
-            tempfile.TemporaryFile("w+", dir=options.scratch, errors="replace") as printed:
-        argv = [*prefix, PYTHON, options.probe, "--probe", str(report.fileno()), module, *patterns]
-        child = subprocess.Popen(argv, cwd=where, env=env, stdin=subprocess.DEVNULL, stdout=printed,
-                                 stderr=subprocess.STDOUT, pass_fds=[report.fileno()], process_group=0)
-        try:
-            child.wait(options.timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(child.pid, signal.SIGKILL)
-            child.wait()
+    with tempfile.NamedTemporaryFile(dir=both.scratch) as report:
+        probe_here = [PYTHON, both.files[0], "--probe", str(report.fileno()), module, *patterns]
+        status, printed = both.run(prefix, probe_here, pass_fds=[report.fileno()])
         outcomes, why, ended = read_report(report.name)
-        printed.seek(0)
-        if not ended:
-            whole = f"test.{module}{WHOLE}"
-            outcomes[whole] = f"ended early with {child.returncode}"
-            why[whole] = printed.read()
-    shutil.rmtree(where, ignore_errors=True)
-    shutil.rmtree(branches, ignore_errors=True)
+    if not ended:
+        whole = f"test.{module}{WHOLE}"
+        outcomes[whole] = f"ended early with {status}"
+        why[whole] = printed
     return outcomes, why
 
 
-def compare(options, bare, module, way, expected):
+def compare(options, both, module, way, expected):
     """A module inside, one WAY. Returns how many tests there were, and those that differ."""
-    inside = [options.sluice, "run", *WAYS[way], "--quiet", "--"]
-    seen, why = run(options, inside, module, [])
+    inside = both.inside(way)
+    seen, why = run(both, inside, module, [])
     apart = [t for t in dict.fromkeys([*expected, *seen]) if expected.get(t) != seen.get(t)]
-    known = [t for t in apart if any(part in t for part in KNOWN)]
+    known = [t for t in apart if any(part in t and way in ways for part, _, ways in KNOWN)]
     apart = [t for t in apart if t not in known]
     rounds = {t: [] for t in apart}
     for _ in range(options.repeat if apart else 0):
         names = ["*" + t.split()[-1].strip("()") + "*" for t in apart]
-        again, inner = run(options, bare, module, names)[0], run(options, inside, module, names)
+        again, inner = run(both, both.bare, module, names)[0], run(both, inside, module, names)
         for t in apart:
             rounds[t].append((again.get(t), inner[0].get(t)))
             why[t] = inner[1].get(t) or why.get(t, "")
@@ -171,47 +145,24 @@ def compare(options, bare, module, way, expected):
     return len(seen), differing
 
 
-def as_nobody(options):
-    """What is needed goes to where an ordinary user reaches it; the rest of the run is that user's."""
-    for name in ("sluice", "probe"):
-        setattr(options, name, shutil.copy(getattr(options, name), options.scratch))
-    os.chown(options.scratch, NOBODY, NOBODY)
-    os.chmod(options.scratch, 0o755)
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
-
-
 def main():
     if sys.argv[1:2] == ["--probe"]:
         return probe(sys.argv[3], int(sys.argv[2]), sys.argv[4:])
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("--as-nobody", action="store_true")
-    parser.add_argument("--way", action="append", choices=WAYS)
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--timeout", type=int, default=600)
-    parser.add_argument("sluice", type=os.path.abspath)
+    parser = sides.parser(__doc__)
     parser.add_argument("modules", nargs="*", default=MODULES)
     options = parser.parse_args()
-    options.probe = os.path.abspath(__file__)
-    options.scratch = tempfile.mkdtemp(prefix="sluice-python.")
-    bare = ["setpriv", "--no-new-privs"]
+    both = sides.Sides(options, os.path.abspath(__file__), sides.__file__)
     same = differ = 0
     try:
-        if os.getuid() == 0:
-            if options.as_nobody:
-                as_nobody(options)
-            else:
-                bare += ["--bounding-set=-all", "--inh-caps=-all"]
         for module in options.modules:
-            expected, _ = run(options, bare, module, [])
+            expected, _ = run(both, both.bare, module, [])
             print(f"{module}: bare {dict(collections.Counter(expected.values()))}", flush=True)
-            for way in options.way or WAYS:
-                n, differing = compare(options, bare, module, way, expected)
+            for way in options.way or sides.WAYS:
+                n, differing = compare(options, both, module, way, expected)
                 same += n - len(differing)
                 differ += len(differing)
     finally:
-        shutil.rmtree(options.scratch, ignore_errors=True)
+        both.end()
     print(f"{same} same, {differ} differ")
     return 1 if differ else 0
 
