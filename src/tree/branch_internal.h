@@ -136,6 +136,15 @@ int upper_open_locked(struct branch *b, const char *path);
 /* Of its parent directory. */
 int upper_open_parent_locked(struct branch *b, const char *path);
 void merged_show(const struct branch *b, struct stat *st);
+/*
+ * Of what is made in upper/: where that lies on another file system than the directory @parent, it shows the device of that one, or whoever stays on one file system (find
+ * -xdev, git) would not go there. Its number is then one that no file of the lower tree has. Needs room for one identity.
+ */
+void identity_of_new_locked(struct branch *b, const struct node *parent, uint64_t upper_ino);
+/* The same of an inode whose number may have been another's, which showed an owner. */
+void identity_new_locked(struct branch *b, const struct node *parent, uint64_t upper_ino);
+/* The file's last name is gone. A copied one keeps its identity for who has it open. */
+void identity_forget_locked(struct branch *b, uint64_t upper_ino);
 
 /* ---- copy-up ---- */
 

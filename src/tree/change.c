@@ -124,6 +124,8 @@ int target_ready_locked(struct branch *b, struct target *t)
 	int r = copy_up_parents_locked(b, t->path);
 	struct nodes_walk w;
 
+	if (r == 0)
+		r = identities_reserve(&b->identities, 1);
 	if (r < 0)
 		return r;
 	nodes_walk(&b->nodes, t->path, &w);
@@ -342,6 +344,8 @@ static int remove_target(struct branch *b, struct target *t)
 	/* a file may live on in open descriptors, and keeps its identity for them */
 	if (r == 0 && upper && !is_file)
 		identity_drop(b, upper);
+	else if (r == 0 && last_name)
+		identity_forget_locked(b, upper);
 	if (last_name)
 		room_last_end(b, &last, r == 0);
 	if (r == 0)
@@ -520,7 +524,7 @@ int branch_make(struct branch *b, const char *path, branch_make_fn fn, void *arg
 	if (r == 0) {
 		r = create_locked(b, &t, fn, arg);
 		if (r == 0 && t.v.walk.node)
-			identity_drop(b, t.v.walk.node->ino);
+			identity_new_locked(b, t.parent, t.v.walk.node->ino);
 	}
 	target_end(&t);
 	branch_unlock(b);
@@ -582,6 +586,8 @@ static int link_new(struct branch *b, int fd, const char *to)
 {
 	struct target t;
 	struct stat st;
+	uint64_t ino;
+	dev_t dev;
 	int r = target_begin_locked(b, to, &t);
 
 	if (r == 0 && t.v.kind != BRANCH_NONE)
@@ -594,6 +600,9 @@ static int link_new(struct branch *b, int fd, const char *to)
 		r = links_will_change(b, links_of_upper(b, st.st_ino));
 	if (r == 0)
 		r = create_locked(b, &t, make_hard_link, &fd);
+	/* one that had no name until now */
+	if (r == 0 && !identities_get(&b->identities, st.st_ino, &dev, &ino))
+		identity_of_new_locked(b, t.parent, st.st_ino);
 	target_end(&t);
 	return r;
 }

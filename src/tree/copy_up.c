@@ -271,7 +271,7 @@ static int place_locked(struct copy *c, struct node *parent)
 	if (S_ISDIR(c->st.st_mode) || c->st.st_nlink == 1 || c->link)
 		identities_set(&b->identities, n->ino, c->st.st_dev, c->st.st_ino);
 	else
-		identities_drop(&b->identities, n->ino);
+		identity_of_new_locked(b, parent, n->ino);
 	if (c->link)
 		links_placed(b, c->link, c->path);
 	return 0;

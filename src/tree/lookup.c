@@ -69,6 +69,35 @@ void identity_drop(struct branch *b, ino_t upper_ino)
 	owner_drop(b, upper_ino);
 }
 
+/* Of 53 bits, which is what programs that keep numbers as floating point have room for. */
+#define OWN_INO (1ull << 52)
+
+void identity_of_new_locked(struct branch *b, const struct node *parent, uint64_t upper_ino)
+{
+	uint64_t ino;
+	dev_t dev;
+
+	if (identities_get(&b->identities, parent->ino, &dev, &ino) && dev != b->upper_dev)
+		identities_set(&b->identities, upper_ino, dev, upper_ino ^ OWN_INO);
+	else
+		identities_drop(&b->identities, upper_ino);
+}
+
+void identity_new_locked(struct branch *b, const struct node *parent, uint64_t upper_ino)
+{
+	owner_drop(b, upper_ino);
+	identity_of_new_locked(b, parent, upper_ino);
+}
+
+void identity_forget_locked(struct branch *b, uint64_t upper_ino)
+{
+	uint64_t ino;
+	dev_t dev;
+
+	if (identities_get(&b->identities, upper_ino, &dev, &ino) && ino == (upper_ino ^ OWN_INO))
+		identities_drop(&b->identities, upper_ino);
+}
+
 void merged_close(struct merged *v)
 {
 	lower_close(&v->lower);

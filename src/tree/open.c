@@ -69,7 +69,7 @@ static int create_file(struct branch *b, const char *path, int flags, mode_t mod
 		r = create_locked(b, &t, make_file, &c);
 	if (r == 0) {
 		r = room_watch(b, c.fd);
-		identity_drop(b, t.v.walk.node->ino);
+		identity_new_locked(b, t.parent, t.v.walk.node->ino);
 	}
 	target_end(&t);
 	branch_unlock(b);

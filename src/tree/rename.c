@@ -192,6 +192,8 @@ static int move(struct branch *b, struct rename_op *op)
 		room_last_end(b, &last, r == 0);
 	if (r < 0)
 		return r;
+	if (frees || (over && is_dir(&op->to)))
+		identity_forget_locked(b, op->to.v.upper_st.st_ino);
 	if (op->to.v.kind == BRANCH_UPPER)
 		links_dropped(b, op->to.v.link);
 	else if (op->to.v.kind == BRANCH_LOWER && !is_dir(&op->to))

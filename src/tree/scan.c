@@ -126,6 +126,21 @@ static int take_identity(struct scan *s, uint64_t ino, int dir_fd, const char *n
 	return r;
 }
 
+/* What has the identity of no lower file. */
+static int show_as_new(struct branch *b, const struct node *parent, uint64_t upper_ino)
+{
+	uint64_t ino;
+	dev_t dev;
+	int r;
+
+	if (identities_get(&b->identities, upper_ino, &dev, &ino))
+		return 0;
+	r = identities_reserve(&b->identities, 1);
+	if (r == 0)
+		identity_of_new_locked(b, parent, upper_ino);
+	return r;
+}
+
 static int scan_entry(struct scan *s, int dir_fd, struct node *parent, const char *name)
 {
 	struct node *n = node_new(name, strlen(name));
@@ -142,6 +157,8 @@ static int scan_entry(struct scan *s, int dir_fd, struct node *parent, const cha
 	n->ino = is_whiteout(&st) ? 0 : st.st_ino;
 	nodes_insert(&s->b->nodes, parent, n);
 	r = n->ino ? take_identity(s, n->ino, dir_fd, name) : 0;
+	if (r == 0 && n->ino)
+		r = show_as_new(s->b, parent, n->ino);
 	/* a hard-linked file is counted by each name as its share */
 	if (n->type == DT_REG)
 		s->b->used_bytes += (uint64_t)st.st_blocks * 512 / st.st_nlink;

@@ -3,6 +3,7 @@
  * What an extra sees of a call on a tree of the command's own, and that its refusal leaves nothing behind.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -226,11 +227,107 @@ static int role_places(const char *dir)
 	return 0;
 }
 
+/* The number of @name in the listing of @dir; 0: it is not there. */
+static ino_t listed_ino(const char *dir, const char *name)
+{
+	const struct dirent *e;
+	ino_t ino = 0;
+	DIR *d = opendir(dir);
+
+	while (d && (e = readdir(d))) {
+		if (!strcmp(e->d_name, name))
+			ino = e->d_ino;
+	}
+	if (d)
+		closedir(d);
+	return ino;
+}
+
+static bool are_one_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev;
+}
+
+/*
+ * All of @dir is on the file system of the working directory, by numbers that listings have too; the one after f is f by another name, and nothing else is the same.
+ * How many there are; -1.
+ */
+static int count_here(const char *dir, const char *const names[])
+{
+	const char *const others[] = { "kept", "sub", dir, ".", NULL };
+	struct stat top, st, last = { 0 }, other;
+	char path[300];
+	int n = 0;
+
+	if (stat(".", &top) < 0)
+		return -1;
+	for (; names[n]; n++, last = st) {
+		snprintf(path, sizeof(path), "%s/%s", dir, names[n]);
+		if (lstat(path, &st) < 0 || st.st_dev != top.st_dev ||
+		    listed_ino(dir, names[n]) != st.st_ino ||
+		    are_one_file(&st, &last) != (n && !strcmp(names[n - 1], "f")))
+			return -1;
+		for (const char *const *o = others; *o; o++) {
+			if (stat(*o, &other) < 0 || are_one_file(&other, &st))
+				return -1;
+		}
+	}
+	return n;
+}
+
+static const char *const made[] = { "f", "l", "fifo", "link", "nameless", "dir", NULL };
+
+/* What is new is on the file system of the directory that it is made in. */
+static int role_new(const char *dir)
+{
+	static const char *const left[] = { "l", "fifo", "link", "nameless", "dir", NULL };
+	char path[64];
+	struct stat st;
+	int fd;
+
+	if (chdir(dir) < 0 || mkdir("made", 0755) < 0 || put("made/f", "x") < 0 ||
+	    link("made/f", "made/l") < 0 || mkfifo("made/fifo", 0600) < 0 ||
+	    symlink("f", "made/link") < 0 || mkdir("made/dir", 0755) < 0)
+		return 1;
+	fd = open("made", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (fd < 0 || linkat(AT_FDCWD, path, AT_FDCWD, "made/nameless", AT_SYMLINK_FOLLOW) < 0)
+		return 2;
+	if (count_here("made", made) != 6 || rename("made", "moved") < 0 ||
+	    count_here("moved", made) != 6)
+		return 3;
+	close(fd);
+	fd = open("moved/f", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || !is_same_by_all(fd, "moved/f") || stat("moved/f", &st) < 0 ||
+	    unlink("moved/f") < 0 || !is_same_by_all(fd, "moved/l") ||
+	    count_here("moved", left) != 5)
+		return 4;
+	/* replaced and made anew */
+	if (put("other", "y") < 0 || rename("other", "moved/l") < 0 || rmdir("moved/dir") < 0 ||
+	    mkdir("moved/dir", 0755) < 0 || count_here("moved", left) != 5)
+		return 5;
+	return put("moved/f", "z") < 0 || unlink("moved/l") < 0 || link("moved/f", "moved/l") < 0 ||
+			       count_here("moved", made) != 6
+		       ? 6
+		       : 0;
+}
+
+/* The same one when the branch is taken up again. */
+static int role_new_again(const char *dir)
+{
+	return chdir(dir) == 0 && count_here("moved", made) == 6 && put("moved/dir/x", "x") == 0 &&
+			       count_here("moved/dir", (const char *const[]){ "x", NULL }) == 1
+		       ? 0
+		       : 1;
+}
+
 static const struct guest_role roles[] = {
 	{ "change", role_change },
 	{ "before", role_before },
 	{ "descriptors", role_descriptors },
 	{ "places", role_places },
+	{ "new", role_new },
+	{ "new-again", role_new_again },
 	{ NULL, NULL },
 };
 
@@ -439,53 +536,92 @@ static void move(const char *from, const char *to, const char *name)
 	assert_int_equal(rename(a, b), 0);
 }
 
-/* Bare, and in a branch of the same files. */
-static void check_as_bare(const char *role, bool spread)
+/* A new directory on another file system than @dir; NULL: there is none. */
+static const char *make_elsewhere(const char *dir, char buf[64])
+{
+	static const char *const places[] = { "/dev/shm", "/tmp", "/var/tmp", "/run" };
+	struct stat here, st;
+
+	assert_int_equal(stat(dir, &here), 0);
+	for (size_t i = 0; i < N_OF(places); i++) {
+		snprintf(buf, 64, "%s/sluice-test.XXXXXX", places[i]);
+		if (stat(places[i], &st) == 0 && st.st_dev != here.st_dev && mkdtemp(buf))
+			return buf;
+	}
+	return NULL;
+}
+
+enum apart {
+	APART_NOTHING,
+	APART_LOWER,  /* half of the files are in a further lower tree */
+	APART_BRANCH, /* the branch is on another file system, if there is one */
+	N_APART
+};
+
+/* Bare, and in a branch of the same files; @again: what runs then in the same branch, NULL: nothing. */
+static void check_as_bare(const char *role, const char *again, enum apart apart)
 {
 	const char *dir = guest_dir();
 	struct sluice_policy *p = guest_policy();
-	char bare[4300], lower[4300], further[4300], storage[4300];
+	char bare[4300], lower[4300], further[4300], storage[4300], buf[64];
+	const char *elsewhere = apart == APART_BRANCH ? make_elsewhere(dir, buf) : NULL;
 
 	snprintf(bare, sizeof(bare), "%s/bare", dir);
 	snprintf(lower, sizeof(lower), "%s/lower", dir);
-	snprintf(storage, sizeof(storage), "%s/storage", dir);
+	snprintf(storage, sizeof(storage), "%s/storage", elsewhere ? elsewhere : dir);
 	make_before(bare);
 	make_before(lower);
 	assert_int_equal(mkdir(storage, 0755), 0);
 	assert_int_equal(guest_bare(role, bare), 0);
 	assert_int_equal(sluice_policy_set_workdir(p, lower, NULL), 0);
 	assert_int_equal(sluice_policy_set_storage(p, storage, NULL), 0);
+	assert_int_equal(sluice_policy_set_branch(p, "branch", NULL), 0);
 	snprintf(further, sizeof(further), "%s/further", dir);
 	assert_int_equal(mkdir(further, 0755), 0);
-	if (spread) {
+	if (apart == APART_LOWER) {
 		move(lower, further, "sub");
 		move(lower, further, "kept");
 		assert_int_equal(sluice_policy_add_lower(p, further, NULL), 0);
 	}
 	assert_int_equal(guest_inside(p, role, lower), 0);
+	if (again) {
+		assert_int_equal(guest_bare(again, bare), 0);
+		assert_int_equal(guest_inside(p, again, lower), 0);
+	}
 	sluice_policy_unref(p);
+	if (elsewhere)
+		guest_remove(elsewhere);
 	guest_remove(dir);
+}
+
+static void check_all_as_bare(const char *role, const char *again)
+{
+	for (enum apart i = APART_NOTHING; guest_descriptors_can_be_got() && i < N_APART; i++)
+		check_as_bare(role, again, i);
 }
 
 static void test_directories_of_before_a_change(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 2; i++)
-		check_as_bare("before", i);
+	check_all_as_bare("before", NULL);
 }
 
 static void test_files_are_the_same_by_descriptor(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 2; i++)
-		check_as_bare("descriptors", i);
+	check_all_as_bare("descriptors", NULL);
 }
 
 static void test_a_file_is_no_place_to_start_from(void **state)
 {
 	(void)state;
-	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 2; i++)
-		check_as_bare("places", i);
+	check_all_as_bare("places", NULL);
+}
+
+static void test_what_is_new_is_on_the_same_file_system(void **state)
+{
+	(void)state;
+	check_all_as_bare("new", "new-again");
 }
 
 int main(int argc, char *argv[])
@@ -496,6 +632,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_directories_of_before_a_change),
 		cmocka_unit_test(test_files_are_the_same_by_descriptor),
 		cmocka_unit_test(test_a_file_is_no_place_to_start_from),
+		cmocka_unit_test(test_what_is_new_is_on_the_same_file_system),
 	};
 
 	guest_begin(argc, argv, roles);
