@@ -266,6 +266,12 @@ SLUICE_API int sluice_policy_set_randomize_memory(struct sluice_policy *p, bool 
 #define SLUICE_TIME_START_MAX INT64_C(7258118399)
 SLUICE_API int sluice_policy_set_time_start(struct sluice_policy *p, const int64_t *seconds,
 					    struct sluice_error *err);
+/*
+ * Times of files go with that time of day (default false): what is written in the sandbox is shown as of its own time, older files as they are, and where that would be in the future, as from just before the start. On disk are the
+ * host's times. Traps every call that shows or sets one. -EINVAL where no start is set; it is off again when the start is taken back.
+ */
+SLUICE_API int sluice_policy_set_time_start_files(struct sluice_policy *p, bool on,
+						  struct sluice_error *err);
 /* List directories in an order that follows from the names in them alone, on whatever file system (default false); procfs and sysfs as they are. */
 SLUICE_API int sluice_policy_set_deterministic_dirs(struct sluice_policy *p, bool on);
 

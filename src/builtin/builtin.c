@@ -35,7 +35,7 @@
 #include "util/fail.h"
 
 /* The host's own tree, the table's, for what is carried out for a task there. */
-static int host_tree(struct dispatch *d, const struct ownproc *proc, const struct tree **ret)
+static int host_tree(struct dispatch *d, const struct builtin_sandbox *s, const struct tree **ret)
 {
 	struct tree *host = calloc(1, sizeof(*host));
 
@@ -43,7 +43,8 @@ static int host_tree(struct dispatch *d, const struct ownproc *proc, const struc
 		return -ENOMEM;
 	/* Landlock bounds what is opened, and none of these opens anything: looking at procfs takes no grant */
 	host->proc_granted = true;
-	host->proc = ownproc_view(proc);
+	host->proc = ownproc_view(s->proc);
+	host->times = s->times;
 	*ret = host;
 	return dispatch_own(d, host, free);
 }
@@ -130,8 +131,8 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 	const struct tree *tree = c->tree, *host = NULL;
 	int r = builtin_uname_register(d); /* every sandbox has a name */
 
-	if (r == 0 && !tree && (c->extras || b->network))
-		r = host_tree(d, c->sandbox->proc, &host);
+	if (r == 0 && !tree && (c->extras || b->network || c->sandbox->times))
+		r = host_tree(d, c->sandbox, &host);
 	if (r == 0 && b->network) /* before there is said to be no such file */
 		r = builtin_hosts_register(d, b->network, tree ? tree : host);
 	if (r == 0 && c->sandbox->proc)
@@ -140,14 +141,16 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 		r = builtin_files_register(d, tree);
 	if (r == 0 && host && c->extras)
 		r = builtin_files_plan_on_host(d, host);
+	if (r == 0 && c->sandbox->times)
+		r = builtin_files_times_register(d, tree ? tree : host);
 	if (r == 0 && p->seeded)
 		r = builtin_random_register(d, p->seed, tree != NULL);
 	if (r == 0 && p->time_start)
-		r = builtin_clock_register(d, p->time_start_s);
+		r = builtin_clock_register(d, p->time_start_s, c->sandbox->times);
 	if (r == 0 && p->deterministic_dirs)
 		r = builtin_directories_register(d);
 	if (r == 0)
-		r = builtin_metadata_register(d, w, tree);
+		r = builtin_metadata_register(d, w, tree, c->sandbox->times);
 	if (r == 0)
 		r = register_network(d, c, b, host);
 	if (r == 0 && tree)

@@ -13,6 +13,7 @@
 #include <sluice/error.h>
 
 struct dispatch;
+struct file_times;
 struct ledger;
 struct network;
 struct remap;
@@ -24,10 +25,11 @@ struct tree;
 struct builtin_sandbox {
 	const pid_t
 		*init; /* number of the process above all of its; set before the first call comes */
-	atomic_bool *memfds_made; /* set by the first memfd_create */
-	struct ledger *ledger;	  /* NULL: nobody asked for statistics */
-	struct remap *remap;	  /* ports that may become others, or NULL */
-	struct ownproc *proc;	  /* what it sees of /proc; NULL: the host's */
+	atomic_bool *memfds_made;	/* set by the first memfd_create */
+	struct ledger *ledger;		/* NULL: nobody asked for statistics */
+	struct remap *remap;		/* ports that may become others, or NULL */
+	struct ownproc *proc;		/* what it sees of /proc; NULL: the host's */
+	const struct file_times *times; /* of files, that begin with the clock; NULL: the host's */
 	struct network **
 		network; /* where the rules of the network are put, if there are some; NULL: nowhere */
 };

@@ -359,19 +359,32 @@ static int set_fixed_memory(void *target, const char *value, struct sluice_error
 	return sluice_policy_set_randomize_memory(((struct run *)target)->policy, false);
 }
 
-/* Seconds since 1970, or YYYY-MM-DDTHH:MM:SSZ. */
+/* Seconds since 1970, or YYYY-MM-DDTHH:MM:SSZ; ",files" behind it. */
 static int set_time(void *target, const char *value, struct sluice_error *err)
 {
+	struct sluice_policy *p = ((struct run *)target)->policy;
+	const char *comma = strchrnul(value, ',');
+	char time[64];
 	uint64_t seconds;
 	int64_t start;
-	int e = strchr(value, '-') ? parse_utc(value, &seconds) : parse_u64(value, &seconds);
+	int e;
 
+	if (*comma && strcmp(comma, ",files") != 0) {
+		fail(err, -EINVAL, "%s: not a time", value);
+		return fail_hint(err, -EINVAL, "TIME, or TIME,files");
+	}
+	e = snprintf(time, sizeof(time), "%.*s", (int)(comma - value), value) < (int)sizeof(time)
+		    ? 0
+		    : -EINVAL;
+	if (e == 0)
+		e = strchr(time, '-') ? parse_utc(time, &seconds) : parse_u64(time, &seconds);
 	if (e < 0) {
 		number_failed(err, e, value, "a time");
 		return fail_hint(err, e, "seconds since 1970, or as in 2001-02-03T04:05:06Z");
 	}
 	start = seconds > INT64_MAX ? INT64_MAX : (int64_t)seconds;
-	return sluice_policy_set_time_start(((struct run *)target)->policy, &start, err);
+	e = sluice_policy_set_time_start(p, &start, err);
+	return e < 0 ? e : sluice_policy_set_time_start_files(p, *comma != '\0', err);
 }
 
 static int set_dirs(void *target, const char *value, struct sluice_error *err)
@@ -588,8 +601,9 @@ static const struct option_entry entries[] = {
 	  "random numbers follow from N: getrandom, /dev/urandom, AT_RANDOM", set_seed },
 	{ "no-randomize-memory", 0, false, false, NULL, "randomized",
 	  "addresses of programs are the same in every run", set_fixed_memory },
-	{ "time-start", 0, false, false, "TIME", "the host's",
-	  "time of day at the start: seconds since 1970, or 2001-02-03T04:05:06Z", set_time },
+	{ "time-start", 0, false, false, "TIME[,files]", "the host's",
+	  "time of day at the start: seconds since 1970, or 2001-02-03T04:05:06Z; ,files: times of files go with it",
+	  set_time },
 	{ "deterministic-dirs", 0, false, false, NULL, "off",
 	  "list directories in an order that follows from their names", set_dirs },
 	{ "exec-shell", 'e', false, false, "STRING", "none",

@@ -185,6 +185,18 @@ int sluice_policy_set_time_start(struct sluice_policy *p, const int64_t *seconds
 	}
 	p->time_start = seconds != NULL;
 	p->time_start_s = seconds ? *seconds : 0;
+	p->time_start_files = p->time_start_files && seconds;
+	p->generation++;
+	return 0;
+}
+
+int sluice_policy_set_time_start_files(struct sluice_policy *p, bool on, struct sluice_error *err)
+{
+	if (on && !p->time_start) {
+		fail(err, -EINVAL, "times of files: the time of day is the host's");
+		return fail_hint(err, -EINVAL, "set its start first: sluice_policy_set_time_start");
+	}
+	p->time_start_files = on;
 	p->generation++;
 	return 0;
 }

@@ -84,9 +84,10 @@ struct sluice_policy {
 	bool seeded;	      /* random numbers follow from `seed` */
 	bool fixed_addresses; /* no randomization of addresses */
 	bool deterministic_dirs;
-	char *port_map;	 /* file that tells of remapped ports; NULL: none */
-	bool time_start; /* the time of day begins at `time_start_s` */
-	char *root;	 /* NULL: the host's own */
+	char *port_map;	       /* file that tells of remapped ports; NULL: none */
+	bool time_start;       /* the time of day begins at `time_start_s` */
+	bool time_start_files; /* ... and times of files go with it */
+	char *root;	       /* NULL: the host's own */
 	struct policy_mount *mounts;
 	size_t n_mounts;
 	char **denials; /* paths of the command's tree, n_denials of them */

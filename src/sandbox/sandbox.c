@@ -216,8 +216,14 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	shared.proc = s->proc;
 	if (s->proc && p->max_memory)
 		ownproc_limit_memory(s->proc, p->max_memory, memory_limit_used, s);
-	if (s->tree)
+	if (p->time_start_files) {
+		file_times_begin(&s->times, p->time_start_s);
+		shared.times = &s->times;
+	}
+	if (s->tree) {
 		s->tree->tree.proc = ownproc_view(s->proc);
+		s->tree->tree.times = shared.times;
+	}
 	r = dispatch_build(p, s->tree, &shared, o->extras, o->n_extras, &dispatch, err);
 	if (r < 0)
 		return r;

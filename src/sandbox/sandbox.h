@@ -21,6 +21,7 @@
 #include "confine/launch.h"
 #include "engine/engine.h"
 #include "sandbox/tree.h"
+#include "tree/file_times.h"
 
 enum sandbox_state {
 	SANDBOX_STARTING = 0,
@@ -68,8 +69,9 @@ struct sluice_sandbox {
 	struct engine *engine;	   /* reference */
 	struct command command;	   /* gone once the start has succeeded */
 	struct stdio_plan stdio;
-	uint64_t sigmask; /* of the command */
-	int stop_fd;	  /* borrowed; -1: nobody asked for stops */
+	uint64_t sigmask;	 /* of the command */
+	struct file_times times; /* of files, where the policy has them go with the time of day */
+	int stop_fd;		 /* borrowed; -1: nobody asked for stops */
 	bool thread_started;
 	bool proc_granted; /* the policy lets the command read /proc */
 	pthread_t thread;  /* control thread; joined by free */

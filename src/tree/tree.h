@@ -22,6 +22,7 @@ struct tree {
 	struct dirents *dirents;
 	struct cwd_table *cwds; /* NULL: the kernel knows where processes are */
 	int here; /* O_PATH descriptor of the directory that relative paths of the policy start from */
+	const struct file_times *times; /* how the command sees those of files; NULL: as they are */
 	const struct procfs_view *proc; /* what the command sees of procfs; NULL: the host's */
 	walk_exe_fn exe_of;
 	struct exec *exec; /* by which its programs are executed; NULL: by the kernel alone */

@@ -944,6 +944,48 @@ def the_time_of_day_begins_where_it_is_told_to():
 
 
 @case
+def times_of_files_go_with_the_time_of_day():
+    with tempfile.TemporaryDirectory(dir=".") as d:
+        d = os.path.abspath(d)
+        flags = ["-r", "/", "-w", d, "--cwd", d, "--time-start", "2001-02-03T04:05:06Z"]
+        with open(d + "/Makefile", "w", encoding="utf-8") as f:
+            f.write("out: in\n\tcp in out\n")
+        for name, age in ("in", 20), ("Makefile", 30):
+            open(f"{d}/{name}", "a", encoding="utf-8").close()
+            os.utime(f"{d}/{name}", (time.time() - age,) * 2)
+
+        future = "find . -newermt 2001-02-04"
+        check(sh(future, *flags).out and "future" in sh("make; rm -f out", *flags).err, "without it")
+        flags[-1] += ",files"
+        check(sh(future, *flags).out == "", sh(future, *flags))
+        made = sh("make && make -q && test out -nt in && ! test in -nt out && find out -newermt 2001-02-03T04:05:06 -newer in", *flags)
+        check(made.status == 0 and made.out == "cp in out\nout\n" and not made.err, made)
+        # what is made in another run is newer, and the host's times are real
+        check(sh("make", *flags).out == "make: 'out' is up to date.\n", sh("make", *flags))
+        check(time.time() - os.stat(d + "/out").st_mtime < 1000, os.stat(d + "/out"))
+        with open(d + "/in", "a", encoding="utf-8") as f:
+            f.write("more")
+        made = sh("make; make", *flags)
+        check(made.out == "cp in out\nmake: 'out' is up to date.\n" and not made.err, made)
+
+        tar = sh("touch new; tar cf t.tar in new Makefile && mkdir x && tar xpf t.tar -C x && tar tvf t.tar && tar df t.tar && cd x && "
+                 "tar df ../t.tar", *flags)
+        check(tar.status == 0 and not tar.err and tar.out.count(" 2001-02-03 04:05") == 3, tar)
+        stat_it = "import os, time; s = os.stat('x/new'); print(0 <= time.time() - s.st_ctime < 1000, time.gmtime(s.st_mtime)[:3])"
+        d1 = sh(f"cp -p new y && python3 -c \"{stat_it}\" && test y -ef y -a ! y -nt new -a ! new -nt y && ls -l --time-style=+%F y", *flags)
+        check(d1.status == 0 and d1.out.startswith("True (2001, 2, 3)\n") and "2001-02-03" in d1.out, d1)
+        if shutil.which("git"):
+            git = "git -c user.name=a -c user.email=a@b -c safe.directory=*"
+            made = sh(f"HOME={d} && {git} init -q r && cd r && echo 1 >a && {git} add a && {git} commit -qm 1 && {git} log --format=%cs", *flags)
+            check(made.out == "2001-02-03\n", made)
+            made = sh(f"HOME={d} && cd r && {git} status --porcelain && echo 2 >a && {git} status --porcelain", *flags)
+            check(made.status == 0 and made.out == " M a\n", made)
+    for bad in "2001-02-03T04:05:06Z,", "1,file", "1,files,files", ",files":
+        d = run("--time-start", bad, "--", "true")
+        check(d.status == 125 and d.err.startswith("sluice: --time-start: "), d)
+
+
+@case
 def limits_are_told_about():
     big = "x = bytearray(1 << 28); x[::4096] = b'1' * len(x[::4096])"
     d = run("--", "python3", "-c", big)

@@ -12,6 +12,7 @@
 #include "builtin/determinism/start.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
+#include "tree/file_times.h"
 #include "util/clock.h"
 
 /* ---- what it shows ---- */
@@ -154,16 +155,17 @@ static struct sluice_verdict start_handle(struct sluice_request *req, void *cloc
 
 /* ---- registration ---- */
 
-static int clock_init(struct clock *c, int64_t start_s)
+static int clock_init(struct clock *c, int64_t start_s, const struct file_times *times)
 {
 	struct timex t = { .modes = 0 };
 
-	c->shift_ns = start_s * CLOCK_NS_PER_S - (int64_t)clock_now_ns();
+	c->shift_ns = times ? file_times_clock_shift_ns(times)
+			    : start_s * CLOCK_NS_PER_S - (int64_t)clock_now_ns();
 	c->tai_ns = adjtimex(&t) < 0 ? 0 : (int64_t)t.tai * CLOCK_NS_PER_S;
 	return clock_code_make(&c->code, c->shift_ns);
 }
 
-int builtin_clock_register(struct dispatch *d, int64_t start_s)
+int builtin_clock_register(struct dispatch *d, int64_t start_s, const struct file_times *times)
 {
 	struct clock *c = malloc(sizeof(*c));
 	const struct sluice_handler gettime =
@@ -183,7 +185,7 @@ int builtin_clock_register(struct dispatch *d, int64_t start_s)
 		return -ENOMEM;
 	r = dispatch_own(d, c, free);
 	if (r == 0)
-		r = clock_init(c, start_s);
+		r = clock_init(c, start_s, times);
 	if (r == 0)
 		r = dispatch_add_where_refused(d, &gettime);
 	if (r == 0)

@@ -181,6 +181,15 @@ int builtin_files_plan_on_host(struct dispatch *d, const struct tree *host)
 	return r < 0 ? r : register_planners(d, files_rest_calls, host);
 }
 
+int builtin_files_times_register(struct dispatch *d, const struct tree *tree)
+{
+	int r = 0;
+
+	if (!tree->view || !view_has_branches(tree->view)) /* which has them trapped */
+		r = register_calls(d, files_timed_fd_calls, tree);
+	return r < 0 || tree->view ? r : register_calls(d, files_timed_path_calls, tree);
+}
+
 int builtin_files_register(struct dispatch *d, const struct tree *tree)
 {
 	static const struct files_call *const lists[] = {

@@ -24,6 +24,8 @@ int files_missing_interpreter(const struct tree *tree, const char *path, char re
 int files_exec_new(const struct tree *tree, struct exec **ret, struct sluice_error *err);
 /* @tree, and what executes its programs: borrowed until the dispatch table is freed. Returns 0 or -errno. */
 int builtin_files_register(struct dispatch *d, const struct tree *tree);
+/* What is trapped beside that where @tree, which may be the host's, has times of its own. Borrowed as above. 0 or -errno. */
+int builtin_files_times_register(struct dispatch *d, const struct tree *tree);
 /*
  * For a command in the host's own tree: nothing is trapped, but what an extra answers with AS_SEEN is carried out. Not open, which is the engine's own; nor
  * chdir and exec, which nobody can do for another process. @host: a tree without a view, borrowed as above. -ENOMEM.

@@ -28,6 +28,9 @@ extern const struct files_call files_name_calls[];
 extern const struct files_call files_where_calls[];
 extern const struct files_call files_rest_calls[];
 extern const struct files_call files_refused_calls[];
+/* For a tree whose times are not as they are: those that are trapped for that alone; the ones that take a path, where the tree is the host's. */
+extern const struct files_call files_timed_fd_calls[];
+extern const struct files_call files_timed_path_calls[];
 
 /* One name that an act needs: what walk found, without its descriptors, which the plan holds. */
 struct files_place {

@@ -19,6 +19,7 @@
 #include "builtin/files/internal.h"
 #include "sys/fd.h"
 #include "task/procfs.h"
+#include "tree/file_times.h"
 
 /* Newer than the headers of Debian 12; the same on every architecture. */
 #define NR_GETXATTRAT 464
@@ -39,6 +40,16 @@ static struct sluice_verdict look(struct sluice_request *req, const struct tree 
 		request_has_extras(req) ? 0 : WALK_BRIEF | (act == stat_act ? WALK_STAT : 0);
 	struct walk_end end;
 	int r = files_walk(req, tree, 0, walk_flags | brief, 0, &end);
+
+	return files_plan_one(req, tree, plan, &end, r, act);
+}
+
+/* The same for the task's descriptor @fd itself. */
+static struct sluice_verdict look_at_fd(struct sluice_request *req, const struct tree *tree, int fd,
+					struct files_plan *plan, request_act_fn act)
+{
+	struct walk_end end = { .fd = -1, .dir = -1 };
+	int r = fd < 0 ? -EBADF : files_descriptor(req, tree, fd, &end);
 
 	return files_plan_one(req, tree, plan, &end, r, act);
 }
@@ -64,6 +75,8 @@ static struct request_act stat_act(struct sluice_request *req, const void *data)
 	else if (fstat(request_plan_fd(req, 0), &st) < 0)
 		return files_done(-1);
 	tree_show(p->tree, p->places[0].mount, request_plan_fd(req, 0), &st);
+	if (p->tree->times)
+		file_times_show_stat(p->tree->times, &st);
 	return give(req, p->args[0], &st, sizeof(st), 0);
 }
 
@@ -85,6 +98,8 @@ static void show_statx(const struct files_plan *p, int fd, struct statx *stx)
 	stx->stx_nlink = (uint32_t)st.st_nlink;
 	stx->stx_uid = st.st_uid;
 	stx->stx_gid = st.st_gid;
+	if (p->tree->times)
+		file_times_show_statx(p->tree->times, stx);
 }
 
 static struct request_act statx_act(struct sluice_request *req, const void *data)
@@ -97,6 +112,13 @@ static struct request_act statx_act(struct sluice_request *req, const void *data
 		return files_done(-1);
 	show_statx(p, request_plan_fd(req, 0), &stx);
 	return give(req, p->args[0], &stx, sizeof(stx), 0);
+}
+
+/* From Linux 6.11 on no path at all is as good as an empty one, but for the working directory. */
+static bool has_no_path(struct sluice_request *req, uint64_t at_flags)
+{
+	return at_flags & AT_EMPTY_PATH && !sluice_request_arg(req, 1) &&
+	       sluice_request_dirfd(req, 0) >= 0;
 }
 
 #ifdef SYS_stat
@@ -112,11 +134,8 @@ static struct sluice_verdict stat_handle(struct sluice_request *req, void *tree)
 static struct sluice_verdict fstat_handle(struct sluice_request *req, void *tree)
 {
 	struct files_plan p = { .args = { sluice_request_arg(req, 1) } };
-	const int fd = (int)sluice_request_arg(req, 0);
-	struct walk_end end = { .fd = -1, .dir = -1 };
-	int r = fd < 0 ? -EBADF : files_descriptor(req, tree, fd, &end);
 
-	return files_plan_one(req, tree, &p, &end, r, stat_act);
+	return look_at_fd(req, tree, (int)sluice_request_arg(req, 0), &p, stat_act);
 }
 
 static struct sluice_verdict fstatat_handle(struct sluice_request *req, void *tree)
@@ -125,6 +144,8 @@ static struct sluice_verdict fstatat_handle(struct sluice_request *req, void *tr
 
 	if ((uint32_t)sluice_request_arg(req, 3) & ~(uint32_t)AT_STAT_FLAGS)
 		return sluice_errno(EINVAL);
+	if (has_no_path(req, sluice_request_arg(req, 3)))
+		return look_at_fd(req, tree, sluice_request_dirfd(req, 0), &p, stat_act);
 	return look(req, tree, files_walk_flags(sluice_request_arg(req, 3), false), &p, stat_act);
 }
 
@@ -138,8 +159,52 @@ static struct sluice_verdict statx_handle(struct sluice_request *req, void *tree
 	    (flags & AT_STATX_SYNC_TYPE) == AT_STATX_SYNC_TYPE ||
 	    sluice_request_arg(req, 3) & STATX__RESERVED)
 		return sluice_errno(EINVAL);
+	if (has_no_path(req, flags))
+		return look_at_fd(req, tree, sluice_request_dirfd(req, 0), &p, statx_act);
 	return look(req, tree, files_walk_flags(flags, false), &p, statx_act);
 }
+
+/* ---- where only the times are not what the kernel says ---- */
+
+/* What cannot be looked at for the task, the kernel answers: times apart it says the same, and it knows the errno. */
+static struct sluice_verdict or_as_kernel(struct sluice_verdict v)
+{
+	return v.kind == SLUICE_ERRNO ? sluice_continue() : v;
+}
+
+static struct sluice_verdict timed_fstat_handle(struct sluice_request *req, void *tree)
+{
+	return or_as_kernel(fstat_handle(req, tree));
+}
+
+static struct sluice_verdict timed_fstatat_handle(struct sluice_request *req, void *tree)
+{
+	return or_as_kernel(fstatat_handle(req, tree));
+}
+
+static struct sluice_verdict timed_statx_handle(struct sluice_request *req, void *tree)
+{
+	return or_as_kernel(statx_handle(req, tree));
+}
+
+#ifdef SYS_stat
+static struct sluice_verdict timed_stat_handle(struct sluice_request *req, void *tree)
+{
+	return or_as_kernel(stat_handle(req, tree));
+}
+#endif
+
+const struct files_call files_timed_fd_calls[] = {
+	{ SYS_fstat, timed_fstat_handle },
+	{ -1, NULL },
+};
+
+const struct files_call files_timed_path_calls[] = {
+#ifdef SYS_stat
+	{ SYS_stat, timed_stat_handle },	  { SYS_lstat, timed_stat_handle },
+#endif
+	{ SYS_newfstatat, timed_fstatat_handle }, { SYS_statx, timed_statx_handle }, { -1, NULL },
+};
 
 /* ---- access ---- */
 

@@ -44,6 +44,15 @@ const int change_calls[] = {
 	SYS_fremovexattr, NR_REMOVEXATTRAT, NR_FILE_SETATTR, -1,
 };
 
+bool change_sets_times(int nr)
+{
+#ifdef SYS_utime
+	if (nr == SYS_utime || nr == SYS_utimes || nr == SYS_futimesat)
+		return true;
+#endif
+	return nr == SYS_utimensat;
+}
+
 static uint64_t arg(const struct sluice_request *req, unsigned i)
 {
 	return sluice_request_arg(req, i);

@@ -60,5 +60,7 @@ struct request_act change_make(struct sluice_request *req, const void *change);
 
 /* The calls; -1 ends the list. */
 extern const int change_calls[];
+/* Does call @nr set times? */
+bool change_sets_times(int nr);
 
 #endif

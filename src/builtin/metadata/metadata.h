@@ -10,10 +10,12 @@
 #define SLUICE_BUILTIN_METADATA_METADATA_H
 
 struct dispatch;
+struct file_times;
 struct writable;
 struct tree;
 
-/* @w is the table's, or lives as long. @tree: the command's own, borrowed until @d is freed; NULL: the host's. -ENOMEM. */
-int builtin_metadata_register(struct dispatch *d, struct writable *w, const struct tree *tree);
+/* @w is the table's, or lives as long. @tree: the command's own; NULL: the host's; @times: what the command gives files are of them, NULL: as they are; both borrowed until @d is freed. -ENOMEM. */
+int builtin_metadata_register(struct dispatch *d, struct writable *w, const struct tree *tree,
+			      const struct file_times *times);
 
 #endif
