@@ -392,6 +392,8 @@ static int change_file(struct branch *b, const char *path, const struct change *
 		r = apply(c, e.fd);
 	if (r == 0 && c->kind == CHANGE_OWNER)
 		take_owner(b, e.fd);
+	if (r == 0 && branch_generation(b) == 0) /* the top, which no copy-up has told of */
+		branch_changed(b);
 	room_unpin(b, pinned);
 	if (e.fd >= 0)
 		close(e.fd);

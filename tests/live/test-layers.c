@@ -188,6 +188,20 @@ static int role_before(const char *dir)
 	return 0;
 }
 
+/* The first change of all is one of the top itself. */
+static int role_top(const char *dir)
+{
+	const struct timespec times[2] = { { 1000, 0 }, { 2000, 0 } };
+	struct stat st;
+
+	if (chdir(dir) < 0 || utimensat(AT_FDCWD, ".", times, 0) < 0 || stat(".", &st) < 0 ||
+	    st.st_mtim.tv_sec != 2000 || stat(dir, &st) < 0 || st.st_mtim.tv_sec != 2000)
+		return 1;
+	if (chmod(".", 0751) < 0 || stat(".", &st) < 0 || (st.st_mode & 07777) != 0751)
+		return 2;
+	return stat(dir, &st) < 0 || (st.st_mode & 07777) != 0751 ? 3 : 0;
+}
+
 /* Nothing is found from a descriptor of a file: ENOTDIR, before anything else is looked at. */
 static bool is_no_place(int fd, const char *path)
 {
@@ -322,13 +336,10 @@ static int role_new_again(const char *dir)
 }
 
 static const struct guest_role roles[] = {
-	{ "change", role_change },
-	{ "before", role_before },
-	{ "descriptors", role_descriptors },
-	{ "places", role_places },
-	{ "new", role_new },
-	{ "new-again", role_new_again },
-	{ NULL, NULL },
+	{ "change", role_change },	     { "before", role_before },
+	{ "descriptors", role_descriptors }, { "top", role_top },
+	{ "places", role_places },	     { "new", role_new },
+	{ "new-again", role_new_again },     { NULL, NULL },
 };
 
 /* ---- the embedder ---- */
@@ -612,6 +623,13 @@ static void test_files_are_the_same_by_descriptor(void **state)
 	check_all_as_bare("descriptors", NULL);
 }
 
+static void test_a_change_of_the_top_alone(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; guest_descriptors_can_be_got() && i < 2; i++)
+		check_as_bare("top", NULL, i);
+}
+
 static void test_a_file_is_no_place_to_start_from(void **state)
 {
 	(void)state;
@@ -631,6 +649,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_a_refused_call_leaves_nothing),
 		cmocka_unit_test(test_directories_of_before_a_change),
 		cmocka_unit_test(test_files_are_the_same_by_descriptor),
+		cmocka_unit_test(test_a_change_of_the_top_alone),
 		cmocka_unit_test(test_a_file_is_no_place_to_start_from),
 		cmocka_unit_test(test_what_is_new_is_on_the_same_file_system),
 	};
