@@ -109,7 +109,7 @@ static int register_limits(struct dispatch *d, const struct sluice_policy *p,
 			   const struct builtin_context *c)
 {
 	const struct builtin_sandbox *sandbox = c->sandbox;
-	int r = builtin_process_register(d, p, c->tree, sandbox->init);
+	int r = builtin_process_register(d, p, sandbox->init);
 
 	if (r == 0)
 		r = builtin_processes_register(d, p->max_processes, sandbox->init);
@@ -139,6 +139,8 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 		r = builtin_ownproc_register(d, c->sandbox->proc);
 	if (r == 0 && tree)
 		r = builtin_files_register(d, tree);
+	if (r == 0 && tree)
+		r = builtin_files_limit_register(d, p, tree);
 	if (r == 0 && host && c->extras)
 		r = builtin_files_plan_on_host(d, host);
 	if (r == 0 && c->sandbox->times)

@@ -159,11 +159,11 @@ static const uint32_t nothing[] = { 0 };
 		CLAUSE_OWN, arg, EPERM, WHOLE, own_process, 2, with, false, false, true \
 	}
 
-/* The limit that holds a virtual working directory: as on a kernel that does not have it. */
+/* The limit that holds a virtual working directory. */
 #define NOT_VISIBLE(arg)                                                                      \
 	{                                                                                     \
 		CLAUSE_NOT_LISTED, arg, EINVAL, WHOLE, hidden_limits, N_OF(hidden_limits), 0, \
-			false, true                                                           \
+			false, true, true                                                     \
 	}
 
 const struct condition conditions[N_CONDITIONS] = {

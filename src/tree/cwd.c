@@ -85,6 +85,15 @@ static int index_of(const struct cwd_table *t, pid_t pid)
 	return (int)(limit.rlim_cur & INDEX_MASK);
 }
 
+int cwd_limit(const struct cwd_table *t, pid_t pid, struct rlimit *ret)
+{
+	if (prlimit(pid, RLIMIT_RTTIME, NULL, ret) < 0)
+		return -errno;
+	if ((ret->rlim_cur & ~INDEX_MASK) == t->key)
+		ret->rlim_cur = ret->rlim_max;
+	return 0;
+}
+
 int cwd_borrow(struct cwd_table *t, pid_t pid, int *ret_place)
 {
 	int fd, i = index_of(t, pid);

@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 struct cwd_table;
+struct rlimit;
 
 /* @initial: O_PATH descriptor of the first directory (consumed). NULL: memory is short. */
 struct cwd_table *cwd_table_new(int initial);
@@ -29,5 +30,7 @@ int cwd_borrow(struct cwd_table *t, pid_t pid, int *ret_place);
 void cwd_return(struct cwd_table *t, int place);
 /* Move @pid to @fd (O_PATH, consumed). -ENFILE: too many directories are in use at a time. */
 int cwd_set(struct cwd_table *t, pid_t pid, int fd);
+/* RLIMIT_RTTIME of process @pid as it is to see it: where the soft one carries a number, it is the hard one instead. -ESRCH, -EPERM. */
+int cwd_limit(const struct cwd_table *t, pid_t pid, struct rlimit *ret);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -202,6 +203,30 @@ static int role_top(const char *dir)
 	return stat(dir, &st) < 0 || (st.st_mode & 07777) != 0751 ? 3 : 0;
 }
 
+/* The limit that carries working directories shows nothing of that. */
+static int role_limit(const char *dir)
+{
+	struct rlimit before, raw, by_number, other = { 1000000, 1000000 };
+	char cwd[PATH_MAX];
+
+	if (getrlimit(RLIMIT_RTTIME, &before) < 0 || chdir(dir) < 0 || chdir("sub") < 0)
+		return 1;
+	if (syscall(SYS_getrlimit, RLIMIT_RTTIME, &raw) < 0 ||
+	    memcmp(&raw, &before, sizeof(raw)) != 0 ||
+	    prlimit(getpid(), RLIMIT_RTTIME, &before, &by_number) < 0 ||
+	    memcmp(&by_number, &before, sizeof(before)) != 0)
+		return 2;
+	if (syscall(SYS_setrlimit, RLIMIT_RTTIME, &before) < 0 ||
+	    syscall(SYS_getrlimit, RLIMIT_RTTIME, NULL) == 0 || errno != EFAULT)
+		return 3;
+	if (!getcwd(cwd, sizeof(cwd)) || strcmp(strrchr(cwd, '/'), "/sub") != 0)
+		return 4;
+	/* what a bare kernel does here and we do not */
+	if (strstr(dir, "/lower") && (setrlimit(RLIMIT_RTTIME, &other) == 0 || errno != EINVAL))
+		return 5;
+	return access("f", F_OK) < 0 ? 6 : 0;
+}
+
 /* Nothing is found from a descriptor of a file: ENOTDIR, before anything else is looked at. */
 static bool is_no_place(int fd, const char *path)
 {
@@ -336,10 +361,15 @@ static int role_new_again(const char *dir)
 }
 
 static const struct guest_role roles[] = {
-	{ "change", role_change },	     { "before", role_before },
-	{ "descriptors", role_descriptors }, { "top", role_top },
-	{ "places", role_places },	     { "new", role_new },
-	{ "new-again", role_new_again },     { NULL, NULL },
+	{ "change", role_change },
+	{ "before", role_before },
+	{ "descriptors", role_descriptors },
+	{ "top", role_top },
+	{ "limit", role_limit },
+	{ "places", role_places },
+	{ "new", role_new },
+	{ "new-again", role_new_again },
+	{ NULL, NULL },
 };
 
 /* ---- the embedder ---- */
@@ -630,6 +660,13 @@ static void test_a_change_of_the_top_alone(void **state)
 		check_as_bare("top", NULL, i);
 }
 
+static void test_the_limit_that_carries_directories(void **state)
+{
+	(void)state;
+	if (guest_descriptors_can_be_got())
+		check_as_bare("limit", NULL, APART_NOTHING);
+}
+
 static void test_a_file_is_no_place_to_start_from(void **state)
 {
 	(void)state;
@@ -650,6 +687,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_directories_of_before_a_change),
 		cmocka_unit_test(test_files_are_the_same_by_descriptor),
 		cmocka_unit_test(test_a_change_of_the_top_alone),
+		cmocka_unit_test(test_the_limit_that_carries_directories),
 		cmocka_unit_test(test_a_file_is_no_place_to_start_from),
 		cmocka_unit_test(test_what_is_new_is_on_the_same_file_system),
 	};

@@ -11,6 +11,8 @@
 
 #include "builtin/files/exec.h"
 #include "builtin/files/internal.h"
+#include "confine/confinement.h"
+#include "policy/policy.h"
 
 _Static_assert(sizeof(struct files_plan) <= REQUEST_PLAN_BYTES, "a plan of ours fits");
 
@@ -179,6 +181,30 @@ int builtin_files_plan_on_host(struct dispatch *d, const struct tree *host)
 	if (r == 0)
 		r = register_planners(d, files_name_calls, host);
 	return r < 0 ? r : register_planners(d, files_rest_calls, host);
+}
+
+/* The filter then refuses it for the limit that is meant, and for nothing else of ours. */
+static bool is_allowed(const struct sluice_policy *p, int nr)
+{
+	enum call_treatment treatment;
+
+	return !p->n_call_rules ||
+	       (confine_call_treatment(p, nr, &treatment, NULL) == 0 && treatment == CALL_ALLOWED);
+}
+
+int builtin_files_limit_register(struct dispatch *d, const struct sluice_policy *p,
+				 const struct tree *tree)
+{
+	int r = 0;
+
+	for (const struct files_call *c = files_limit_calls; r == 0 && c->nr >= 0; c++) {
+		struct sluice_handler h =
+			sluice_handler_make("files", c->nr, c->fn, (void *)(uintptr_t)tree);
+
+		if (is_allowed(p, c->nr))
+			r = dispatch_add_where_refused(d, &h);
+	}
+	return r;
 }
 
 int builtin_files_times_register(struct dispatch *d, const struct tree *tree)

@@ -24,6 +24,8 @@ extern const struct files_call files_open_calls[];
 extern const struct files_call files_list_calls[];
 extern const struct files_call files_look_calls[];
 extern const struct files_call files_look_branch_calls[];
+/* Trapped where the filter would refuse them. */
+extern const struct files_call files_limit_calls[];
 extern const struct files_call files_name_calls[];
 extern const struct files_call files_where_calls[];
 extern const struct files_call files_rest_calls[];

@@ -17,7 +17,6 @@
 #include "task/descendants.h"
 
 struct process {
-	const struct tree *tree; /* NULL: the host's */
 	const pid_t *top;
 };
 
@@ -59,9 +58,6 @@ static struct sluice_verdict process_handle(struct sluice_request *req, void *us
 	const struct process *p = userdata;
 	int nr = sluice_request_nr(req), r = 0;
 
-	/* the limit that holds a virtual working directory */
-	if (p->tree && nr == SYS_prlimit64 && (uint32_t)sluice_request_arg(req, 1) == RLIMIT_RTTIME)
-		return sluice_errno(EINVAL);
 	if (!only_looks(req))
 		r = check_own(req, p, (pid_t)sluice_request_arg(req, number_arg(nr)));
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
@@ -73,8 +69,7 @@ static bool has_condition(const struct sluice_policy *p, int nr)
 	return !p->n_call_rules || confine_call_has_condition(p, nr);
 }
 
-int builtin_process_register(struct dispatch *d, const struct sluice_policy *p,
-			     const struct tree *tree, const pid_t *top)
+int builtin_process_register(struct dispatch *d, const struct sluice_policy *p, const pid_t *top)
 {
 	static const int calls[] = { SYS_setpriority,	 SYS_ioprio_set,    SYS_sched_setscheduler,
 				     SYS_sched_setparam, SYS_sched_setattr, SYS_sched_setaffinity,
@@ -84,7 +79,7 @@ int builtin_process_register(struct dispatch *d, const struct sluice_policy *p,
 
 	if (!process)
 		return -ENOMEM;
-	*process = (struct process){ tree, top };
+	*process = (struct process){ top };
 	r = dispatch_own(d, process, free);
 
 	for (size_t i = 0; r == 0 && i < sizeof(calls) / sizeof(calls[0]); i++) {

@@ -12,10 +12,8 @@
 
 struct dispatch;
 struct sluice_policy;
-struct tree;
 
-/* @tree: as in struct builtin_context. @top: the process above all of the sandbox's, borrowed. A call that @p allows for all arguments, or for none, is left alone. */
-int builtin_process_register(struct dispatch *d, const struct sluice_policy *p,
-			     const struct tree *tree, const pid_t *top);
+/* @top: the process above all of the sandbox's, borrowed. A call that @p allows for all arguments, or for none, is left alone. */
+int builtin_process_register(struct dispatch *d, const struct sluice_policy *p, const pid_t *top);
 
 #endif
