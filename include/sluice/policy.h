@@ -208,7 +208,10 @@ enum sluice_proc {
 	 */
 	SLUICE_PROC_OWN = 1,
 };
-/* What of /proc the command sees. Default HOST, with a number of CPUs OWN. -EINVAL. */
+/*
+ * What of /proc the command sees. Default OWN where the command has a tree of its own (a root, mounts, denials, copy-on-write) or a number of CPUs, and
+ * HOST otherwise, since OWN looks at every open. -EINVAL.
+ */
 SLUICE_API int sluice_policy_set_proc(struct sluice_policy *p, enum sluice_proc which);
 /*
  * CPUs that the command counts, 1-1024, whatever the machine has: in /proc, /sys, sched_getaffinity(2). Where it runs is not changed. 0 = those of

@@ -578,7 +578,7 @@ static const struct option_entry entries[] = {
 	  "set a variable in CMD's environment", set_env },
 	{ "name", 0, false, false, "NAME", "sandbox-PID-N",
 	  "name of the sandbox, and what uname shows as host name", set_name },
-	{ "proc", 0, false, false, "WHAT", "host; own with --num-cpus",
+	{ "proc", 0, false, false, "WHAT", "own with a tree or --num-cpus",
 	  "what of /proc is visible: own (the sandbox's processes, and nothing secret of the host) or host",
 	  set_proc },
 	{ "num-cpus", 0, false, false, "N", "the machine's",

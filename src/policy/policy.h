@@ -132,6 +132,8 @@ struct sluice_policy {
 /* CPUs that a command can be shown. */
 #define POLICY_CPUS_MAX 1024u
 
+/* Has the command a file tree of its own: a root, mounts, denials or a working directory with copy-on-write? */
+bool policy_has_tree(const struct sluice_policy *p);
 /* Does the command see a /proc of its own? */
 bool policy_proc_is_own(const struct sluice_policy *p);
 

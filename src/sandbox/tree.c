@@ -63,11 +63,6 @@ static int private_make(struct sandbox_tree *t, struct sluice_error *err)
 
 /* ---- the view ---- */
 
-bool policy_has_tree(const struct sluice_policy *p)
-{
-	return p->root || p->n_mounts || p->n_denials || p->workdir;
-}
-
 static bool is_mounted(const struct sluice_policy *p, const char *at)
 {
 	for (size_t i = 0; i < p->n_mounts; i++) {

@@ -33,7 +33,6 @@ struct sandbox_tree {
 
 /* Where branches are kept, NUL-terminated: @storage, or (NULL) the user's own place, which is made. */
 int storage_path(const char *storage, char buf[PATH_MAX], struct sluice_error *err);
-bool policy_has_tree(const struct sluice_policy *p);
 /* @name: of the sandbox, by which a branch is called. -ENOENT, -ENOTDIR ... with @err, which names what can't be used. */
 int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct sandbox_tree **ret,
 		     struct sluice_error *err);

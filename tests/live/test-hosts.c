@@ -146,9 +146,13 @@ static struct sluice_policy *with_program(struct sluice_policy *p, const char *t
 	return p;
 }
 
+/* With a /proc of its own the sandbox's name would be in the file too. */
 static struct sluice_policy *policy(const char *target)
 {
-	return with_program(root_policy(&root), target);
+	struct sluice_policy *p = root_policy(&root);
+
+	assert_int_equal(sluice_policy_set_proc(p, SLUICE_PROC_HOST), 0);
+	return with_program(p, target);
 }
 
 /* What @path says in @p, which is consumed. */

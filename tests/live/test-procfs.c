@@ -579,6 +579,9 @@ static void test_mapped_files_have_inside_paths(void **state)
 	(void)state;
 	root_make(&root);
 	p = root_policy(&root);
+	assert_int_equal(root_inside(p, "mapped", root.top),
+			 0); /* with a root that is the default */
+	assert_int_equal(sluice_policy_set_proc(p, SLUICE_PROC_HOST), 0);
 	shown = root_inside(p, "mapped", root.top); /* the host's paths */
 	assert_true((shown & 3) == 3 && shown < 8);
 	assert_int_equal(sluice_policy_set_proc(p, SLUICE_PROC_OWN), 0);
