@@ -112,6 +112,16 @@ struct branch_base {
  */
 int branch_open_upper(struct branch *b, const char *path, const struct branch_base *base,
 		      uint64_t flags);
+
+/* A name and the directory that it is in. The descriptors are O_PATH and the caller's. */
+struct branch_name {
+	int dir;
+	int fd;		/* -1: nothing is there */
+	struct stat st; /* as it is shown */
+};
+/* As branch_open_upper, for who wants @path's last name and the directory, which is the upper one. */
+int branch_open_name(struct branch *b, const char *path, const struct branch_base *base,
+		     struct branch_name *ret);
 /* Changes whenever any name of the tree changes; for caches of the caller's. 0: it is what its one lower tree is. */
 uint64_t branch_generation(const struct branch *b);
 /* Bytes of the upper directory's files, those that grew through open descriptors included as far as they are watched (src/tree/room.c). */

@@ -278,6 +278,60 @@ int branch_open_upper(struct branch *b, const char *path, const struct branch_ba
 	return fd;
 }
 
+/* Is @path, whose directory the upper one has, there? -ENODATA: that directory is not there, or @path is in a lower tree. */
+static int is_in_upper(const struct branch *b, const char *path, const struct nodes_walk *w)
+{
+	struct lower_hit hit;
+	bool lower;
+
+	if (w->missing || !w->parent || w->parent->type != DT_DIR)
+		return -ENODATA;
+	if (w->node)
+		return w->node->type != DT_WHT;
+	if (!node_merges(w->parent))
+		return 0;
+	lower = lower_find(b, path, &hit) < 0 || hit.fd >= 0;
+	lower_close(&hit);
+	return lower ? -ENODATA : 0;
+}
+
+static int open_name_locked(struct branch *b, const char *path, const struct branch_base *base,
+			    struct branch_name *ret)
+{
+	struct nodes_walk w;
+	int there;
+
+	nodes_walk(&b->nodes, path, &w);
+	there = is_in_upper(b, path, &w);
+	if (there < 0 || (base && !base_is_there(b, path, base)))
+		return -ENODATA;
+	ret->dir = upper_open_parent_locked(b, path);
+	if (ret->dir < 0 || !there)
+		return ret->dir < 0 ? ret->dir : 0;
+	ret->fd = openat(ret->dir, w.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (ret->fd >= 0 && fstat(ret->fd, &ret->st) == 0)
+		return 0;
+	return -errno;
+}
+
+int branch_open_name(struct branch *b, const char *path, const struct branch_base *base,
+		     struct branch_name *ret)
+{
+	int r;
+
+	*ret = (struct branch_name){ .dir = -1, .fd = -1 };
+	branch_rdlock(b);
+	r = open_name_locked(b, path, base, ret);
+	branch_unlock(b);
+	if (r == 0 && ret->fd >= 0)
+		branch_show(b, &ret->st);
+	if (r < 0 && ret->dir >= 0)
+		close(ret->dir);
+	if (r < 0 && ret->fd >= 0)
+		close(ret->fd);
+	return r;
+}
+
 uint64_t branch_generation(const struct branch *b)
 {
 	return atomic_load_explicit(&b->generation, memory_order_acquire);

@@ -375,29 +375,63 @@ static bool is_canonical(const char *path)
 	}
 }
 
-/* What a branch has changed, as far as its upper directory alone says what is there: @path in @mount. */
-static int go_in_upper(struct quick *q, int mount, const char *path)
+/* Is @path, from the top of @mount, one that its branch's upper directory may be asked for? */
+static bool may_be_in_upper(const struct quick *q, int mount, const char *path)
 {
 	const struct view *v = q->from->view;
 	const struct view_mount *m = view_mount(v, mount);
-	struct walk_end *end = q->end;
-	const uint64_t nofollow = q->from->flags & WALK_NOFOLLOW ? O_NOFOLLOW : 0;
 	char at[PATH_MAX] = "/";
 	const char *below;
-	int fd;
 
-	/* a path that links were put into has no base any more; whoever wants a name wants its directory, which may be in both layers */
-	if (!m->branch || q->links < LINKS_MAX || !is_canonical(path) ||
-	    (q->from->flags & WALK_NAME && !q->from->open))
-		return 0;
+	/* a path that links were put into has no base any more */
+	if (!m->branch || q->links < LINKS_MAX || !is_canonical(path))
+		return false;
 	if (m->at[1] && walk_append(strcpy(at, m->at), path) < 0)
-		return 0;
+		return false;
 	if (!m->at[1] && strlen(path) + 2 <= sizeof(at))
 		strcpy(at + 1, path);
-	if (view_split(v, at, &below) != mount)
+	return view_split(v, at, &below) == mount;
+}
+
+/* The name at the end of @path, and its directory. */
+static int name_in_upper(struct quick *q, int mount, const char *path)
+{
+	struct branch *b = view_mount(q->from->view, mount)->branch;
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	struct branch_name found;
+	int r;
+
+	if (strlen(name) > NAME_MAX)
+		return -ENAMETOOLONG;
+	r = branch_open_name(b, path, q->base, &found);
+	if (r < 0)
+		return r == -EACCES ? r : 0;
+	q->end->fd = found.fd;
+	q->end->dir = found.dir;
+	q->end->st = found.st;
+	if (found.fd >= 0 && S_ISLNK(found.st.st_mode) && !(q->from->flags & WALK_NOFOLLOW) &&
+	    (q->from->flags & WALK_LAST) != WALK_LAST) {
+		walk_end_close(q->end);
 		return 0;
+	}
+	q->end->mount = mount;
+	memcpy(q->end->name, name, strlen(name) + 1);
+	return 1;
+}
+
+/* What a branch has changed, as far as its upper directory alone says what is there: @path in @mount. */
+static int go_in_upper(struct quick *q, int mount, const char *path)
+{
+	struct walk_end *end = q->end;
+	const uint64_t nofollow = q->from->flags & WALK_NOFOLLOW ? O_NOFOLLOW : 0;
+	int fd;
+
+	if (!may_be_in_upper(q, mount, path))
+		return 0;
+	if (q->from->flags & WALK_NAME && !q->from->open)
+		return name_in_upper(q, mount, path);
 	/* O_NOFOLLOW does not stay in the flags of what a branch opens */
-	fd = branch_open_upper(m->branch, path, q->base,
+	fd = branch_open_upper(view_mount(q->from->view, mount)->branch, path, q->base,
 			       q->from->open ? q->from->open & ~(uint64_t)O_NOFOLLOW
 					     : O_PATH | nofollow);
 	if (fd < 0)
