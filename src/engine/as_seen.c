@@ -53,7 +53,7 @@ static int as_seen_how(struct sluice_request *req, struct resolve_open *how)
 		how->mode = creates(how->flags) ? how->mode & 07777 : 0;
 	}
 	if (creates(how->flags)) {
-		r = task_umask(&req->task);
+		r = request_umask(req);
 		if (r < 0)
 			return r;
 		how->umask = (mode_t)r;

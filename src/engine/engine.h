@@ -45,6 +45,9 @@ struct engine_config {
 	const struct procfs_view
 		*proc;		/* what the command sees of procfs; borrowed; NULL: the host's */
 	bool check_credentials; /* a task's may come to differ from ours: compare them before each act */
+	/* The umask of the process that @tid is of; -ENODATA: /proc must tell. NULL: it always must. */
+	int (*umask_of)(void *userdata, pid_t tid);
+	void *umask_userdata;
 	/* Name of a call for traces and statistics, or NULL; any thread. May be left out: then they show numbers. */
 	const char *(*call_name)(int nr);
 };

@@ -472,3 +472,13 @@ int request_compare_credentials(const struct sluice_request *req)
 {
 	return req->engine->config.check_credentials ? credentials_compare(&req->task) : 0;
 }
+
+int request_umask(const struct sluice_request *req)
+{
+	const struct engine_config *c = &req->engine->config;
+	int mask = c->umask_of ? c->umask_of(c->umask_userdata, req->task.tid) : -ENODATA;
+
+	if (mask == -ENODATA)
+		return task_umask(&req->task);
+	return task_check(&req->task) < 0 ? -ESRCH : mask;
+}

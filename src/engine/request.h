@@ -116,6 +116,8 @@ const struct task *request_task(const struct sluice_request *req);
 bool request_proc_granted(const struct sluice_request *req);
 /* Would an act on behalf be done with the task's own credentials? 0, or as credentials_compare, which is only asked where they may differ. */
 int request_compare_credentials(const struct sluice_request *req);
+/* The task's umask, or a negative errno. */
+int request_umask(const struct sluice_request *req);
 
 /*
  * Give the caller a socket's address as the kernel does: as much of the @size bytes as there is room for at @addr, by the length at @len, and there how many they

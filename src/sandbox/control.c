@@ -21,6 +21,7 @@
 #include "sys/pidfd.h"
 #include "task/descendants.h"
 #include "task/ledger.h"
+#include "tree/cwd.h"
 #include "util/clock.h"
 #include "util/fail.h"
 
@@ -246,6 +247,8 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 	};
 	int r = confine_engine_thread(s->confinement, &spec.umask, err);
 
+	if (r == 0 && s->tree)
+		cwd_begin_umask(s->tree->tree.cwds, (mode_t)spec.umask);
 	if (r == 0)
 		r = quota_start(s, err);
 	if (r == 0)

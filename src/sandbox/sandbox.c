@@ -26,6 +26,7 @@
 #include "sys/pidfd.h"
 #include "task/credentials.h"
 #include "task/ledger.h"
+#include "tree/cwd.h"
 #include "util/fail.h"
 #include "util/thread.h"
 
@@ -86,6 +87,11 @@ static int sandbox_confine(struct sluice_sandbox *s, const int *numbers, size_t 
 	return confinement_new(s->policy, numbers, n, &rules, &s->confinement, err);
 }
 
+static int umask_of(void *cwds, pid_t tid)
+{
+	return cwd_umask(cwds, tid);
+}
+
 /* Filter, rulesets and engine for @dispatch (consumed in every case). */
 static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 			   const struct sluice_spawn_options *o, struct sluice_error *err)
@@ -116,6 +122,10 @@ static int sandbox_compile(struct sluice_sandbox *s, struct dispatch *dispatch,
 	}
 	if (s->proc)
 		ownproc_confined(s->proc, s->confinement->rules.holes, s->confinement->private.fd);
+	if (s->tree && s->tree->tree.cwds) {
+		config.umask_of = umask_of;
+		config.umask_userdata = s->tree->tree.cwds;
+	}
 	config.proc_memory = s->confinement->proc_memory;
 	config.check_credentials = s->confinement->namespaces || !credentials_are_fixed();
 	r = engine_new(&config, &s->engine);

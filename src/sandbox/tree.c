@@ -15,6 +15,7 @@
 #include "policy/policy.h"
 #include "sandbox/cow.h"
 #include "sys/pidfd.h"
+#include "tree/cwd.h"
 #include "tree/denial.h"
 #include "tree/dirents.h"
 #include "util/cleanup.h"
@@ -377,7 +378,15 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 		return fail_errno(err, -ENOMEM, "tree");
 	t->dir = t->exec = t->skel = t->tree.here = t->start = t->branch_dir = -1;
 	t->tree.engine_only = p->root || p->n_denials;
-	r = private_make(t, err);
+	r = cwd_check_limit();
+	if (r < 0) {
+		fail_errno(err, r, "tree: the hard limit RLIMIT_RTTIME");
+		fail_hint(
+			err, r,
+			"working directories are carried in it: start with \"ulimit -R unlimited\"");
+	}
+	if (r == 0)
+		r = private_make(t, err);
 	if (r == 0)
 		r = view_make(t, p, err);
 	if (r == 0)

@@ -20,11 +20,16 @@
 
 /*
  * The limit's value: a mark far above any time, then a number that tells this table from others (a sandbox inside of a job that ran in another
- * one), then the index.
+ * one), then the umask, if it was changed, then the index.
  */
 #define MARK (UINT64_C(1) << 62)
 #define INDEX_BITS 16
 #define INDEX_MASK ((UINT64_C(1) << INDEX_BITS) - 1)
+#define UMASK_BITS 9
+#define UMASK_MASK (((UINT64_C(1) << UMASK_BITS) - 1) << INDEX_BITS)
+#define UMASK_SET (UINT64_C(1) << (INDEX_BITS + UMASK_BITS))
+#define KEY_SHIFT (INDEX_BITS + UMASK_BITS + 1)
+#define KEY_MASK (~((UINT64_C(1) << KEY_SHIFT) - 1))
 
 struct directory {
 	int fd; /* -1: free */
@@ -38,8 +43,19 @@ struct directory {
 struct cwd_table {
 	pthread_mutex_t lock; /* guards all below */
 	uint64_t key;
+	mode_t umask; /* set before any process begins, constant from then on */
+	_Atomic bool umasks_unknown;
 	struct directory directories[DIRECTORIES_MAX]; /* [0]: where the command started */
 };
+
+int cwd_check_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_RTTIME, &limit) < 0)
+		return -errno;
+	return limit.rlim_max == RLIM_INFINITY ? 0 : -EPERM;
+}
 
 struct cwd_table *cwd_table_new(int initial)
 {
@@ -53,7 +69,7 @@ struct cwd_table *cwd_table_new(int initial)
 	pthread_mutex_init(&t->lock, NULL);
 	if (getrandom(&random, sizeof(random), 0) < 0)
 		random = (uint32_t)getpid();
-	t->key = MARK | (uint64_t)random << INDEX_BITS;
+	t->key = MARK | (uint64_t)random << KEY_SHIFT;
 	for (unsigned i = 0; i < DIRECTORIES_MAX; i++)
 		t->directories[i].fd = -1;
 	t->directories[0].fd = initial;
@@ -73,23 +89,76 @@ struct cwd_table *cwd_table_free(struct cwd_table *t)
 	return NULL;
 }
 
-/* The index that process @pid carries; 0 when it carries none of ours. */
-static int index_of(const struct cwd_table *t, pid_t pid)
+static bool is_ours(const struct cwd_table *t, uint64_t value)
+{
+	return (value & KEY_MASK) == t->key;
+}
+
+/* The value that process @pid carries, without the key; 0 when it carries none of ours. */
+static int64_t carried(const struct cwd_table *t, pid_t pid)
 {
 	struct rlimit limit;
 
 	if (prlimit(pid, RLIMIT_RTTIME, NULL, &limit) < 0)
 		return -errno;
-	if ((limit.rlim_cur & ~INDEX_MASK) != t->key)
-		return 0;
-	return (int)(limit.rlim_cur & INDEX_MASK);
+	return is_ours(t, limit.rlim_cur) ? (int64_t)(limit.rlim_cur & ~KEY_MASK) : 0;
+}
+
+/* The part @mask of what process @pid carries is @value from now on. Under the lock, since the rest stays. */
+static int carry_locked(const struct cwd_table *t, pid_t pid, uint64_t mask, uint64_t value)
+{
+	struct rlimit limit;
+	uint64_t rest;
+
+	if (prlimit(pid, RLIMIT_RTTIME, NULL, &limit) < 0)
+		return -errno;
+	rest = is_ours(t, limit.rlim_cur) ? limit.rlim_cur & ~KEY_MASK : 0;
+	limit.rlim_cur = t->key | (rest & ~mask) | value;
+	return prlimit(pid, RLIMIT_RTTIME, &limit, NULL) < 0 ? -errno : 0;
+}
+
+/* The index that process @pid carries. */
+static int index_of(const struct cwd_table *t, pid_t pid)
+{
+	int64_t value = carried(t, pid);
+
+	return value < 0 ? (int)value : (int)((uint64_t)value & INDEX_MASK);
+}
+
+void cwd_begin_umask(struct cwd_table *t, mode_t mask)
+{
+	t->umask = mask;
+}
+
+int cwd_umask(struct cwd_table *t, pid_t pid)
+{
+	int64_t value;
+
+	if (atomic_load_explicit(&t->umasks_unknown, memory_order_relaxed))
+		return -ENODATA;
+	value = carried(t, pid);
+	if (value < 0)
+		return (int)value;
+	return (uint64_t)value & UMASK_SET ? (int)(((uint64_t)value & UMASK_MASK) >> INDEX_BITS)
+					   : (int)t->umask;
+}
+
+void cwd_set_umask(struct cwd_table *t, pid_t pid, mode_t mask)
+{
+	int r;
+
+	pthread_mutex_lock(&t->lock);
+	r = carry_locked(t, pid, UMASK_MASK | UMASK_SET, UMASK_SET | (uint64_t)mask << INDEX_BITS);
+	pthread_mutex_unlock(&t->lock);
+	if (r < 0 && r != -ESRCH)
+		atomic_store_explicit(&t->umasks_unknown, true, memory_order_relaxed);
 }
 
 int cwd_limit(const struct cwd_table *t, pid_t pid, struct rlimit *ret)
 {
 	if (prlimit(pid, RLIMIT_RTTIME, NULL, ret) < 0)
 		return -errno;
-	if ((ret->rlim_cur & ~INDEX_MASK) == t->key)
+	if (is_ours(t, ret->rlim_cur))
 		ret->rlim_cur = ret->rlim_max;
 	return 0;
 }
@@ -203,22 +272,18 @@ static int enter_locked(struct cwd_table *t, int fd, const struct stat *st)
 
 int cwd_set(struct cwd_table *t, pid_t pid, int fd)
 {
-	struct rlimit limit;
 	struct stat st;
-	int r = fstat(fd, &st) < 0 ? -errno : 0;
+	int r;
 
-	if (r == 0 && prlimit(pid, RLIMIT_RTTIME, NULL, &limit) < 0)
+	if (fstat(fd, &st) < 0) {
 		r = -errno;
-	if (r < 0) {
 		close(fd);
 		return r;
 	}
 	pthread_mutex_lock(&t->lock);
 	r = enter_locked(t, fd, &st);
-	if (r > 0) { /* under the lock: a sweep must see it carried */
-		limit.rlim_cur = t->key | (uint64_t)r;
-		r = prlimit(pid, RLIMIT_RTTIME, &limit, NULL) < 0 ? -errno : 0;
-	}
+	if (r > 0) /* under the lock: a sweep must see it carried */
+		r = carry_locked(t, pid, INDEX_MASK, (uint64_t)r);
 	pthread_mutex_unlock(&t->lock);
 	return r;
 }

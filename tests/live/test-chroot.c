@@ -865,6 +865,51 @@ static int role_way_of_others(const char *arg)
 	return 0;
 }
 
+/* The mode of a file that is made now, with all that may be asked for; 0: none. */
+static mode_t mode_made(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0777);
+	mode_t mode = fd < 0 ? 0 : mode_of(path);
+
+	return fd >= 0 && close(fd) == 0 && unlink(path) == 0 ? mode : 0;
+}
+
+static void *take_mask(void *ret_old)
+{
+	*(mode_t *)ret_old = umask(07);
+	return NULL;
+}
+
+/* An umask is a process's: its threads share it, a fork copies it, an exec keeps it, and where the process is has nothing to do with it. */
+static int role_masks(const char *arg)
+{
+	const mode_t first = (mode_t)strtoul(arg, NULL, 8);
+	char at[PATH_MAX];
+	mode_t old = 0;
+	pthread_t other;
+	pid_t child;
+	int status;
+
+	CHECK(mode_made("/tmp/m") == (0777 & ~first));
+	CHECK(umask(077 | 07000) == first && mode_made("/tmp/m") == 0700);
+	CHECK(pthread_create(&other, NULL, take_mask, &old) == 0);
+	CHECK(pthread_join(other, NULL) == 0 && old == 077 && mode_made("/tmp/m") == 0770);
+	CHECK(mkdir("/tmp/deep", 0777) == 0 && mode_of("/tmp/deep") == 0770);
+	child = fork();
+	if (child == 0)
+		_exit(!(mode_made("/tmp/m") == 0770 && umask(0) == 07 &&
+			mode_made("/tmp/m") == 0777));
+	CHECK(waitpid(child, &status, 0) == child && status == 0);
+	CHECK(mode_made("/tmp/m") == 0770);
+	CHECK(system("test $(umask) = 0007 && : > /tmp/s && umask 0 && : > /tmp/t") == 0);
+	CHECK(mode_of("/tmp/s") == 0660 && mode_of("/tmp/t") == 0666);
+	CHECK(chdir("/tmp/deep") == 0 && mode_made("m") == 0770 && umask(022) == 07);
+	CHECK(getcwd(at, sizeof(at)) && !strcmp(at, "/tmp/deep") && mode_made("m") == 0755);
+	CHECK(chdir("/") == 0 && rmdir("/tmp/deep") == 0 && mode_made("/tmp/m") == 0755);
+	CHECK(umask(0) == 022 && umask(first) == 0 && mode_made("/tmp/m") == (0777 & ~first));
+	return unlink("/tmp/s") < 0 || unlink("/tmp/t") < 0;
+}
+
 static int role_sleep(const char *arg)
 {
 	CHECK(close(creat("/tmp/asleep", 0600)) == 0);
@@ -900,6 +945,7 @@ static const struct guest_role roles[] = {
 	{ "way", role_way },
 	{ "way-of-others", role_way_of_others },
 	{ "deep", role_deep },
+	{ "masks", role_masks },
 	{ "before", role_before },
 	{ NULL, NULL },
 };
@@ -946,6 +992,17 @@ static void test_working_directories(void **state)
 	(void)state;
 	inside("move", "");
 	inside("crowd", "");
+}
+
+static void test_umasks(void **state)
+{
+	const mode_t own = umask(013);
+
+	(void)state;
+	inside("masks", "013");
+	umask(0);
+	inside("masks", "0");
+	umask(own);
 }
 
 /* Something is mounted at /tmp/way/to/there, where a file lies below it. */
@@ -1277,6 +1334,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_dev),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_working_directories),
+		cmocka_unit_test(test_umasks),
 		cmocka_unit_test(test_renames_above_a_mount),
 		cmocka_unit_test(test_renames_above_a_mount_by_others),
 		cmocka_unit_test(test_where_it_starts),

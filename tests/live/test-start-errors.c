@@ -202,6 +202,32 @@ static void test_more_open_files_than_allowed(void **state)
 	assert_fails(p, self_argv, NULL, -EPERM, "limit of open files", "hard limit");
 }
 
+/* The hard limit can't be taken back, so a child tries. */
+static void test_a_limit_that_carries_nothing(void **state)
+{
+	const struct rlimit hour = { 3600000000u, 3600000000u };
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0) {
+		struct sluice_policy *p = guest_policy();
+		struct sluice_error err = { 0 };
+		struct sluice_result res;
+		bool before, after;
+
+		before = sluice_policy_set_chroot(p, "/", NULL) == 0 &&
+			 sluice_run(p, self_argv, &res, NULL) == 0 && res.exit_code == 0;
+		after = setrlimit(RLIMIT_RTTIME, &hour) == 0 &&
+			sluice_run(p, self_argv, &res, &err) == -EPERM &&
+			strstr(err.text, "RLIMIT_RTTIME");
+		sluice_policy_unref(p);
+		_exit(before && after ? 0 : before ? 1 : 2);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_an_unknown_call_in_the_policy(void **state)
 {
 	struct sluice_policy *p = guest_policy();
@@ -338,6 +364,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_a_working_directory_that_is_none),
 		cmocka_unit_test(test_a_grant_that_names_nothing),
 		cmocka_unit_test(test_more_open_files_than_allowed),
+		cmocka_unit_test(test_a_limit_that_carries_nothing),
 		cmocka_unit_test(test_an_unknown_call_in_the_policy),
 		cmocka_unit_test(test_bad_arguments),
 		cmocka_unit_test(test_stdio_that_is_none),

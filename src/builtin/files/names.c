@@ -54,7 +54,7 @@ static bool leads_to_denial(const struct tree *tree, const struct walk_end *end)
 /* Mode bits for a new file in @dir, the task's umask applied. */
 static int mode_of(struct sluice_request *req, int dir, uint64_t bits, mode_t mask, mode_t *ret)
 {
-	int umask_bits = task_umask(request_task(req));
+	int umask_bits = request_umask(req);
 
 	if (umask_bits < 0)
 		return umask_bits;

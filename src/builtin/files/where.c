@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a process is: chdir, fchdir, getcwd.
+ * What a process has of its own: where it is (chdir, fchdir, getcwd), and its umask.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -84,9 +84,40 @@ static struct sluice_verdict getcwd_handle(struct sluice_request *req, void *use
 	return r < 0 ? files_errno(r) : sluice_continue();
 }
 
+/* ---- umask ---- */
+
+static struct request_act umask_act(struct sluice_request *req, const void *data)
+{
+	const struct files_plan *p = data;
+
+	cwd_set_umask(p->tree->cwds, request_task(req)->tid, (mode_t)p->args[0]);
+	return (struct request_act){ .fd = -1, .go_on = true };
+}
+
+/* The kernel's own is set too; what is noted of it saves a look into /proc for each file that is made. */
+static struct sluice_verdict umask_handle(struct sluice_request *req, void *tree)
+{
+	const struct files_plan plan = {
+		.tree = tree,
+		.args = { sluice_request_arg(req, 0) & 0777 },
+	};
+	const struct request_plan p = {
+		.builtin = "files",
+		.act = umask_act,
+		.fds = { -1, -1 },
+		.dirs = { -1, -1 },
+		.data = &plan,
+		.size = sizeof(plan),
+	};
+	int r = request_plan_act(req, &p);
+
+	return r < 0 ? files_errno(r) : sluice_continue();
+}
+
 const struct files_call files_where_calls[] = {
 	{ SYS_chdir, chdir_handle },
 	{ SYS_fchdir, fchdir_handle },
 	{ SYS_getcwd, getcwd_handle },
+	{ SYS_umask, umask_handle },
 	{ -1, NULL },
 };

@@ -268,7 +268,7 @@ static int find_place(struct sluice_request *req, struct binding *b, struct walk
 		return -EROFS;
 	b->mount = end->mount;
 	memcpy(b->name, end->name, sizeof(b->name));
-	r = task_umask(request_task(req));
+	r = request_umask(req);
 	b->umask = r < 0 ? 0 : (mode_t)r;
 	return r < 0 ? r : 0;
 }
