@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -18,10 +19,18 @@ const char *fd_link(int fd, char buf[FD_LINK_BYTES])
 	return buf;
 }
 
-ssize_t fd_path(int fd, char *buf, size_t size)
+int fd_links_open(void)
+{
+	int fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+ssize_t fd_path_by(int links, int fd, char *buf, size_t size)
 {
 	char link[FD_LINK_BYTES];
-	ssize_t n = readlink(fd_link(fd, link), buf, size);
+	const char *name = fd_link(fd, link);
+	ssize_t n = readlinkat(links, links < 0 ? name : strrchr(name, '/') + 1, buf, size);
 
 	if (n < 0)
 		return -errno;
@@ -31,10 +40,15 @@ ssize_t fd_path(int fd, char *buf, size_t size)
 	return n;
 }
 
-int fd_path_above(int fd, char *buf, size_t size)
+ssize_t fd_path(int fd, char *buf, size_t size)
+{
+	return fd_path_by(-1, fd, buf, size);
+}
+
+int fd_path_above(int links, int fd, char *buf, size_t size)
 {
 	_cleanup_close_ int up = -1;
-	ssize_t n = fd_path(fd, buf, size);
+	ssize_t n = fd_path_by(links, fd, buf, size);
 
 	while (n == -ENAMETOOLONG) {
 		int next = openat(up < 0 ? fd : up, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -44,7 +58,7 @@ int fd_path_above(int fd, char *buf, size_t size)
 		if (up >= 0)
 			close(up);
 		up = next;
-		n = fd_path(up, buf, size);
+		n = fd_path_by(links, up, buf, size);
 	}
 	return n < 0 ? (int)n : 0;
 }

@@ -16,10 +16,17 @@ const char *fd_link(int fd, char buf[FD_LINK_BYTES]);
 /* The path of its file as the kernel prints it, NUL-terminated. Returns its length; -ENAMETOOLONG, -errno. */
 ssize_t fd_path(int fd, char *buf, size_t size);
 /*
+ * The directory of those names, for who asks often: a third of a question is the way there. -errno. It is of the process that opened it: a fork's child
+ * would be told of its parent's descriptors.
+ */
+int fd_links_open(void);
+/* As fd_path, with that directory; -1: without. */
+ssize_t fd_path_by(int links, int fd, char *buf, size_t size);
+/*
  * The same where that is no longer than @size; else the path of the nearest directory above that has one as short. A place whose path is that short
  * is above both or neither. A file has no way up: -ENAMETOOLONG. 0 or -errno.
  */
-int fd_path_above(int fd, char *buf, size_t size);
+int fd_path_above(int links, int fd, char *buf, size_t size);
 /* Does directory @fd (O_PATH will do) hand down an ACL? What is made in it then has no use for an umask. */
 bool fd_has_default_acl(int fd);
 /*

@@ -47,6 +47,8 @@ struct view *view_free(struct view *v)
 			close(m->in_fd);
 	}
 	free(v->mounts);
+	if (v->links >= 0)
+		close(v->links);
 	free(v->moves);
 	free(v->above);
 	free(v->tops);
@@ -82,11 +84,12 @@ bool view_leads_to_mounts(const struct view *v, dev_t dev, ino_t ino)
 /* How long a rename that nobody told us of may go unnoticed. */
 #define LOOK_AFTER_NS 5000000u
 
-static bool lies_elsewhere(const struct view_mount *m)
+static bool lies_elsewhere(const struct view *v, const struct view_mount *m)
 {
 	char host[PATH_MAX];
 
-	return fd_path(m->in_fd, host, sizeof(host)) < 0 || strcmp(host, m->in_host) != 0;
+	return fd_path_by(v->links, m->in_fd, host, sizeof(host)) < 0 ||
+	       strcmp(host, m->in_host) != 0;
 }
 
 /* Is each directory that holds a mount point where it was? Mounts of one directory mostly follow each other. */
@@ -100,7 +103,7 @@ static void look_for_moves(const struct view *v)
 		if (!m->in_host || !strcmp(m->in_host, last))
 			continue;
 		last = m->in_host;
-		if (lies_elsewhere(m))
+		if (lies_elsewhere(v, m))
 			atomic_store_explicit(&v->moves->elsewhere, true, memory_order_relaxed);
 	}
 }
@@ -229,14 +232,17 @@ int view_mount_of(const struct view *v, int fd)
 	enum part part;
 	size_t n;
 
-	return fd_path_above(fd, host, sizeof(host)) < 0 ? -1 : mount_by_host(v, host, &n, &part);
+	return fd_path_above(v->links, fd, host, sizeof(host)) < 0
+		       ? -1
+		       : mount_by_host(v, host, &n, &part);
 }
 
 bool view_mount_has(const struct view *v, int index, int fd)
 {
 	char host[PATH_MAX];
 
-	return fd_path(fd, host, sizeof(host)) >= 0 && view_prefix(host, v->mounts[index].host);
+	return fd_path_by(v->links, fd, host, sizeof(host)) >= 0 &&
+	       view_prefix(host, v->mounts[index].host);
 }
 
 /* The kernel marks the path of what was removed. */
@@ -258,7 +264,7 @@ static bool is_removed(int fd, const char *host, size_t n)
 int view_locate(const struct view *v, int fd, char *buf, size_t size, bool *ret_lower)
 {
 	char host[PATH_MAX];
-	ssize_t n = fd_path(fd, host, sizeof(host));
+	ssize_t n = fd_path_by(v->links, fd, host, sizeof(host));
 	const char *rest;
 	size_t length;
 	enum part part;

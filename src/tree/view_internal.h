@@ -32,6 +32,7 @@ struct view {
 	struct above *tops; /* of the branches: upper directory, index, further lower trees */
 	size_t n_tops;
 	struct denials *denials; /* NULL: none */
+	int links;		 /* fd_links_open */
 	int skeleton;		 /* borrowed, while it is made */
 	bool has_branches, has_missing;
 	unsigned n_skeletons;

@@ -492,6 +492,7 @@ int view_new(const struct view_spec *root, const struct view_spec *mounts, size_
 	if (!v)
 		return fail_errno(err, -ENOMEM, "view");
 	v->skeleton = skeleton;
+	v->links = fd_links_open();
 	v->moves = calloc(1, sizeof(*v->moves));
 	fd = open_host(root);
 	if (fd >= 0 && !v->moves) {

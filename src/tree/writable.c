@@ -59,7 +59,7 @@ static bool has_path(const struct writable *w, const char *path)
 /* The path of @fd, or of what it lies below as surely as roots go; false: it can't be had. */
 static bool look(int fd, char buf[PATH_MAX])
 {
-	int r = fd_path_above(fd, buf, PATH_MAX);
+	int r = fd_path_above(-1, fd, buf, PATH_MAX);
 
 	if (r == -ENAMETOOLONG) /* a file: all that is known is that it lies below "/" */
 		strcpy(buf, "/");
