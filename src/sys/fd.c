@@ -8,9 +8,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "sys/newer.h"
 #include "util/cleanup.h"
 
 const char *fd_link(int fd, char buf[FD_LINK_BYTES])
@@ -65,9 +67,15 @@ int fd_path_above(int links, int fd, char *buf, size_t size)
 
 bool fd_has_default_acl(int fd)
 {
+	static const char name[] = "system.posix_acl_default";
+	struct xattr_args_v0 none = { 0 };
 	char link[FD_LINK_BYTES];
+	long n = syscall(NR_GETXATTRAT, fd, ".", 0, name, &none, sizeof(none));
 
-	return getxattr(fd_link(fd, link), "system.posix_acl_default", NULL, 0) > 0;
+	/* by the long way where there is no such call, or it may not be made, or there is no right to search */
+	if (n >= 0 || errno == ENODATA || errno == EOPNOTSUPP)
+		return n > 0;
+	return getxattr(fd_link(fd, link), name, NULL, 0) > 0;
 }
 
 int fd_write_all(int fd, const void *data, size_t size)

@@ -4,15 +4,7 @@
 #include <stddef.h>
 #include <sys/syscall.h>
 
-/* Newer than the headers of Debian 12; unified over architectures. */
-#define NR_FCHMODAT2 452
-#define NR_SETXATTRAT 463
-#define NR_GETXATTRAT 464
-#define NR_LISTXATTRAT 465
-#define NR_REMOVEXATTRAT 466
-#define NR_OPEN_TREE_ATTR 467
-#define NR_FILE_GETATTR 468
-#define NR_FILE_SETATTR 469
+#include "sys/newer.h"
 
 #define PATH_AT(nr, family, dirfd, path)        \
 	{                                       \

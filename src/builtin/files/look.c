@@ -18,12 +18,9 @@
 
 #include "builtin/files/internal.h"
 #include "sys/fd.h"
+#include "sys/newer.h"
 #include "task/procfs.h"
 #include "tree/file_times.h"
-
-/* Newer than the headers of Debian 12; the same on every architecture. */
-#define NR_GETXATTRAT 464
-#define NR_LISTXATTRAT 465
 
 #ifndef AT_STATX_SYNC_TYPE
 #define AT_STATX_SYNC_TYPE 0x6000
@@ -480,13 +477,6 @@ static struct sluice_verdict listxattrat_handle(struct sluice_request *req, void
 	return look(req, tree, files_walk_flags(sluice_request_arg(req, 2), false), &p,
 		    attributes_act);
 }
-
-/* Of linux/xattr.h from 6.13 on. */
-struct xattr_args_v0 {
-	uint64_t value;
-	uint32_t size;
-	uint32_t flags;
-};
 
 static struct sluice_verdict getxattrat_handle(struct sluice_request *req, void *tree)
 {

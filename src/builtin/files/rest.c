@@ -16,10 +16,7 @@
 
 #include "builtin/files/internal.h"
 #include "sys/fd.h"
-
-/* Newer than the headers of Debian 12; the same on every architecture. */
-#define NR_OPEN_TREE_ATTR 467
-#define NR_FILE_GETATTR 468
+#include "sys/newer.h"
 
 /* ---- name_to_handle_at ---- */
 

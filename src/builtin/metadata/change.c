@@ -15,23 +15,11 @@
 #include <utime.h>
 
 #include "sys/fd.h"
+#include "sys/newer.h"
 #include "task/resolve.h"
 #include "tree/tree.h"
 
-/* Newer than the headers of Debian 12; the same on every architecture. */
-#define NR_FCHMODAT2 452
-#define NR_SETXATTRAT 463
-#define NR_REMOVEXATTRAT 466
-#define NR_FILE_SETATTR 469
-
 #define AT_FLAGS_KNOWN (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)
-
-/* Of linux/xattr.h from 6.13 on. */
-struct xattr_args_v0 {
-	uint64_t value;
-	uint32_t size;
-	uint32_t flags;
-};
 
 const int change_calls[] = {
 #ifdef SYS_chmod
