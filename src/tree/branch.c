@@ -38,6 +38,7 @@ static struct branch *branch_alloc(const struct branch_spec *spec)
 		return NULL;
 	b->storage_fd = b->dir_fd = b->upper_fd = b->work_fd = b->index_fd = b->lock_fd =
 		b->log_fd = b->room_fd = -1;
+	b->wide.journal = -1;
 	b->look_ns = UINT64_MAX;
 	b->durable = spec->durable;
 	b->max_bytes = spec->max_bytes;
@@ -82,6 +83,7 @@ struct branch *branch_close(struct branch *b)
 	links_fini(&b->links);
 	identities_fini(&b->identities);
 	identities_fini(&b->owners);
+	wide_fini(b);
 	pthread_rwlock_destroy(&b->lock);
 	pthread_mutex_destroy(&b->copying_lock);
 	pthread_cond_destroy(&b->copied);

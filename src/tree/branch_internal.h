@@ -46,6 +46,15 @@ struct watched {
 	unsigned pins; /* it is being opened or changed: stays watched */
 };
 
+/* Directories whose owner was given them for a while (src/tree/wide.c). */
+struct wide {
+	char **paths; /* parents first */
+	size_t n, room;
+	struct identities modes; /* upper inode -> the mode that it shows and gets back */
+	int journal;		 /* -1: nothing is noted */
+	unsigned users;
+};
+
 struct branch {
 	char *name;
 	int storage_fd;
@@ -74,6 +83,7 @@ struct branch {
 	struct identities identities; /* guarded by lock */
 	struct identities owners;     /* guarded by lock; as src/tree/owner.c has it */
 	struct links links;	      /* guarded by lock */
+	struct wide wide;	      /* guarded by lock */
 
 	pthread_mutex_t copying_lock;
 	pthread_cond_t copied;
@@ -258,6 +268,27 @@ void owner_set(struct branch *b, ino_t upper_ino, uid_t uid, gid_t gid);
 void owner_drop(struct branch *b, ino_t upper_ino);
 /* Does the upper directory's file @st show another owner? It is put in its place. */
 bool owner_show(const struct branch *b, struct stat *st);
+
+/* ---- directories that their owner may not use (src/tree/wide.c); the lock is held for writing but for wide_show ---- */
+
+/* Until wide_end_locked, which comes in every case, the caller may do @want (R_OK ...) in all of the upper directory. */
+int wide_begin_locked(struct branch *b, int want);
+void wide_end_locked(struct branch *b);
+/* Without a look at any directory. */
+void wide_fini(struct branch *b);
+/* The mode that the upper directory's file @st shows. */
+void wide_show(const struct branch *b, struct stat *st);
+
+/* A scan, which comes to the directories parents first: what a crash left wide is known from wide_left_begin to wide_left_end, which comes in every case. */
+struct wide_left {
+	struct identities modes; /* upper inode -> mode, and when it was born */
+};
+int wide_left_begin(struct branch *b, struct wide_left *ret);
+/* The scan comes to @path, and may do @want in it until the end. */
+int wide_left_take(struct branch *b, const struct wide_left *left, const char *path, int want);
+/* @all: it came to each. */
+void wide_left_end(struct branch *b, struct wide_left *left, bool all);
+
 /* The inode is another file from now on: it shows itself. The caller holds the lock for writing. */
 void identity_drop(struct branch *b, ino_t upper_ino);
 

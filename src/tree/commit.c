@@ -2,8 +2,8 @@
 /*
  * Commit: the changes go into the topmost lower tree, and the branch is what is left.
  *
- * Each step moves one thing from upper/ to the lower tree (or takes it away there, and its whiteout here) such that the merged tree never changes. So there is no journal but the branch
- * itself: after a crash at any moment the branch shows the same tree, and committing it again goes on where it stopped. Files move by rename where both are one file system, else by a temporary
+ * Each step moves one thing from upper/ to the lower tree (or takes it away there, and its whiteout here) such that the merged tree never changes. So the branch itself is the journal
+ * (but for the modes that wide.c changes): after a crash at any moment the branch shows the same tree, and committing it again goes on where it stopped. Files move by rename where both are one file system, else by a temporary
  * file beside the target, synced and renamed: whoever reads the lower tree sees the old file or the new one. Order: directories and files parents first, then deletions, last the attributes and
  * times of directories, deepest first.
  *
@@ -153,7 +153,10 @@ int branch_commit(struct branch *b, branch_commit_fn fn, void *arg)
 
 	branch_wrlock(b);
 	c.resumed = b->committing;
-	r = commit_locked(&c);
+	r = wide_begin_locked(b, R_OK | W_OK | X_OK);
+	if (r == 0)
+		r = commit_locked(&c);
+	wide_end_locked(b);
 	branch_unlock(b);
 	changes_fini(&c.changes);
 	cover_fini(&c);

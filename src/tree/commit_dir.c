@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "sys/fd.h"
 #include "sys/openat2.h"
 #include "util/cleanup.h"
 
@@ -78,12 +79,26 @@ static int commit_new_dir(struct commit *c, const struct change_item *i,
 	return r;
 }
 
+/* A directory of the tree that its owner may not write in was one that he could, at some time: until it gets its attributes it is that again. */
+static void give_to_owner(struct change_item *i, const struct lower_hit *hit)
+{
+	const mode_t mode = hit->st.st_mode & 07777;
+	char link[FD_LINK_BYTES];
+
+	if (!hit->n_dirs || !is_topmost_dir(hit) || hit->st.st_uid != geteuid() ||
+	    may_access(hit->fd, W_OK | X_OK) == 0)
+		return;
+	if (chmod(fd_link(hit->fd, link), mode | 0700) == 0)
+		i->lower_mode = mode | S_IFDIR;
+}
+
 int commit_dir(struct commit *c, struct change_item *i, struct lower_hit *hit)
 {
 	struct nodes_walk w;
 	struct places p;
 	int r;
 
+	give_to_owner(i, hit);
 	if (!*i->path)
 		return 0;
 	nodes_walk(&c->b->nodes, i->path, &w);
@@ -124,6 +139,14 @@ static int drop_dead_whiteouts(struct commit *c, const struct node *dir, const c
 	return r;
 }
 
+static void take_from_owner(const struct change_item *i, int lower)
+{
+	char link[FD_LINK_BYTES];
+
+	if (i->lower_mode && lower >= 0)
+		chmod(fd_link(lower, link), i->lower_mode & 07777);
+}
+
 /* One that led to changes only may be somebody else's: its times are put back where that is allowed. */
 static int give_attributes(int upper, const struct change_item *i, int lower)
 {
@@ -132,6 +155,7 @@ static int give_attributes(int upper, const struct change_item *i, int lower)
 	if (i->kind != BRANCH_SAME || i->made)
 		return copy_attributes(upper, &i->st, lower);
 	utimensat(lower, "", times, AT_EMPTY_PATH);
+	take_from_owner(i, lower);
 	return 0;
 }
 
@@ -147,8 +171,10 @@ int finish_dir(struct commit *c, const struct change_item *i)
 	r = drop_dead_whiteouts(c, w.node, i->path);
 	upper = open_beneath(c->b->upper_fd, i->path, O_PATH | O_DIRECTORY, 0);
 	lower = open_beneath(c->b->lower_fds[0], i->path, O_PATH | O_DIRECTORY, 0);
-	if (r < 0 || w.node->child || upper < 0 || lower < 0)
+	if (r < 0 || w.node->child || upper < 0 || lower < 0) {
+		take_from_owner(i, lower);
 		return r; /* something in it is kept, and was reported */
+	}
 	r = give_attributes(upper, i, lower);
 	if (r < 0)
 		return r;

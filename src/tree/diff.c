@@ -269,6 +269,7 @@ static int compare(struct walk *w, const struct node *n, const struct lower_hit 
 	if (fstatat(w->b->upper_fd, *w->path ? w->path : ".", &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	owner_show(w->b, &st);
+	wide_show(w->b, &st);
 	if (hit->fd >= 0 && same_file(&st, &hit->st) && same_content(w->b, w->path, &st, hit->fd))
 		kind = BRANCH_SAME;
 	r = add(w->ret, w->path, kind, &st, opaque);
@@ -376,11 +377,20 @@ int branch_diff(struct branch *b, int (*fn)(const struct branch_change *change, 
 
 	branch_wrlock(b);
 	r = links_complete(b);
-	branch_unlock(b);
-	if (r < 0)
+	if (r < 0) {
+		branch_unlock(b);
 		return r;
+	}
+	r = wide_begin_locked(b, R_OK | X_OK);
+	branch_unlock(b);
 	branch_rdlock(b);
-	r = changes_collect_locked(b, &c);
+	if (r == 0)
+		r = changes_collect_locked(b, &c);
+	else
+		memset(&c, 0, sizeof(c));
+	branch_unlock(b);
+	branch_wrlock(b);
+	wide_end_locked(b);
 	branch_unlock(b);
 	for (size_t i = 0; r == 0 && i < c.n; i++) {
 		struct branch_change change = { c.items[i].kind, c.items[i].path, c.items[i].st };

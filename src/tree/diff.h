@@ -15,6 +15,7 @@ struct change_item {
 	bool opaque;		      /* a directory that hides a lower one */
 	bool made;		      /* by the commit, in the lower tree */
 	bool done;		      /* committed */
+	mode_t lower_mode; /* of a directory of the lower tree that was given to its owner for the commit; 0: it was not */
 };
 
 /* One of the names of an upper file that has several. */

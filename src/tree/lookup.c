@@ -57,6 +57,7 @@ void merged_show(const struct branch *b, struct stat *st)
 	if (st->st_dev != b->upper_dev)
 		return;
 	owner_show(b, st);
+	wide_show(b, st);
 	if (identities_get(&b->identities, st->st_ino, &dev, &ino)) {
 		st->st_dev = dev;
 		st->st_ino = ino;

@@ -95,6 +95,7 @@ static const struct known *find_known(const struct origins *o, uint64_t ino)
 
 struct scan {
 	struct branch *b;
+	struct wide_left left;
 	struct origins origins;
 };
 
@@ -165,29 +166,6 @@ static int scan_entry(struct scan *s, int dir_fd, struct node *parent, const cha
 	return r;
 }
 
-/* A directory that its owner may not read is read all the same, and gets its mode back. */
-static int open_to_read(struct branch *b, const char *path)
-{
-	int fd = open_beneath(b->upper_fd, path, O_RDONLY | O_DIRECTORY, 0);
-	char link[FD_LINK_BYTES];
-	struct stat st;
-	int at;
-
-	if (fd != -EACCES)
-		return fd;
-	at = open_beneath(b->upper_fd, path, O_PATH | O_DIRECTORY, 0);
-	if (at < 0)
-		return at;
-	fd_link(at, link);
-	if (fstat(at, &st) == 0 && chmod(link, (st.st_mode & 07777) | 0700) == 0) {
-		fd = open(link, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		fd = fd < 0 ? -errno : fd;
-		chmod(link, st.st_mode & 07777);
-	}
-	close(at);
-	return fd;
-}
-
 #define ACL_BYTES 1024
 
 /* An ACL of the directory behind @fd; its length, 0: none, -1: it can't be had. */
@@ -215,6 +193,7 @@ static bool same_rights(const struct branch *b, int fd, const struct lower_hit *
 	if (fstat(fd, &st) < 0)
 		return false;
 	owner_show(b, &st);
+	wide_show(b, &st);
 	return st.st_mode == lower->st.st_mode && !owner_differs(&st, &lower->st) &&
 	       same_acl(fd, lower->fd, XATTR_ACL "access") &&
 	       same_acl(fd, lower->fd, XATTR_ACL "default");
@@ -240,9 +219,11 @@ static int scan_dir(struct scan *s, struct node *dir)
 	const struct dirent *e;
 	DIR *d;
 
+	if (r >= 0)
+		r = wide_left_take(s->b, &s->left, path, R_OK | X_OK);
 	if (r < 0)
 		return r;
-	fd = open_to_read(s->b, path);
+	fd = open_beneath(s->b->upper_fd, path, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0)
 		return fd;
 	dir->flags = has_opaque(fd) ? NODE_OPAQUE : 0;
@@ -254,6 +235,18 @@ static int scan_dir(struct scan *s, struct node *dir)
 	while (r == 0 && (e = dir_next(d)))
 		r = scan_entry(s, dirfd(d), dir, e->d_name);
 	closedir(d);
+	return r;
+}
+
+static int scan_dirs(struct scan *s)
+{
+	int r = wide_left_begin(s->b, &s->left);
+
+	for (struct node *n = s->b->nodes.root; r == 0 && n; n = nodes_next(n)) {
+		if (n->type == DT_DIR)
+			r = scan_dir(s, n);
+	}
+	wide_left_end(s->b, &s->left, r == 0);
 	return r;
 }
 
@@ -318,10 +311,7 @@ int branch_scan(struct branch *b)
 		r = -ENOMEM;
 	if (s.origins.n)
 		qsort(s.origins.all, s.origins.n, sizeof(*s.origins.all), by_inode);
-	for (struct node *n = b->nodes.root; r == 0 && n; n = nodes_next(n)) {
-		if (n->type == DT_DIR)
-			r = scan_dir(&s, n);
-	}
+	r = r < 0 ? r : scan_dirs(&s);
 	if (r == 0)
 		r = scan_index(&s);
 	free(s.origins.all);

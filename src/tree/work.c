@@ -91,6 +91,7 @@ static bool wait_for_removal(struct lifted **list, const char *name)
 
 static DIR *open_to_empty(int dir_fd, const char *name)
 {
+	struct stat st;
 	DIR *d;
 	int r = dir_open(dir_fd, name, O_NOFOLLOW, &d);
 
@@ -99,7 +100,12 @@ static DIR *open_to_empty(int dir_fd, const char *name)
 		fchmodat(dir_fd, name, 0700, 0);
 		r = dir_open(dir_fd, name, O_NOFOLLOW, &d);
 	}
-	return r < 0 ? NULL : d;
+	if (r < 0)
+		return NULL;
+	/* or not search or write */
+	if (fstat(dirfd(d), &st) == 0 && (st.st_mode & 0700) != 0700)
+		fchmod(dirfd(d), 0700);
+	return d;
 }
 
 #define LIFT_ATTEMPTS 1000u

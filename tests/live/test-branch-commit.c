@@ -124,6 +124,80 @@ static void on_commit(const struct branch_change *c, int error, void *arg)
 	list_add(arg, c, error);
 }
 
+static mode_t mode_of(const char *path)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(path, &st), 0);
+	return st.st_mode & 07777;
+}
+
+static mode_t shown_mode(struct branch *b, const char *path)
+{
+	struct branch_entry e;
+
+	assert_int_equal(branch_stat(b, path, &e), 0);
+	return e.st.st_mode & 07777;
+}
+
+static void assert_modes_are_committed(mode_t mode)
+{
+	static const char all[] = "A made,A made/in,A made/in/x,";
+	struct list diff = { "" }, again = { "" }, done = { "" };
+	struct branch *b = new_branch(0);
+
+	assert_int_equal(branch_mkdir(b, "made", 0700), 0);
+	assert_int_equal(branch_mkdir(b, "made/in", 0700), 0);
+	assert_int_equal(write_file(b, "made/in/x", "x"), 0);
+	assert_int_equal(branch_chmod(b, "made/in", mode), 0);
+	assert_int_equal(branch_chmod(b, "made", mode), 0);
+	assert_int_equal(branch_diff(b, on_change, &diff), 0);
+	assert_string_equal(diff.text, all);
+	assert_int_equal(shown_mode(b, "made"), mode);
+	branch_close(b);
+	assert_int_equal(open_branch(false, 0, &b), 0);
+	assert_int_equal(shown_mode(b, "made"), mode);
+	assert_int_equal(branch_diff(b, on_change, &again), 0);
+	assert_string_equal(again.text, all);
+	assert_int_equal(branch_commit(b, on_commit, &done), 0);
+	assert_string_equal(done.text, all);
+	assert_int_equal(mode_of(below("made")), mode);
+	assert_int_equal(chmod(below("made"), 0700), 0);
+	assert_int_equal(mode_of(below("made/in")), mode);
+	assert_int_equal(chmod(below("made/in"), 0700), 0);
+	assert_text("made/in/x", "x");
+	end_branch(b);
+}
+
+static void test_directories_that_their_owner_may_not_use(void **state)
+{
+	(void)state;
+	assert_modes_are_committed(0555);
+	assert_modes_are_committed(0111);
+	assert_modes_are_committed(0444);
+	assert_modes_are_committed(0);
+}
+
+/* He could, for a while, inside. */
+static void test_a_lower_directory_that_its_owner_may_not_write(void **state)
+{
+	struct branch *b = new_branch(0);
+	struct list done = { "" };
+
+	(void)state;
+	assert_int_equal(chmod(below("dir"), 0555), 0);
+	assert_int_equal(branch_chmod(b, "dir", 0755), 0);
+	assert_int_equal(write_file(b, "dir/new", "new"), 0);
+	assert_int_equal(branch_unlink(b, "dir/in"), 0);
+	assert_int_equal(branch_chmod(b, "dir", 0555), 0);
+	assert_int_equal(branch_commit(b, on_commit, &done), 0);
+	assert_string_equal(done.text, "A dir/new,D dir/in,");
+	assert_int_equal(mode_of(below("dir")), 0555);
+	assert_text("dir/new", "new");
+	assert_int_equal(access(below("dir/in"), F_OK), -1);
+	end_branch(b);
+}
+
 static void test_diff_is_what_commit_does(void **state)
 {
 	struct branch *b = new_branch(0);
@@ -716,6 +790,8 @@ int main(int argc, char *argv[])
 	static const struct guest_role roles[] = { { NULL, NULL } };
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_diff_is_what_commit_does),
+		cmocka_unit_test(test_directories_that_their_owner_may_not_use),
+		cmocka_unit_test(test_a_lower_directory_that_its_owner_may_not_write),
 		cmocka_unit_test(test_copied_up_is_not_changed),
 		cmocka_unit_test(test_changes_that_times_do_not_show),
 		cmocka_unit_test(test_conflicts_stay_in_the_branch),

@@ -294,7 +294,7 @@ static int op_create(struct branch *b, const char *path)
 	return r;
 }
 
-#define N_OPS 20u
+#define N_OPS 22u
 
 static int do_op(struct branch *b, unsigned i)
 {
@@ -337,8 +337,13 @@ static int do_op(struct branch *b, unsigned i)
 		return op_create(b, "hard2");
 	case 18:
 		return branch_rmdir(b, "empty");
-	default:
+	case 19:
 		return op_create(b, "empty");
+	/* their owner may not write there: for a commit they are given to him */
+	case 20:
+		return branch_chmod(b, "deep/er", 0555);
+	default:
+		return branch_chmod(b, "deep", 0555);
 	}
 }
 
