@@ -138,6 +138,22 @@ struct sluice_port {
 /* The ports that sluice_policy_set_port_remap has changed, of sockets that are open now: at most @max are written. Returns how many there are. Any thread. */
 SLUICE_API size_t sluice_sandbox_ports(struct sluice_sandbox *s, struct sluice_port *ret,
 				       size_t max);
+/* A process of a sandbox, as it was a moment ago. */
+struct sluice_process {
+	pid_t pid, parent;
+	char name[16];	  /* of its program, any bytes */
+	char state;	  /* as in /proc/PID/stat: R S D T t Z ... */
+	uint32_t threads; /* 0: it has ended and is not yet waited for */
+	uint64_t cpu_us;  /* of all its threads */
+	uint64_t resident_bytes;
+	uint64_t reserved[2];
+};
+/*
+ * The processes that the sandbox has now, parents before their children: at most @max are written. Returns how many there are, 0 when it has ended; one whose
+ * parent ends meanwhile may be missed. Takes some 30 us for each. -ENOENT: this kernel does not list children (CONFIG_PROC_CHILDREN); -ENOMEM. Any thread.
+ */
+SLUICE_API int sluice_sandbox_processes(struct sluice_sandbox *s, struct sluice_process *ret,
+					size_t max);
 
 /*
  * What supervision did so far, as one JSON object that the caller frees with free(), or NULL when memory is short.

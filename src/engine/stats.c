@@ -3,16 +3,11 @@
  * What the engine counted, as JSON. Cold path; counters are read one by one, so a running engine's figures need not add up to the last digit.
  */
 #include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "engine/engine_internal.h"
 #include "task/ledger.h"
 #include "util/histogram.h"
-#include "util/quote.h"
-
-/* A handler's name that is no UTF-8, shown byte by byte; longer ones are cut. */
-#define NAME_BYTES 512
+#include "util/jsontext.h"
 
 static double to_us(uint64_t ns)
 {
@@ -35,25 +30,13 @@ static json_t *call_json(const struct engine *e, struct chain *c)
 			 h ? to_us(histogram_percentile(h, 100.0)) : 0.0);
 }
 
-/* The embedder's names are bytes; a JSON string is text. NULL when memory is short. */
-static json_t *name_json(const char *name)
-{
-	json_t *text = json_string(name);
-	char quoted[NAME_BYTES];
-
-	if (text)
-		return text;
-	quote_bytes(name, strlen(name), quoted, sizeof(quoted));
-	return json_string(quoted);
-}
-
 static json_t *handler_json(const struct chain *c, struct chain_handler *h, bool observer)
 {
 	uint64_t calls = atomic_load(&h->calls);
 
 	return json_pack("{s:o, s:i, s:b, s:b, s:I, s:f, s:f, s:I, s:b}", "name",
-			 name_json(h->name), "nr", c->nr, "builtin", (int)h->builtin, "observer",
-			 (int)observer, "calls", (json_int_t)calls, "mean_us",
+			 jsontext_string(h->name), "nr", c->nr, "builtin", (int)h->builtin,
+			 "observer", (int)observer, "calls", (json_int_t)calls, "mean_us",
 			 calls ? to_us(atomic_load(&h->total_ns)) / (double)calls : 0.0, "max_us",
 			 to_us(atomic_load(&h->max_ns)), "late", (json_int_t)atomic_load(&h->late),
 			 "slow", (int)atomic_load(&h->demoted));
@@ -78,7 +61,7 @@ static bool chain_json(const struct engine *e, struct chain *c, struct lists *l)
 
 		whole &= json_array_append_new(l->handlers, handler_json(c, h, false)) == 0;
 		if (atomic_load(&h->demoted))
-			whole &= json_array_append_new(l->demoted, name_json(h->name)) == 0;
+			whole &= json_array_append_new(l->demoted, jsontext_string(h->name)) == 0;
 	}
 	for (uint32_t i = 0; i < c->n_observers; i++)
 		whole &= json_array_append_new(l->handlers,
@@ -89,29 +72,15 @@ static bool chain_json(const struct engine *e, struct chain *c, struct lists *l)
 static void add_process(const struct ledger_entry *p, void *list)
 {
 	json_t *one = json_pack("{s:i, s:i, s:o, s:I, s:f, s:I, s:I, s:I, s:I, s:f, s:b}", "pid",
-				(int)p->pid, "parent", (int)p->parent, "name", name_json(p->name),
-				"processes", (json_int_t)p->processes, "cpu_us", to_us(p->cpu_ns),
-				"peak_kib", (json_int_t)p->peak_kib, "read_bytes",
-				(json_int_t)p->read_bytes, "written_bytes",
+				(int)p->pid, "parent", (int)p->parent, "name",
+				jsontext_string(p->name), "processes", (json_int_t)p->processes,
+				"cpu_us", to_us(p->cpu_ns), "peak_kib", (json_int_t)p->peak_kib,
+				"read_bytes", (json_int_t)p->read_bytes, "written_bytes",
 				(json_int_t)p->written_bytes, "calls", (json_int_t)p->calls,
 				"supervised_us", to_us(p->supervised_ns), "whole", (int)p->whole);
 	struct process_list *l = list;
 
 	l->whole &= json_array_append_new(l->processes, one) == 0;
-}
-
-/* Not json_dumps: jansson 2.14 goes on without a key for which its buffer could not grow. */
-static char *json_text(const json_t *all)
-{
-	size_t n = json_dumpb(all, NULL, 0, JSON_COMPACT);
-	char *text = n ? malloc(n + 1) : NULL;
-
-	if (!text || json_dumpb(all, text, n, JSON_COMPACT) != n) {
-		free(text);
-		return NULL;
-	}
-	text[n] = '\0';
-	return text;
 }
 
 char *engine_stats_json(struct engine *e)
@@ -137,7 +106,7 @@ char *engine_stats_json(struct engine *e)
 			"demoted", l.demoted, "calls", l.calls, "handlers", l.handlers, "processes",
 			p.processes);
 	if (all && whole && p.whole)
-		text = json_text(all);
+		text = jsontext_dump(all);
 	json_decref(all);
 	return text;
 }

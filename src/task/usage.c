@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define TEXT_BYTES 4096
+#define NAME_BYTES 16 /* of a process, with the NUL */
 #define NS_PER_S UINT64_C(1000000000)
 
 /* /proc/PID/NAME as a string: what fits into @buf. */
@@ -153,29 +154,42 @@ int usage_cpu(pid_t pid, struct usage_cpu *ret)
 	return 0;
 }
 
-/* Parent, name and start, from /proc/PID/stat. */
-static int read_start(pid_t pid, struct usage_whole *ret)
+/* /proc/PID/stat in @text: the name, which may hold anything, and what is behind it. */
+static int read_stat(pid_t pid, char text[TEXT_BYTES], char ret_name[NAME_BYTES],
+		     const char **ret_behind)
 {
-	char text[TEXT_BYTES];
-	unsigned long long start = 0;
-	const char *at, *name;
+	const char *name, *behind;
 	size_t n;
 	int r = read_text(pid, "stat", text);
 
 	if (r < 0)
 		return r;
-	at = behind_name(text);
 	name = strchr(text, '(');
+	behind = behind_name(text);
+	if (!name || !behind)
+		return -EPROTO;
+	n = (size_t)(behind - 2 - name);
+	memcpy(ret_name, name + 1, n < NAME_BYTES ? n : NAME_BYTES - 1);
+	*ret_behind = behind;
+	return 0;
+}
+
+/* Parent, name and start. */
+static int read_start(pid_t pid, struct usage_whole *ret)
+{
+	char text[TEXT_BYTES];
+	unsigned long long start = 0;
+	const char *at;
+	int r = read_stat(pid, text, ret->name, &at);
+
 	/* state, ppid ... starttime, the 22nd */
-	if (!at || !name ||
+	if (r == 0 &&
 	    sscanf(at,
 		   " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
 		   &ret->parent, &start) != 2)
-		return -EPROTO;
+		r = -EPROTO;
 	ret->start = start;
-	n = (size_t)(at - 2 - name);
-	memcpy(ret->name, name + 1, n < sizeof(ret->name) ? n : sizeof(ret->name) - 1);
-	return 0;
+	return r;
 }
 
 int usage_start(pid_t pid, uint64_t *ret_ticks)
@@ -204,5 +218,27 @@ int usage_whole(pid_t pid, struct usage_whole *ret)
 		ret->read_bytes = number_of(text, "rchar:");
 		ret->written_bytes = number_of(text, "\nwchar:");
 	}
+	return 0;
+}
+
+int usage_now(pid_t pid, struct usage_now *ret)
+{
+	char text[TEXT_BYTES];
+	unsigned long long pages = 0;
+	const char *at;
+	int r;
+
+	*ret = (struct usage_now){ 0 };
+	r = read_stat(pid, text, ret->name, &at);
+	/* state, ppid ... num_threads, the 20th ... rss, the 24th */
+	if (r == 0 &&
+	    sscanf(at,
+		   " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %u %*s %*s %*s %llu",
+		   &ret->state, &ret->parent, &ret->threads, &pages) != 4)
+		r = -EPROTO;
+	if (r < 0)
+		return r;
+	ret->resident_bytes = pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	own_time(pid, &ret->cpu_ns);
 	return 0;
 }

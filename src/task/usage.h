@@ -46,6 +46,16 @@ struct usage_whole {
 };
 
 int usage_whole(pid_t pid, struct usage_whole *ret);
+/* What it is doing at the moment. Some 20 us. */
+struct usage_now {
+	pid_t parent;
+	char name[16];
+	char state; /* of its first thread, as above */
+	uint32_t threads;
+	uint64_t cpu_ns, resident_bytes;
+};
+
+int usage_now(pid_t pid, struct usage_now *ret);
 /* When it was started, alone. */
 int usage_start(pid_t pid, uint64_t *ret_ticks);
 

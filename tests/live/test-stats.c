@@ -338,11 +338,47 @@ static int role_children(const char *arg)
 	return 0;
 }
 
+/* A child that has two threads and waits, and one that has ended. */
+static void *wait_for_a_byte(void *fd)
+{
+	char byte;
+
+	return read(*(int *)fd, &byte, 1) < 0 ? fd : NULL;
+}
+
+static void family_child(int fd)
+{
+	pthread_t t;
+
+	prctl(PR_SET_NAME, "two (threads) S");
+	if (pthread_create(&t, NULL, wait_for_a_byte, &fd) == 0) {
+		puts("ready");
+		fflush(stdout);
+		pthread_join(t, NULL);
+	}
+	_exit(0);
+}
+
+static int role_family(const char *arg)
+{
+	siginfo_t ended;
+	int fd = STDIN_FILENO;
+	pid_t first = fork(), second;
+
+	(void)arg;
+	if (!first)
+		_exit(0);
+	waitid(P_PID, (id_t)first, &ended, WEXITED | WNOWAIT);
+	second = fork();
+	if (!second)
+		family_child(fd);
+	waitpid(second, NULL, 0);
+	return 0;
+}
+
 static const struct guest_role roles[] = {
-	{ "getpriority", role_getpriority },
-	{ "calls", role_calls },
-	{ "children", role_children },
-	{ NULL, NULL },
+	{ "getpriority", role_getpriority }, { "calls", role_calls }, { "children", role_children },
+	{ "family", role_family },	     { NULL, NULL },
 };
 
 static bool is_whole(const json_t *process)
@@ -382,6 +418,56 @@ static void test_processes(void **state)
 	json_decref(all);
 }
 
+static const struct sluice_process *process_named(const struct sluice_process *list, int n,
+						  const char *name)
+{
+	for (int i = 0; i < n; i++) {
+		if (!strcmp(list[i].name, name))
+			return &list[i];
+	}
+	return NULL;
+}
+
+static void test_processes_now(void **state)
+{
+	struct sluice_spawn_options o = {
+		.size = sizeof(o),
+		.stdio = { SLUICE_STDIO_PIPE, SLUICE_STDIO_PIPE },
+	};
+	struct sluice_sandbox *s = guest_spawn(NULL, &o, "family", "");
+	int in = sluice_sandbox_pipe(s, 0), out = sluice_sandbox_pipe(s, 1);
+	struct sluice_process list[8];
+	const struct sluice_process *p;
+	long long end = guest_now_ms() + 20000;
+	char byte;
+
+	(void)state;
+	assert_int_equal(read(out, &byte, 1), 1);
+	assert_int_equal(sluice_sandbox_processes(s, NULL, 0), 3);
+	memset(list, 0xa5, sizeof(list));
+	assert_int_equal(sluice_sandbox_processes(s, list, 1), 3);
+	assert_int_equal(list[1].pid, (pid_t)0xa5a5a5a5);
+	do { /* until it has come to wait */
+		assert_int_equal(sluice_sandbox_processes(s, list, N_OF(list)), 3);
+		p = process_named(list, 3, "two (threads) S");
+		assert_non_null(p);
+		assert_true(guest_now_ms() < end);
+	} while (p->state != 'S');
+	assert_int_equal(p->parent, list[0].pid);
+	assert_int_equal(p->threads, 2);
+	assert_int_equal(list[0].pid, sluice_sandbox_pid(s));
+	assert_true(list[0].resident_bytes >= 4096 && list[0].threads == 1);
+	assert_true(list[0].cpu_us > 0);
+	p = p == &list[1] ? &list[2] : &list[1];
+	assert_int_equal(p->state, 'Z');
+	assert_int_equal(p->resident_bytes, 0);
+	close(in);
+	assert_int_equal(sluice_sandbox_wait(s, 20000, NULL), 0);
+	assert_int_equal(sluice_sandbox_processes(s, list, N_OF(list)), 0);
+	close(out);
+	sluice_sandbox_free(s);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
@@ -391,6 +477,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_times),
 		cmocka_unit_test(test_who_proved_slow),
 		cmocka_unit_test(test_processes),
+		cmocka_unit_test(test_processes_now),
 	};
 
 	guest_begin(argc, argv, roles);
