@@ -33,6 +33,18 @@ SLUICE_API struct sluice_policy *sluice_policy_ref(struct sluice_policy *p);
 /* Drops a reference; NULL is fine. Running sandboxes hold references of their own. Returns NULL. */
 SLUICE_API struct sluice_policy *sluice_policy_unref(struct sluice_policy *p);
 
+/*
+ * What @p grants and limits, as one JSON object that the caller frees with free(), or NULL when memory is short. What was not set is null, or an empty list.
+ * Shape: {"name","grants":[{"path","access","optional"}],"default_devices","denials":[PATH],"root","mounts":[{"at","host","access"}],"cow":{"workdir","lowers":[PATH],"storage",
+ * "branch","on_exit","on_error","durability","max_disk"},"cwd","network":{"targets":[{"protocols":[NAME],"host","ports"}],"targets_are","binds":[PORTS],"binds_are",
+ * "resolve","name_servers":[ADDRESS],"port_remap","port_map"},"proc","num_cpus","limits":{"timeout_ms","open_files","memory","processes","cpu_percent","cpu_cores"},
+ * "clean_env","env":[KEY],"random_seed","time_start","time_start_files","randomize_memory","deterministic_dirs","calls":[{"name","denied"}],"degraded":[FEATURE],
+ * "disabled":[FEATURE],"dispatch"}
+ * access: read, write, list, device; of a mount as_granted, read, write. targets_are, binds_are: allowed or denied. Values of the environment are left out: they may be
+ * secrets. Paths that are not UTF-8 are given with their bytes as \xNN.
+ */
+SLUICE_API char *sluice_policy_json(const struct sluice_policy *p);
+
 /* ---- files ---- */
 
 /* Grant reading, listing and executing of @path and all below it. */

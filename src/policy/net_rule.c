@@ -96,6 +96,20 @@ int net_ports_parse(const char *text, struct net_ports *ret, struct sluice_error
 		     : 0;
 }
 
+void net_ports_write(const struct net_ports *p, char buf[NET_PORTS_BYTES])
+{
+	size_t at = 0;
+
+	strcpy(buf, "*");
+	for (size_t i = 0; i < p->n; i++) {
+		const struct net_range *r = &p->ranges[i];
+
+		at += (size_t)snprintf(buf + at, NET_PORTS_BYTES - at,
+				       r->first == r->last ? "%s%u" : "%s%u-%u", i ? "," : "",
+				       r->first, r->last);
+	}
+}
+
 bool net_ports_have(const struct net_ports *p, uint16_t port)
 {
 	for (size_t i = 0; i < p->n; i++) {
@@ -391,4 +405,19 @@ int net_server_parse(const char *text, struct net_server *ret, struct sluice_err
 			"a name server is written ADDRESS[:PORT], e.g. 10.0.0.53, [::1]:5353");
 	*ret = s;
 	return 0;
+}
+
+void net_target_write(const struct net_target *t, char buf[NET_WHOM_BYTES])
+{
+	const unsigned offset = t->v4 ? V4_OFFSET : 0;
+	size_t n;
+
+	if (t->kind != NET_PREFIX) {
+		strcpy(buf, t->kind == NET_ANY ? "*" : t->name);
+		return;
+	}
+	inet_ntop(t->v4 ? AF_INET : AF_INET6, t->address.bytes + offset, buf, NET_WHOM_BYTES);
+	n = strlen(buf);
+	if (t->bits < NET_ADDRESS_BITS)
+		snprintf(buf + n, NET_WHOM_BYTES - n, "/%u", t->bits - 8 * offset);
 }

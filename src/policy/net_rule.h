@@ -71,6 +71,13 @@ int net_server_parse(const char *text, struct net_server *ret, struct sluice_err
 /* @text as ports. "*" reads as n 0. */
 int net_ports_parse(const char *text, struct net_ports *ret, struct sluice_error *err);
 
+/* What reads as @p. */
+#define NET_PORTS_BYTES (NET_PORTS_MAX * sizeof("65535-65535,"))
+void net_ports_write(const struct net_ports *p, char buf[NET_PORTS_BYTES]);
+/* Whom @t names, without protocols and ports; what is read back as the same. */
+#define NET_WHOM_BYTES (NET_HOST_MAX + 1)
+void net_target_write(const struct net_target *t, char buf[NET_WHOM_BYTES]);
+
 bool net_ports_have(const struct net_ports *p, uint16_t port);
 bool net_address_is_v4(const struct net_address *a);
 /* Is @a among those of the NET_PREFIX or NET_ANY target @t? Protocol and port are not looked at. */

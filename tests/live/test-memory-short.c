@@ -241,12 +241,50 @@ static void test_statistics(void **state)
 	sluice_sandbox_free(s);
 }
 
+/* A policy is told of as a whole, or not at all, and nothing is left behind. */
+static void test_policy_as_json(void **state)
+{
+	struct sluice_policy *p = guest_policy();
+	char *whole, *text = NULL;
+	int refusals = 0;
+
+	(void)state;
+	assert_int_equal(sluice_policy_allow_read(p, "/\xff", NULL), 0);
+	assert_int_equal(sluice_policy_set_env(p, "A=b", NULL), 0);
+	assert_int_equal(sluice_policy_allow_net(p, "udp://10.0.0.0/8:53", NULL), 0);
+	assert_int_equal(sluice_policy_allow_bind(p, "8080", NULL), 0);
+	assert_int_equal(sluice_policy_set_cpu_cores(p, "0", NULL), 0);
+	assert_int_equal(sluice_policy_set_workdir(p, "/work", NULL), 0);
+	whole = sluice_policy_json(p);
+	assert_non_null(whole);
+	for (long nth = 1;; nth++) {
+		long before = atomic_load(&live);
+
+		atomic_store(&for_good, false);
+		atomic_store(&countdown, nth);
+		text = sluice_policy_json(p);
+		if (atomic_exchange(&countdown, 0) > 0)
+			break; /* it makes no more requests than that */
+		refusals += !text;
+		if (text)
+			assert_string_equal(text, whole);
+		free(text);
+		assert_int_equal(atomic_load(&live), before);
+	}
+	assert_string_equal(text, whole);
+	assert_true(refusals > 50);
+	free(text);
+	free(whole);
+	sluice_policy_unref(p);
+}
+
 int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_request_fails),
 		cmocka_unit_test(test_all_requests_from_one_on_fail),
 		cmocka_unit_test(test_statistics),
+		cmocka_unit_test(test_policy_as_json),
 	};
 
 	guest_begin(argc, argv, roles);

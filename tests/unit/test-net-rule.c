@@ -127,6 +127,41 @@ static void test_prefixes(void **state)
 	}
 }
 
+/* What is written of a rule reads as the same rule. */
+static void test_written_rules(void **state)
+{
+	static const struct {
+		const char *rule, *whom, *ports;
+	} samples[] = {
+		{ "example.org", "example.org", "*" },
+		{ "*:53,80-81,8080", "*", "53,80-81,8080" },
+		{ "10.0.0.0/8:1-65535", "10.0.0.0/8", "1-65535" },
+		{ "192.0.2.1", "192.0.2.1", "*" },
+		{ "0.0.0.0/0:0", "0.0.0.0/0", "0" },
+		{ "::ffff:192.0.2.1", "192.0.2.1", "*" },
+		{ "fe80::/10", "fe80::/10", "*" },
+		{ "[2001:db8::1]:443", "2001:db8::1", "443" },
+		{ "::/0", "::/0", "*" },
+	};
+	char whom[NET_WHOM_BYTES], ports[NET_PORTS_BYTES], longest[NET_PORTS_BYTES] = "";
+	struct net_ports all;
+
+	(void)state;
+	for (size_t i = 0; i < N_OF(samples); i++) {
+		struct net_target t = parsed(samples[i].rule);
+
+		net_target_write(&t, whom);
+		net_ports_write(&t.ports, ports);
+		assert_string_equal(whom, samples[i].whom);
+		assert_string_equal(ports, samples[i].ports);
+	}
+	for (size_t i = 0; i < NET_PORTS_MAX; i++)
+		strcat(longest, i ? ",65534-65535" : "65534-65535");
+	assert_int_equal(net_ports_parse(longest, &all, NULL), 0);
+	net_ports_write(&all, ports);
+	assert_string_equal(ports, longest);
+}
+
 /* Each is refused, and the error says at which column. */
 static void test_what_is_wrong(void **state)
 {
@@ -277,6 +312,7 @@ int main(void)
 		cmocka_unit_test(test_protocols_and_kinds),
 		cmocka_unit_test(test_ports),
 		cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_written_rules),
 		cmocka_unit_test(test_what_is_wrong),
 		cmocka_unit_test(test_bind_ports),
 		cmocka_unit_test(test_bounds),

@@ -3,6 +3,7 @@
  * Policy setters: what is accepted, what is refused and how that reads, and that a refusal changes nothing.
  */
 #include <errno.h>
+#include <jansson.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -363,6 +364,118 @@ static void test_references(void **state)
 	assert_null(sluice_policy_unref(NULL));
 }
 
+/* ---- as JSON ---- */
+
+static json_t *described(const struct sluice_policy *p)
+{
+	char *text = sluice_policy_json(p);
+	json_t *all = text ? json_loads(text, 0, NULL) : NULL;
+
+	assert_non_null(all);
+	free(text);
+	return all;
+}
+
+/* @text of @object: of its member, or of the @i-th item of that. */
+static const char *text_of(const json_t *object, const char *key, size_t i)
+{
+	const json_t *v = json_object_get(object, key);
+
+	return json_string_value(json_is_array(v) ? json_array_get(v, i) : v);
+}
+
+static void test_described_new(void **state)
+{
+	json_t *all = described(*state);
+	const char *none[] = { "name",	  "root",     "cow",	     "cwd",
+			       "network", "num_cpus", "random_seed", "time_start" };
+
+	for (size_t i = 0; i < N_OF(none); i++)
+		assert_true(json_is_null(json_object_get(all, none[i])));
+	assert_int_equal(json_array_size(json_object_get(all, "grants")), 0);
+	assert_true(json_is_true(json_object_get(all, "default_devices")));
+	assert_true(json_is_true(json_object_get(all, "randomize_memory")));
+	assert_string_equal(text_of(all, "proc", 0), "host");
+	assert_string_equal(text_of(all, "dispatch", 0), "adaptive");
+	assert_true(json_is_null(json_object_get(json_object_get(all, "limits"), "timeout_ms")));
+	json_decref(all);
+}
+
+static void set_all(struct sluice_policy *p)
+{
+	assert_int_equal(sluice_policy_set_name(p, "told", NULL), 0);
+	assert_int_equal(sluice_policy_allow_read(p, "/usr", NULL), 0);
+	assert_int_equal(sluice_policy_allow_write(p, "/\xff\"", NULL), 0);
+	assert_int_equal(sluice_policy_deny_path(p, "/usr/x", NULL), 0);
+	assert_int_equal(sluice_policy_set_chroot(p, "/root", NULL), 0);
+	assert_int_equal(sluice_policy_add_mount(p, "/at", "/host", SLUICE_MOUNT_READ_ONLY, NULL),
+			 0);
+	assert_int_equal(sluice_policy_set_workdir(p, "/work", NULL), 0);
+	assert_int_equal(sluice_policy_add_lower(p, "/lower", NULL), 0);
+	assert_int_equal(sluice_policy_set_on_error(p, SLUICE_COW_KEEP), 0);
+	assert_int_equal(sluice_policy_set_max_disk(p, 4096), 0);
+	assert_int_equal(sluice_policy_allow_net(p, "udp://10.0.0.0/8:53", NULL), 0);
+	assert_int_equal(sluice_policy_deny_bind(p, "1-1023", NULL), 0);
+	assert_int_equal(sluice_policy_add_name_server(p, "[::1]:5353", NULL), 0);
+	assert_int_equal(sluice_policy_add_name_server(p, "192.0.2.1", NULL), 0);
+	assert_int_equal(sluice_policy_set_env(p, "TOKEN=secret", NULL), 0);
+	assert_int_equal(sluice_policy_set_timeout_ms(p, 1500), 0);
+	assert_int_equal(sluice_policy_set_cpu_cores(p, "0-1,3", NULL), 0);
+	assert_int_equal(sluice_policy_deny_syscall(p, "@keyring", NULL), 0);
+	assert_int_equal(sluice_policy_disable(p, "net-tcp", NULL), 0);
+	assert_int_equal(sluice_policy_set_dispatch(p, SLUICE_DISPATCH_POOL), 0);
+}
+
+static void test_described(void **state)
+{
+	struct sluice_policy *p = *state;
+	json_t *all, *cow, *network, *one;
+	char *text;
+
+	set_all(p);
+	text = sluice_policy_json(p);
+	assert_non_null(text);
+	assert_null(strstr(text, "secret"));
+	free(text);
+	all = described(p);
+	assert_string_equal(text_of(all, "name", 0), "told");
+	one = json_array_get(json_object_get(all, "grants"), 1);
+	assert_string_equal(text_of(one, "path", 0), "/\\xff\\\"");
+	assert_string_equal(text_of(one, "access", 0), "write");
+	assert_string_equal(text_of(all, "denials", 0), "/usr/x");
+	assert_string_equal(text_of(all, "root", 0), "/root");
+	one = json_array_get(json_object_get(all, "mounts"), 0);
+	assert_string_equal(text_of(one, "at", 0), "/at");
+	assert_string_equal(text_of(one, "host", 0), "/host");
+	assert_string_equal(text_of(one, "access", 0), "read");
+	cow = json_object_get(all, "cow");
+	assert_string_equal(text_of(cow, "workdir", 0), "/work");
+	assert_string_equal(text_of(cow, "lowers", 0), "/lower");
+	assert_string_equal(text_of(cow, "on_exit", 0), "commit");
+	assert_string_equal(text_of(cow, "on_error", 0), "keep");
+	assert_int_equal(json_integer_value(json_object_get(cow, "max_disk")), 4096);
+	network = json_object_get(all, "network");
+	one = json_array_get(json_object_get(network, "targets"), 0);
+	assert_string_equal(text_of(one, "protocols", 0), "udp");
+	assert_string_equal(text_of(one, "host", 0), "10.0.0.0/8");
+	assert_string_equal(text_of(one, "ports", 0), "53");
+	assert_string_equal(text_of(network, "targets_are", 0), "allowed");
+	assert_string_equal(text_of(network, "binds", 0), "1-1023");
+	assert_string_equal(text_of(network, "binds_are", 0), "denied");
+	assert_string_equal(text_of(network, "name_servers", 0), "[::1]:5353");
+	assert_string_equal(text_of(network, "name_servers", 1), "192.0.2.1:53");
+	assert_string_equal(text_of(all, "env", 0), "TOKEN");
+	one = json_object_get(all, "limits");
+	assert_int_equal(json_integer_value(json_object_get(one, "timeout_ms")), 1500);
+	assert_int_equal(json_array_size(json_object_get(one, "cpu_cores")), 3);
+	one = json_array_get(json_object_get(all, "calls"), 0);
+	assert_string_equal(text_of(one, "name", 0), "@keyring");
+	assert_true(json_is_true(json_object_get(one, "denied")));
+	assert_string_equal(text_of(all, "disabled", 0), "net-tcp");
+	assert_string_equal(text_of(all, "dispatch", 0), "pool");
+	json_decref(all);
+}
+
 static void test_version(void **state)
 {
 	assert_string_equal(sluice_version(), PROJECT_VERSION);
@@ -385,6 +498,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_calls, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_features, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_described_new, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_described, setup, teardown),
 		cmocka_unit_test(test_references),
 		cmocka_unit_test(test_version),
 	};
