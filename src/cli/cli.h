@@ -27,10 +27,16 @@ int cli_fail(const struct sluice_error *err);
 typedef int (*cli_main_fn)(int argc, char *argv[]);
 int cli_run(int argc, char *argv[]);
 int cli_check(int argc, char *argv[]);
+int cli_ps(int argc, char *argv[]);
+int cli_inspect(int argc, char *argv[]);
+int cli_kill(int argc, char *argv[]);
 int cli_cow(int argc, char *argv[]);
 /* Their help, on stdout. */
 void cli_run_help(void);
 void cli_check_help(void);
+void cli_ps_help(void);
+void cli_inspect_help(void);
+void cli_kill_help(void);
 void cli_cow_help(void);
 
 #endif

@@ -19,6 +19,9 @@ static const struct command {
 	{ "run", "run a command in a sandbox", cli_run, cli_run_help },
 	{ "check", "what this kernel and container allow, and what to do about it", cli_check,
 	  cli_check_help },
+	{ "ps", "the sandboxes that run", cli_ps, cli_ps_help },
+	{ "inspect", "what one of them may do, and what it does", cli_inspect, cli_inspect_help },
+	{ "kill", "end one of them", cli_kill, cli_kill_help },
 	{ "cow", "the copy-on-write branches that were kept", cli_cow, cli_cow_help },
 };
 

@@ -13,6 +13,7 @@
 #include "cli/run.h"
 #include "util/cleanup.h"
 #include "util/fail.h"
+#include "util/jsontext.h"
 #include "util/quote.h"
 
 #define STATUS_BYTES 2048
@@ -108,18 +109,6 @@ void report_failure(const struct run *r, int status, const struct sluice_error *
 
 /* ---- statistics ---- */
 
-static double number(const json_t *object, const char *key)
-{
-	return json_number_value(json_object_get(object, key));
-}
-
-static const char *string(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "?";
-}
-
 static void text_calls(const json_t *calls, double wall_us, FILE *out)
 {
 	size_t i;
@@ -128,13 +117,14 @@ static void text_calls(const json_t *calls, double wall_us, FILE *out)
 	fprintf(out, "%-20s %9s %9s %9s %9s %9s %10s %7s\n", "call", "count", "errno", "p50 us",
 		"p99 us", "max us", "total ms", "share");
 	json_array_foreach(calls, i, c) {
-		if (number(c, "count") == 0)
+		if (jsontext_number(c, "count") == 0)
 			continue;
 		fprintf(out, "%-20s %9.0f %9.0f %9.1f %9.1f %9.1f %10.3f %6.2f%%\n",
-			string(c, "name"), number(c, "count"), number(c, "errno"),
-			number(c, "p50_us"), number(c, "p99_us"), number(c, "max_us"),
-			number(c, "supervised_us") / 1e3,
-			wall_us > 0 ? 100 * number(c, "supervised_us") / wall_us : 0);
+			jsontext_text(c, "name"), jsontext_number(c, "count"),
+			jsontext_number(c, "errno"), jsontext_number(c, "p50_us"),
+			jsontext_number(c, "p99_us"), jsontext_number(c, "max_us"),
+			jsontext_number(c, "supervised_us") / 1e3,
+			wall_us > 0 ? 100 * jsontext_number(c, "supervised_us") / wall_us : 0);
 	}
 }
 
@@ -146,13 +136,14 @@ static void text_handlers(const json_t *handlers, FILE *out)
 	fprintf(out, "%-20s %-20s %9s %9s %9s %6s\n", "handler", "call", "calls", "mean us",
 		"max us", "late");
 	json_array_foreach(handlers, i, h) {
-		const char *call = sluice_syscall_name((int)number(h, "nr"));
+		const char *call = sluice_syscall_name((int)jsontext_number(h, "nr"));
 
-		if (number(h, "calls") == 0)
+		if (jsontext_number(h, "calls") == 0)
 			continue;
-		fprintf(out, "%-20s %-20s %9.0f %9.1f %9.1f %6.0f%s\n", string(h, "name"),
-			call ? call : "?", number(h, "calls"), number(h, "mean_us"),
-			number(h, "max_us"), number(h, "late"),
+		fprintf(out, "%-20s %-20s %9.0f %9.1f %9.1f %6.0f%s\n", jsontext_text(h, "name"),
+			call ? call : "?", jsontext_number(h, "calls"),
+			jsontext_number(h, "mean_us"), jsontext_number(h, "max_us"),
+			jsontext_number(h, "late"),
 			json_is_true(json_object_get(h, "slow")) ? "  slow: moved to the pool"
 								 : "");
 	}
@@ -161,7 +152,8 @@ static void text_handlers(const json_t *handlers, FILE *out)
 /* Those that took most come first. */
 static int compare_cpu(const void *a, const void *b)
 {
-	double x = number(*(json_t *const *)a, "cpu_us"), y = number(*(json_t *const *)b, "cpu_us");
+	double x = jsontext_number(*(json_t *const *)a, "cpu_us"),
+	       y = jsontext_number(*(json_t *const *)b, "cpu_us");
 
 	return (x < y) - (x > y);
 }
@@ -170,16 +162,16 @@ static void text_process(const json_t *p, FILE *out)
 {
 	char name[64], quoted[80];
 
-	if (number(p, "processes") == 1)
-		snprintf(name, sizeof(name), "%s", string(p, "name"));
+	if (jsontext_number(p, "processes") == 1)
+		snprintf(name, sizeof(name), "%s", jsontext_text(p, "name"));
 	else
-		snprintf(name, sizeof(name), "%.0f others", number(p, "processes"));
+		snprintf(name, sizeof(name), "%.0f others", jsontext_number(p, "processes"));
 	quote_bytes(name, strlen(name), quoted, sizeof(quoted));
 	fprintf(out, "%-20s %9.0f %9.0f %10.1f %9.1f %9.1f %9.1f %9.0f %10.1f%s\n", quoted,
-		number(p, "pid"), number(p, "parent"), number(p, "cpu_us") / 1e3,
-		number(p, "peak_kib") / 1024, number(p, "read_bytes") / 1e6,
-		number(p, "written_bytes") / 1e6, number(p, "calls"),
-		number(p, "supervised_us") / 1e3,
+		jsontext_number(p, "pid"), jsontext_number(p, "parent"),
+		jsontext_number(p, "cpu_us") / 1e3, jsontext_number(p, "peak_kib") / 1024,
+		jsontext_number(p, "read_bytes") / 1e6, jsontext_number(p, "written_bytes") / 1e6,
+		jsontext_number(p, "calls"), jsontext_number(p, "supervised_us") / 1e3,
 		json_is_true(json_object_get(p, "whole")) ? "" : "  ended early");
 }
 
@@ -211,7 +203,7 @@ static double supervised_us(const json_t *calls)
 	json_t *c;
 
 	json_array_foreach(calls, i, c)
-		sum += number(c, "supervised_us");
+		sum += jsontext_number(c, "supervised_us");
 	return sum;
 }
 
@@ -228,7 +220,7 @@ static int write_text(const struct run *r, const json_t *stats, const struct slu
 		return -errno;
 	fprintf(out,
 		"sluice: %s: %llu calls supervised, %llu denied, in %.3f of %.3f ms (%.2f %%)\n",
-		string(stats, "name"), (unsigned long long)result->notifications,
+		jsontext_text(stats, "name"), (unsigned long long)result->notifications,
 		(unsigned long long)result->denied, spent_us / 1e3, wall_us / 1e3,
 		wall_us > 0 ? 100 * spent_us / wall_us : 0);
 	text_calls(calls, wall_us, out);

@@ -10,10 +10,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/answer.h"
 #include "cli/cli.h"
 #include "cli/signals.h"
 #include "util/fail.h"
@@ -144,16 +146,40 @@ static void say_end(const struct run *r, struct sluice_sandbox *s, const char *c
 			(unsigned long long)result->denied);
 }
 
-/* From its start to its end; returns the exit status. Reports that can't be written are told, and change nothing. */
-static int follow(struct run *r, struct signals *g, struct sluice_sandbox *s, const char *command)
+/* Signals and questions, until it has ended. */
+static void serve(struct signals *g, struct answers *a)
 {
+	struct pollfd fds[SIGNALS_FDS + ANSWERS_FDS];
+	size_t n;
+
+	do {
+		n = signals_watch(g, a->sandbox, fds);
+		n += answers_watch(a, fds + n);
+		if (poll(fds, n, signals_patience_ms(g, a->sandbox)) < 0)
+			fds[0].revents = 0; /* EINTR: the handler has written */
+		signals_serve(g, a->sandbox);
+		answers_serve(a);
+	} while (!(fds[0].revents & POLLIN));
+}
+
+/* From its start to its end; returns the exit status. Reports that can't be written are told, and change nothing. */
+static int follow(struct run *r, struct signals *g, struct sluice_sandbox *s,
+		  const char *const *argv)
+{
+	struct answers answers = { .policy = r->policy, .argv = argv, .signals = g, .sandbox = s };
 	struct sluice_error err = { 0 };
 	struct sluice_result result = { 0 };
+	const char *command = argv[0];
+	int e = answers_begin(&answers);
 
 	if (r->verbose)
 		fprintf(stderr, "sluice: %s: %s: process %d\n", sluice_sandbox_name(s), command,
 			(int)sluice_sandbox_pid(s));
-	signals_follow(g, s);
+	if (r->verbose && e < 0)
+		fprintf(stderr, "sluice: %s: `sluice ps` won't show it: %s\n",
+			sluice_sandbox_name(s), strerror(-e));
+	serve(g, &answers);
+	answers_end(&answers);
 	sluice_sandbox_wait(s, -1, &result);
 	say_end(r, s, command, &result);
 	if (r->stats && report_stats(r, s, &result, &err) < 0)
@@ -185,7 +211,7 @@ static int execute(struct run *r, const char *const *argv, struct sluice_error *
 	o.stop_fd = g.stops[1];
 	e = sluice_spawn(r->policy, argv, &o, &s, err);
 	if (e == 0)
-		e = follow(r, &g, s, argv[0]);
+		e = follow(r, &g, s, argv);
 	signals_fini(&g);
 	sluice_sandbox_free(s);
 	return e;

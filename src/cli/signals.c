@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,25 +82,34 @@ int signals_init(struct signals *g, struct sluice_error *err)
 
 /* ---- the end ---- */
 
-static void end_tree(struct signals *g, struct sluice_sandbox *s, int signal)
+static int end_tree(struct signals *g, struct sluice_sandbox *s, int signal)
 {
 	uint64_t now = clock_now_ns();
 	bool again = g->ending && now - g->last_ns > SAME_WISH_NS;
 
 	g->last_ns = now;
-	if (again) {
-		sluice_sandbox_kill(s, SIGKILL);
-		return;
-	}
+	if (again)
+		return sluice_sandbox_kill(s, SIGKILL);
 	if (!g->ending) {
 		g->ending = signal;
 		g->ends_ns = now + SIGNALS_GRACE_MS * MS;
 	}
-	sluice_sandbox_kill(s, signal);
+	return sluice_sandbox_kill(s, signal);
 }
 
-/* Milliseconds to sleep in poll; kills the tree when its time has come. */
-static int grace_left(struct signals *g, struct sluice_sandbox *s)
+static bool ends_tree(int signal)
+{
+	return signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
+}
+
+int signals_send(struct signals *g, struct sluice_sandbox *s, int signal)
+{
+	if (signal <= 0 || signal >= NSIG)
+		return -EINVAL;
+	return ends_tree(signal) ? end_tree(g, s, signal) : sluice_sandbox_kill(s, signal);
+}
+
+int signals_patience_ms(struct signals *g, struct sluice_sandbox *s)
 {
 	uint64_t now = clock_now_ns();
 
@@ -175,11 +183,9 @@ static bool command_has_it(const struct arrival *a)
 
 static void on_arrival(struct signals *g, struct sluice_sandbox *s, const struct arrival *a)
 {
-	bool ends = a->signal == SIGTERM || a->signal == SIGINT || a->signal == SIGHUP;
-
 	if (command_has_it(a))
 		return;
-	if (ends && !a->by_kernel) {
+	if (ends_tree(a->signal) && !a->by_kernel) {
 		end_tree(g, s, a->signal);
 		return;
 	}
@@ -193,22 +199,23 @@ static void on_arrival(struct signals *g, struct sluice_sandbox *s, const struct
 	sluice_sandbox_kill(s, a->signal);
 }
 
-void signals_follow(struct signals *g, struct sluice_sandbox *s)
+size_t signals_watch(const struct signals *g, const struct sluice_sandbox *s,
+		     struct pollfd fds[SIGNALS_FDS])
 {
-	struct pollfd fds[] = {
-		{ .fd = sluice_sandbox_fd(s), .events = POLLIN },
-		{ .fd = g->read_fd, .events = POLLIN },
-		{ .fd = g->stops[0], .events = POLLIN },
-	};
+	const int watched[SIGNALS_FDS] = { sluice_sandbox_fd(s), g->read_fd, g->stops[0] };
+
+	for (size_t i = 0; i < SIGNALS_FDS; i++)
+		fds[i] = (struct pollfd){ .fd = watched[i], .events = POLLIN };
+	return SIGNALS_FDS;
+}
+
+void signals_serve(struct signals *g, struct sluice_sandbox *s)
+{
 	struct arrival a;
 
-	while (!(fds[0].revents & POLLIN)) {
-		if (poll(fds, sizeof(fds) / sizeof(fds[0]), grace_left(g, s)) < 0)
-			continue; /* EINTR: the handler has written */
-		while (read(g->read_fd, &a, sizeof(a)) == sizeof(a))
-			on_arrival(g, s, &a);
-		on_stop(g, s);
-	}
+	while (read(g->read_fd, &a, sizeof(a)) == sizeof(a))
+		on_arrival(g, s, &a);
+	on_stop(g, s);
 }
 
 void signals_fini(struct signals *g)

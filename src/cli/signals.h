@@ -9,7 +9,9 @@
 #ifndef SLUICE_CLI_SIGNALS_H
 #define SLUICE_CLI_SIGNALS_H
 
+#include <poll.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -32,8 +34,17 @@ struct signals {
 };
 
 int signals_init(struct signals *g, struct sluice_error *err);
-/* Wait for the end of @s, passing on what comes. */
-void signals_follow(struct signals *g, struct sluice_sandbox *s);
+
+/* What to poll for while @s runs; the first one is readable when it has ended. Returns how many of @fds are set. */
+#define SIGNALS_FDS 3
+size_t signals_watch(const struct signals *g, const struct sluice_sandbox *s,
+		     struct pollfd fds[SIGNALS_FDS]);
+/* How long poll may take at most, in ms, or -1. Ends the tree when its time has come. */
+int signals_patience_ms(struct signals *g, struct sluice_sandbox *s);
+/* Pass on what has come. */
+void signals_serve(struct signals *g, struct sluice_sandbox *s);
+/* As if somebody had sent @signal to us; SIGKILL ends the tree. 0, or -ESRCH: it has ended; -EINVAL. */
+int signals_send(struct signals *g, struct sluice_sandbox *s, int signal);
 /* Give the terminal back if a group of the tree, now gone, had it. */
 void signals_fini(struct signals *g);
 

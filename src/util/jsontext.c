@@ -26,6 +26,18 @@ json_t *jsontext_optional(const char *bytes)
 	return bytes ? jsontext_string(bytes) : json_null();
 }
 
+double jsontext_number(const json_t *object, const char *key)
+{
+	return json_number_value(json_object_get(object, key));
+}
+
+const char *jsontext_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "?";
+}
+
 /* Not json_dumps: jansson 2.14 goes on without a key for which its buffer could not grow. */
 char *jsontext_dump(const json_t *value)
 {

@@ -11,6 +11,9 @@
 json_t *jsontext_string(const char *bytes);
 /* The same, and null for NULL. */
 json_t *jsontext_optional(const char *bytes);
+/* The number behind @key of @object, 0 where there is none; and the string, "?". */
+double jsontext_number(const json_t *object, const char *key);
+const char *jsontext_text(const json_t *object, const char *key);
 /* All of @value in one line, for free(); NULL: it is NULL, or there is no memory. */
 char *jsontext_dump(const json_t *value);
 

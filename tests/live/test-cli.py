@@ -16,6 +16,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import stat
 import struct
 import subprocess
@@ -1610,6 +1611,334 @@ def killed_before_each_change_of_a_commit_to_another_disk():
     c = Crashes(("--fs-branch", "on"), "true", "/dev/shm")
     n = c.sweep(abort=False)
     c.all_were_seen(n, 60, {(True, "kept"), (True, "committing"), (True, None)})
+
+
+# ---- ps, inspect, kill ----
+
+WAITS = "echo up; exec sleep 100"
+
+
+def own(name):
+    """One that no other run of these tests has at the same time."""
+    return f"{name}-{os.getpid()}"
+
+
+class Running:
+    """A sandbox that runs until the end of a with."""
+
+    def __init__(self, *flags, script=WAITS, **more):
+        self.p = start(*flags, "--", "sh", "-c", script, **more)
+        line_of(self.p)
+        wait_for(lambda: self.p.pid in listed(), "it is not listed")
+
+    def __enter__(self):
+        return self.p
+
+    def __exit__(self, *_):
+        if self.p.poll() is None:
+            self.p.send_signal(signal.SIGCONT)
+            self.p.kill()
+        self.p.communicate()
+
+
+def listed():
+    """What `sluice ps` lists, by the supervisor's number. Others of this user may run as well."""
+    d = sluice("ps", "--json")
+    check(d.status == 0, d)
+    return {s["pid"]: s for s in json.loads(d.out)["sandboxes"]}
+
+
+def inspected(name):
+    d = sluice("inspect", "--json", str(name))
+    check(d.status == 0 and not d.err, d)
+    return json.loads(d.out)
+
+
+@case
+def ps_lists_what_runs():
+    with Running("--name", own("listed")) as p:
+        one = listed()[p.pid]
+        check(one["name"] == own("listed") and one["command"] == ["sh", "-c", WAITS], one)
+        check(abs(one["since"] - time.time()) < 60 and one["running_ms"] < 60000, one)
+        check(state_of(one["command_pid"]), one)
+        d = sluice("ps")
+        lines = d.out.splitlines()
+        check(lines[0].split() == ["NAME", "PID", "COMMAND", "SINCE", "COMMAND", "LINE"], d)
+        line = [x for x in lines if f" {p.pid} " in x]
+        check(len(line) == 1 and line[0].startswith(own("listed") + " ") and line[0].endswith(" sh -c " + WAITS), d)
+    check(p.pid not in listed(), "it has ended")
+    error_is(sluice("ps", "x"), 125, "ps: x: takes no arguments", "inspect")
+    with open("/dev/full", "w", encoding="ascii") as full:
+        for argv in (["ps"], ["ps", "--json"]):
+            d = sluice_to(full, *argv)
+            check(d.status == 125 and "No space left" in d.err, d)
+
+
+def sluice_to(out, *argv):
+    p = subprocess.run([SLUICE, *argv], stdout=out, stderr=subprocess.PIPE, timeout=WAIT, text=True, check=False)
+    return Done(p.returncode, "", p.stderr)
+
+
+@case
+def ps_prints_any_bytes_on_one_line():
+    words = ["a\nb", "\x1b[31m", "", b"\xff".decode("utf-8", "surrogateescape"), "x" * 40000, "last"]
+    with Running(script=WAITS.replace("exec", ":;exec")) as first:
+        p = start("--", "sh", "-c", WAITS, *words)
+        line_of(p)
+        wait_for(lambda: p.pid in listed(), "it is not listed")
+        one = listed()[p.pid]
+        check(one["command"][3:5] == ["a\nb", "\x1b[31m"] and one["command"][6:] == [r"\xff", "..."], one["command"][3:])
+        d = sluice("ps")
+        line = [x for x in d.out.split("\n") if f" {p.pid} " in x]
+        check(len(line) == 1 and r"a\x0ab \x1b[31m" in line[0], line)
+        check(all(x == "\n" or " " <= x <= "~" for x in d.out), "nothing that a terminal acts upon")
+        check(first.pid in listed())
+        p.kill()
+        p.communicate()
+
+
+@case
+def what_was_killed_is_not_listed():
+    with Running("--name", own("killed")) as p:
+        command = listed()[p.pid]["command_pid"]
+        p.kill()
+        p.wait()
+        check(p.pid not in listed())
+        d = sluice("inspect", own("killed"))
+        check(d.status == 125 and d.err.startswith(f"sluice: inspect: {own('killed')}: no such sandbox runs\nsluice: hint: "), d)
+        wait_for(lambda: gone(command), "the command goes on")
+
+
+@case
+def inspect_says_what_it_may_and_does():
+    with Running("--name", own("seen"), "-t", "100", "-m", "300M", "-P", "50", "-r", "/", "-w", "/tmp", "--env", "TOKEN=secret", "--net-allow",
+                 "tcp://192.0.2.0/24:443", script="sleep 99 & uname -n; wait") as p:
+        all_ = inspected(own("seen"))
+        check(all_["pid"] == p.pid and all_["directory"] == os.getcwd(), all_)
+        check(90000 < all_["time_left_ms"] <= 100000, all_["time_left_ms"])
+        policy = all_["policy"]
+        check({"path": "/tmp", "access": "write", "optional": False} in policy["grants"], policy)
+        check(policy["limits"]["memory"] == 300 << 20 and policy["limits"]["processes"] == 50, policy)
+        check(policy["network"]["targets"] == [{"protocols": ["tcp"], "host": "192.0.2.0/24", "ports": "443"}], policy)
+        check(policy["env"] == ["TOKEN"] and "secret" not in json.dumps(all_), policy)
+        wait_for(lambda: sorted(x["name"] for x in inspected(own("seen"))["processes"]) == ["sh", "sleep"], "two processes")
+        top = [x for x in inspected(own("seen"))["processes"] if x["name"] == "sh"][0]
+        check(top["pid"] == all_["command_pid"] and top["resident_bytes"] > 0 and top["threads"] == 1, top)
+        calls = {c["name"]: c["count"] for c in all_["stats"]["calls"]}
+        check(calls["uname"] == 1 and all_["stats"]["notifications"] >= 1, all_["stats"])
+        text = sluice("inspect", str(p.pid)).out
+        for line in ("name +" + own("seen"), rf"supervisor +process {p.pid}", r"command +process \d+: sh -c sleep 99 ", r"time left +(9\d|100)\.\d s",
+                     r"calls +[1-9]\d* supervised, 0 denied", r"write +/tmp", r"network +tcp 192\.0\.2\.0/24, ports 443: allowed",
+                     r"limits +300 MiB of memory, 50 processes, 100 s", r" +\d+ +\d+ S +1 +\d\.\d\d +\d+\.\d sleep"):
+            check(re.search("^" + line, text, re.M), (line, text))
+    with Running("--name", own("seen")) as p:
+        all_ = inspected(own("seen"))
+        check(all_["time_left_ms"] is None and all_["policy"]["network"] is None and all_["ports"] == [], all_)
+
+
+@case
+def inspect_tells_remapped_ports():
+    if no_descriptors():
+        return
+    serve = "import socket,sys\ns=socket.socket()\ns.bind(('127.0.0.1',int(sys.argv[1])))\ns.listen()\nprint('up',flush=True)\nsys.stdin.read()"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        p = start("--net-allow-bind", "*", "--port-remap", "--", "python3", "-c", serve, str(port), stdin=subprocess.PIPE)
+        check(line_of(p) == "up")
+        wait_for(lambda: p.pid in listed(), "it is not listed")
+        ports = inspected(p.pid)["ports"]
+        check(len(ports) == 1 and ports[0]["protocol"] == "tcp" and ports[0]["virtual"] == port, ports)
+        with socket.create_connection(("127.0.0.1", ports[0]["real"]), timeout=WAIT):
+            pass
+        text = sluice("inspect", str(p.pid)).out
+        check(f"tcp {port} is {ports[0]['real']} outside" in text, text)
+        p.communicate()
+        check(p.returncode == 0)
+
+
+@case
+def kill_ends_the_whole_tree_as_a_signal_would():
+    for flags, status in (((), 143), (("-s", "INT"), 130), (("--signal", "sighup"), 129), (("-s", "9"), 137)):
+        with Running("--name", own("ended"), script="sleep 98 & echo up; exec sleep 99") as p:
+            pids = [x["pid"] for x in inspected(p.pid)["processes"]]
+            d = sluice("kill", *flags, own("ended"))
+            check(d.status == 0 and not d.out and not d.err, d)
+            check(state_of(p.pid) in (None, "Z"), "kill waits for the end")
+            check(p.wait() == status, (flags, p.returncode))
+            wait_for(lambda: all(gone(x) for x in pids), "the tree goes on")
+    with Running("--name", own("ended"), script="trap '' TERM; echo up; while :; do sleep 1; done") as p:
+        check(sluice("kill", "-s", "TERM", own("ended")).status == 0, "what it ignores is killed in the end")
+        check(p.wait() == 137, p.returncode)
+
+
+@case
+def other_signals_go_to_the_command():
+    with Running(script="trap 'echo usr1' USR1; echo up; while :; do sleep 0.05; done") as p:
+        check(sluice("kill", "-s", "USR1", str(p.pid)).status == 0)
+        check(line_of(p) == "usr1")
+        command = listed()[p.pid]["command_pid"]
+        for name, state in (("STOP", "T"), ("CONT", "S")):  # its supervisor goes on, and can be told to go on with it
+            check(sluice("kill", "-s", name, str(p.pid)).status == 0)
+            wait_for(lambda s=state: state_of(command) == s, name)
+        check(p.pid in listed())
+    for bad in ("", "0", "-1", "65", "SIG", "NOSUCH", "99999999999999999999"):
+        error_is(sluice("kill", "--signal=" + bad, "x"), 125, "--signal: .*no such signal", "kill -l")
+
+
+@case
+def a_name_that_two_have_is_told_by_the_process():
+    with Running("--name", own("twin")) as a, Running("--name", own("twin")) as b:
+        for command in ("inspect", "kill"):
+            d = sluice(command, own("twin"))
+            error_is(d, 125, rf"{command}: {own('twin')}: 2 sandboxes: processes {min(a.pid, b.pid)}, {max(a.pid, b.pid)}$", "number of the process")
+        check(inspected(b.pid)["pid"] == b.pid)
+        check(sluice("kill", str(a.pid)).status == 0 and a.wait() == 143)
+        check(inspected(own("twin"))["pid"] == b.pid, "one is left")
+
+
+@case
+def names_that_nothing_has():
+    for name in ("nosuch", "../x", "/", "a/b", ".", "", "x" * 300, "\n", b"\xff", "1", "0", "-0x1", "4194305", str(os.getpid()), "9" * 40):
+        for command in ("inspect", "kill"):
+            d = bare(SLUICE, command, "--", name)
+            check(d.status == 125 and re.match(rf"sluice: {command}: .*: no such sandbox runs\n", d.err), (name, d))
+            check(all(x == "\n" or " " <= x <= "~" for x in d.err), d.err)
+    for command in ("inspect", "kill"):
+        error_is(sluice(command), 125, f"{command}: which sandbox", "sluice ps")
+        error_is(sluice(command, "a", "b"), 125, f"{command}: b: one NAME", "sluice ps")
+
+
+@case
+def a_stopped_supervisor_is_told_of():
+    with Running("--name", own("stopped")) as p:
+        p.send_signal(signal.SIGSTOP)
+        wait_for(lambda: state_of(p.pid) == "T", "it does not stop")
+        d = sluice("ps")
+        check(d.status == 0 and f" {p.pid} " not in d.out, d)
+        check(re.search(rf"^sluice: process {p.pid} .* does not answer: it is stopped$", d.err, re.M), d)
+        check({"pid": p.pid, "state": "T"} in json.loads(sluice("ps", "--json").out)["silent"])
+        d = sluice("kill", own("stopped"))
+        error_is(d, 125, own("stopped") + ": no such sandbox runs", rf"{p.pid}.* does not answer")
+        with open(mark_of(p.pid), "wb", buffering=0) as pipe:  # somebody who is gone by the time it is read
+            r, w = os.pipe()
+            pipe.write(struct.pack("=IIiiiIQ", 0x736c7131, 3, 9, os.getpid(), w, 0, os.fstat(w).st_ino))
+            os.close(r)
+            os.close(w)
+        p.send_signal(signal.SIGCONT)
+        wait_for(lambda: p.pid in listed(), "it goes on")
+        check(state_of(listed()[p.pid]["command_pid"]) == "S", "what was asked for meanwhile is not done later")
+        check(sluice("kill", own("stopped")).status == 0 and p.wait() == 143)
+
+
+def mark_of(pid):
+    """The pipe of a supervisor, as a path."""
+    for n in os.listdir(f"/proc/{pid}/fd"):
+        link = os.readlink(f"/proc/{pid}/fd/{n}")
+        if link.startswith("/memfd:sluice-running-"):
+            return f"/proc/{pid}/fd/" + re.search(r"-(\d+) ", link)[1]
+    raise AssertionError("no mark")
+
+
+@case
+def who_asks_and_does_not_read_holds_up_nobody():
+    with Running("--name", own("patient"), script="trap 'echo usr1' USR1; echo up; while :; do sleep 0.05; done") as p:
+        fd = os.open(mark_of(p.pid), os.O_WRONLY | os.O_NONBLOCK)
+        ends = []
+        for _ in range(12):  # more than can be waited for
+            r, w = os.pipe()
+            ends += [r, w]
+            fcntl.fcntl(w, fcntl.F_SETPIPE_SZ, 4096)
+            os.write(fd, struct.pack("=IIiiiIQ", 0x736c7131, 2, 0, os.getpid(), w, 0, os.fstat(w).st_ino))
+        p.send_signal(signal.SIGUSR1)
+        check(line_of(p) == "usr1", "signals are passed on")
+        wait_for(lambda: p.pid in listed(), "and it answers again")
+        check(state_of(listed()[p.pid]["command_pid"]), "the command runs")
+        for e in ends + [fd]:
+            os.close(e)
+
+
+@case
+def nonsense_is_not_answered():
+    with Running("--name", own("calm")) as p:
+        command = listed()[p.pid]["command_pid"]
+        path = mark_of(p.pid)
+        r, w = os.pipe()
+        ino = os.fstat(w).st_ino
+        with open("plain", "wb") as plain:
+            requests = [struct.pack("=IIiiiIQ", *x) for x in (
+                (0x736c7131, 3, 9, 0, w, 0, ino), (0x736c7131, 3, 9, -1, w, 0, ino), (0x736c7131, 3, 9, os.getpid(), -1, 0, ino),
+                (0x736c7131, 3, 9, os.getpid(), w, 0, ino + 1), (0x736c7131, 3, 9, os.getpid(), w, 0, 0),
+                (0x736c7131, 3, 9, os.getpid(), plain.fileno(), 0, os.fstat(plain.fileno()).st_ino),
+                (0x736c7131, 3, 9, 1 << 30, w, 0, ino), (0x736c7131, 9, 9, os.getpid(), w, 0, ino), (0x736c7131, 3, 0, os.getpid(), w, 0, ino),
+                (0x736c7131, 3, 999, os.getpid(), w, 0, ino), (0x736c7130, 3, 9, os.getpid(), w, 0, ino))]
+            generator = random.Random(7)
+            for text in requests + [x[:n] for x in requests for n in (1, 31)] + [generator.randbytes(n) for n in (1, 32, 33, 512, 4096)]:
+                fd = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+                try:
+                    os.write(fd, text)
+                except BlockingIOError:
+                    pass
+                os.close(fd)
+            wait_for(lambda: p.pid in listed(), "it still answers")
+            check(listed()[p.pid]["command_pid"] == command and not gone(command), "nothing was done")
+        check(os.path.getsize("plain") == 0, "only pipes are written to")
+        os.set_blocking(r, False)
+        told = os.read(r, 65536)
+        check(told.count(b'"error"') == 2 and told.count(b"Invalid argument") == 2, told)
+        os.close(r)
+        os.close(w)
+
+
+@case
+def ps_while_others_come_and_go():
+    over = threading.Event()
+    bad = []
+
+    def churn():
+        while not over.is_set():
+            d = run("--", "true")
+            if d.status != 0:
+                bad.append(d)
+
+    threads = [threading.Thread(target=churn) for _ in range(2)]
+    with Running("--name", own("steady")) as p:
+        for t in threads:
+            t.start()
+        try:
+            for _ in range(30):
+                check(p.pid in listed(), "it is always there")
+        finally:
+            over.set()
+            for t in threads:
+                t.join()
+    check(not bad, bad[:1])
+
+
+@long_case
+def it_runs_when_it_can_not_be_found():
+    without = {"env": {**os.environ, "LD_PRELOAD": PLUGINS["no_memfd"]}}
+    d = run("--verbose", "--name", own("hidden"), "--", "sh", "-c", "exit 3", **without)
+    check(d.status == 3 and f"sluice: {own('hidden')}: `sluice ps` won't show it: Operation not permitted\n" in d.err, d)
+    d = sh("exit 3", **without)
+    check(d.status == 3 and not d.err, d)
+    p = start("--name", own("hidden"), "--", "sh", "-c", WAITS, **without)
+    line_of(p)
+    check(p.pid not in listed())
+    p.terminate()
+    p.communicate()
+    check(p.returncode == 143, p.returncode)
+
+
+@case
+def standard_descriptors_that_are_closed():
+    for closed in ("<&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        d = bare("sh", "-c", f"exec {SLUICE} run -- sh -c 'for n in 0 1 2; do [ ! -e /proc/self/fd/$n ] || echo $n; done >x; exit 3' {closed}")
+        check(d.status == 3, d)
+    p = subprocess.Popen(["sh", "-c", f"exec {SLUICE} run --name {own('closed')} -- sh -c 'exec sleep 100' <&- >&- 2>&-"])
+    wait_for(lambda: p.pid in listed(), "it is listed")
+    check(all(not os.path.exists(f"/proc/{p.pid}/fd/{n}") or "memfd" not in os.readlink(f"/proc/{p.pid}/fd/{n}") for n in range(3)))
+    check(sluice("kill", own("closed")).status == 0 and p.wait() == 143)
 
 
 def main(argv):
