@@ -8,6 +8,8 @@
 #include <stdint.h>
 
 #define NR_FCHMODAT2 452
+#define NR_STATMOUNT 457
+#define NR_LISTMOUNT 458
 #define NR_SETXATTRAT 463
 #define NR_GETXATTRAT 464
 #define NR_LISTXATTRAT 465

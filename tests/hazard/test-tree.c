@@ -693,20 +693,62 @@ static void hazard_C12_a_descriptor_that_was_looked_at_is_let_go(void **state)
 	sluice_policy_unref(p);
 }
 
+/* ---- the host's mounts ---- */
+
+#define NR_STATMOUNT 457
+#define NR_LISTMOUNT 458
+#define ALL_MOUNTS UINT64_C(0xffffffffffffffff) /* LSMT_ROOT */
+
+/* Lists the mounts of the namespace, and asks for the first one's root and place. */
+static int role_mounts(const char *arg)
+{
+	struct {
+		uint32_t size, spare;
+		uint64_t id, param;
+	} req = { .size = sizeof(req), .id = ALL_MOUNTS };
+	uint64_t first, answer[512];
+
+	(void)arg;
+	if (syscall(NR_LISTMOUNT, &req, &first, 1, 0) < 0)
+		return errno;
+	req.id = first;
+	req.param = 0x18; /* STATMOUNT_MNT_ROOT, STATMOUNT_MNT_POINT */
+	return syscall(NR_STATMOUNT, &req, answer, sizeof(answer), 0) < 0 ? errno : 0;
+}
+
+static int role_one_mount(const char *arg)
+{
+	struct {
+		uint32_t size, spare;
+		uint64_t id, param;
+	} req = { .size = sizeof(req), .id = 1, .param = 0x18 };
+	uint64_t answer[512];
+
+	(void)arg;
+	return syscall(NR_STATMOUNT, &req, answer, sizeof(answer), 0) < 0 ? errno : 0;
+}
+
+static void hazard_G1_no_call_lists_the_hosts_mounts(void **state)
+{
+	struct sluice_policy *p = root_policy(&root);
+	int bare = guest_bare("mounts", "");
+
+	(void)state;
+	if (bare == 0)
+		assert_int_equal(guest_inside(NULL, "mounts", ""), 0);
+	else
+		assert_int_equal(bare, ENOSYS); /* Linux before 6.8 */
+	assert_int_equal(root_inside(p, "mounts", ""), ENOSYS);
+	assert_int_equal(root_inside(p, "one_mount", ""), ENOSYS);
+	sluice_policy_unref(p);
+}
+
 static const struct guest_role roles[] = {
-	{ "control", role_control },
-	{ "escape", role_escape },
-	{ "links", role_links },
-	{ "odd", role_odd },
-	{ "magic", role_magic },
-	{ "moved", role_moved },
-	{ "datagram", role_datagram },
-	{ "overlap", role_overlap },
-	{ "flip", role_flip },
-	{ "exchange", role_exchange },
-	{ "tables", role_tables },
-	{ "let_go", role_let_go },
-	{ NULL, NULL },
+	{ "control", role_control },   { "escape", role_escape },	{ "links", role_links },
+	{ "odd", role_odd },	       { "magic", role_magic },		{ "moved", role_moved },
+	{ "datagram", role_datagram }, { "overlap", role_overlap },	{ "flip", role_flip },
+	{ "exchange", role_exchange }, { "tables", role_tables },	{ "let_go", role_let_go },
+	{ "mounts", role_mounts },     { "one_mount", role_one_mount }, { NULL, NULL },
 };
 
 static int make_root(void **state)
@@ -737,6 +779,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(hazard_C3_a_directory_that_is_moved_out_has_no_way_up),
 		cmocka_unit_test(hazard_C3_mounts_that_overlap),
 		cmocka_unit_test(hazard_C12_a_descriptor_that_was_looked_at_is_let_go),
+		cmocka_unit_test(hazard_G1_no_call_lists_the_hosts_mounts),
 	};
 
 	guest_begin(argc, argv, roles);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The rest of the calls that take a path: handles, inotify, fanotify, attributes of a file system's own, and those that are refused in a tree of one's own whatever the
- * policy says of them, because they would change what the kernel resolves paths in.
+ * policy says of them, because they would change what the kernel resolves paths in, or show it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -181,6 +181,14 @@ static struct sluice_verdict refuse(struct sluice_request *req, void *tree)
 	return sluice_errno(EPERM);
 }
 
+/* The mounts are the host's. Who finds no such call reads mountinfo, as on kernels before Linux 6.8. */
+static struct sluice_verdict absent(struct sluice_request *req, void *tree)
+{
+	(void)req;
+	(void)tree;
+	return sluice_errno(ENOSYS);
+}
+
 const struct files_call files_rest_calls[] = {
 	{ SYS_name_to_handle_at, handle_handle },
 	{ SYS_inotify_add_watch, watch_handle },
@@ -204,6 +212,8 @@ const struct files_call files_refused_calls[] = {
 	{ SYS_swapoff, refuse },
 	{ SYS_acct, refuse },
 	{ SYS_quotactl, refuse },
+	{ NR_STATMOUNT, absent },
+	{ NR_LISTMOUNT, absent },
 #ifdef SYS_uselib
 	{ SYS_uselib, refuse },
 #endif
