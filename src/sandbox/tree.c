@@ -14,6 +14,7 @@
 #include "builtin/files/files.h"
 #include "policy/policy.h"
 #include "sandbox/cow.h"
+#include "sys/dir.h"
 #include "sys/pidfd.h"
 #include "tree/cwd.h"
 #include "tree/denial.h"
@@ -295,6 +296,38 @@ static int find_directory(const struct sandbox_tree *t, const char *what, const 
 			   : r;
 }
 
+/* Has @storage branches and nothing else? */
+static bool has_branches_only(const char *storage)
+{
+	const struct dirent *e;
+	bool only = true;
+	DIR *d;
+
+	if (dir_open(AT_FDCWD, storage, 0, &d) < 0)
+		return false;
+	while (only && (e = dir_next(d)))
+		only = branch_is_one(dirfd(d), e->d_name);
+	closedir(d);
+	return only;
+}
+
+/*
+ * What a branch has on disk is not the command's to write, whatever it is granted: it says which directory a commit goes to. Nor are others' branches, as far as the storage is for
+ * branches alone and nothing that is seen lies in it.
+ */
+static int hide_branches(struct sandbox_tree *t, const char *storage, struct sluice_error *err)
+{
+	_cleanup_close_ int all = open_dir(AT_FDCWD, storage);
+	int r = -EINVAL;
+
+	if (all >= 0 && has_branches_only(storage) &&
+	    !view_is_below(t->tree.view, t->tree.here, all))
+		r = view_hide(t->tree.view, all);
+	if (r == -EINVAL)
+		r = view_hide(t->tree.view, t->branch_dir);
+	return r < 0 ? fail_errno(err, r, "branch storage: %s", storage) : 0;
+}
+
 static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const char *name,
 		 struct sluice_error *err)
 {
@@ -326,7 +359,17 @@ static int cover(struct sandbox_tree *t, const struct sluice_policy *p, const ch
 	if (r == 0 && view_path(t->tree.view, end.fd, own, sizeof(own)) < 0)
 		r = fail_errno(err, -EXDEV, "copy-on-write: %s", p->workdir);
 	walk_end_close(&end);
-	return r < 0 ? r : view_cover(t->tree.view, own, branch, err);
+	if (r == 0)
+		r = view_cover(t->tree.view, own, branch, err);
+	return r < 0 ? r : hide_branches(t, storage, err);
+}
+
+/* What the kernel executes for any tree of this user is not the command's to write. */
+static int hide_private(struct sandbox_tree *t, struct sluice_error *err)
+{
+	int r = view_hide(t->tree.view, t->private.parent);
+
+	return r < 0 ? fail_errno(err, r, "private directory: %s", t->private.path) : 0;
 }
 
 /* The caller's directory as far as the view shows it, else the root. */
@@ -355,6 +398,8 @@ static int start_open(struct sandbox_tree *t, const struct sluice_policy *p, con
 	if (r < 0)
 		return fail_errno(err, r, "working directory");
 	r = p->workdir ? cover(t, p, name, err) : 0;
+	if (r == 0)
+		r = hide_private(t, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < p->n_denials; i++) {

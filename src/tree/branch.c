@@ -438,6 +438,16 @@ static bool is_abandoned(int storage_fd, const char *name)
 	return lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0;
 }
 
+bool branch_is_one(int storage_fd, const char *name)
+{
+	char meta[NAME_MAX + sizeof(META) + 2];
+
+	if (has_prefix(name, GOING) || has_prefix(name, COMING))
+		return true;
+	snprintf(meta, sizeof(meta), "%s/%s", name, META);
+	return faccessat(storage_fd, meta, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 /* Remove what others left when they were killed while they made or removed a branch. */
 static void remove_abandoned(int storage_fd)
 {

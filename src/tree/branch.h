@@ -74,6 +74,9 @@ struct branch_info {
 int branch_each(const char *storage, int (*fn)(const struct branch_info *info, void *arg),
 		void *arg);
 
+/* Is @name in the directory @storage_fd a branch, or one that is being made or removed? */
+bool branch_is_one(int storage_fd, const char *name);
+
 /* ---- looking ---- */
 
 enum branch_kind {

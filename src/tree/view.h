@@ -33,7 +33,7 @@ struct view_mount {
 	bool writable;	/* may be written without a further grant */
 	bool skeleton;	/* made up: not one of the caller's */
 	bool implied;	/* nobody asked for it by name */
-	bool hides;	/* an empty directory in place of a lower tree, which is seen elsewhere */
+	bool hides; /* an empty directory in place of what is not seen there: a lower tree, branches */
 	/* every change goes there, and host is its lower tree; borrowed; NULL: changes are made in host itself */
 	struct branch *branch;
 	char *upper;   /* real path of the branch's upper directory; NULL without a branch */
@@ -75,6 +75,10 @@ const struct view_mount *view_mount(const struct view *v, int index);
  * nowhere else: where the view showed one by itself, an empty directory is from now on, so that a file of theirs has one place. -EINVAL: two of the lower trees, or a mount and one of them, lie in one another.
  */
 int view_cover(struct view *v, const char *at, struct branch *branch, struct sluice_error *err);
+/*
+ * The directory behind @fd is seen at its own place no more: an empty one is there, whatever mount showed it. -EINVAL: one of the mounts lies in it. Before anything runs.
+ */
+int view_hide(struct view *v, int fd);
 /* Is there any branch? */
 bool view_has_branches(const struct view *v);
 /* Has any been changed? Makes no system call. */

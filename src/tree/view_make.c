@@ -249,12 +249,7 @@ static int mount_at(struct view *v, const char *at, const struct walk_end *end)
 	return (int)v->n - 1;
 }
 
-/* ---- further lower trees ---- */
-
-static bool overlap(const char *a, const char *b)
-{
-	return view_prefix(a, b) || view_prefix(b, a);
-}
+/* ---- what is not seen at its own place ---- */
 
 /* Where mount @m shows the host's path @host, which it does. */
 static int virtual_path(const struct view_mount *m, const char *host, char buf[PATH_MAX])
@@ -287,23 +282,31 @@ static int hide_at(struct view *v, const char *at, const struct stat *st)
 	return r;
 }
 
-/* The mounts that are there already show @lower at its own place no more. */
-static int hide(struct view *v, int fd, const char *lower)
+int view_hide(struct view *v, int fd)
 {
-	char at[PATH_MAX];
+	char at[PATH_MAX], host[PATH_MAX];
 	struct stat st;
 	int r = fstat(fd, &st) < 0 ? -errno : 0;
 
+	if (r == 0 && fd_path(fd, host, sizeof(host)) < 0)
+		r = -ENAMETOOLONG;
 	for (size_t i = 0, n = v->n; r == 0 && i < n; i++) {
 		const struct view_mount *m = &v->mounts[i];
 
-		if (!view_prefix(lower, m->host) || m->branch)
+		if (!view_prefix(host, m->host) || m->branch)
 			continue;
-		r = virtual_path(m, lower, at);
+		r = virtual_path(m, host, at);
 		if (r == 0)
 			r = *at ? hide_at(v, at, &st) : -EINVAL;
 	}
 	return r;
+}
+
+/* ---- further lower trees ---- */
+
+static bool overlap(const char *a, const char *b)
+{
+	return view_prefix(a, b) || view_prefix(b, a);
 }
 
 /* One more lower tree of mount @m; the branch's directories are not known to the view yet. */
@@ -331,7 +334,7 @@ static int add_lower(struct view *v, int m, int fd)
 		return -ENOMEM;
 	mount->n_lowers++;
 	r = fstat(fd, &st) < 0 ? -errno : know(&v->tops, &v->n_tops, &st);
-	return r < 0 ? r : hide(v, fd, lower);
+	return r < 0 ? r : view_hide(v, fd);
 }
 
 static int add_lowers(struct view *v, int m, const struct branch *branch, struct sluice_error *err)
