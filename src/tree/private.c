@@ -5,36 +5,26 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "sys/dir.h"
+#include "tree/branch_internal.h"
 #include "util/cleanup.h"
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define SWEEP_MAX 64u /* a start looks at that many neighbours at most */
 #define ATTEMPTS 8u   /* somebody's sweep may take a new directory before it is locked */
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	remove(path); /* what can't be removed stays, and so does what is above it */
-	return 0;
-}
-
-static void remove_all(const char *path)
-{
-	nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
+#define NAME_BYTES 16u
 
 static bool can_use(const char *dir, enum private_use use)
 {
@@ -45,50 +35,49 @@ static bool can_use(const char *dir, enum private_use use)
 	return use != PRIVATE_PROGRAMS || (statvfs(dir, &fs) == 0 && !(fs.f_flag & ST_NOEXEC));
 }
 
-/* The directory at @path, locked, or -errno: -EAGAIN somebody else has it. */
-static int lock(const char *path)
+/*
+ * The directory that holds ours, which nobody else can change. Not a link: a command that may write where it is would send us elsewhere, to remove there what is not locked.
+ */
+static int parent_open(const char *path)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return st.st_uid == geteuid() && !(st.st_mode & 077) ? TAKE_FD(fd) : -EACCES;
+}
+
+/* The directory @name, locked, or -errno: -EAGAIN somebody else has it. */
+static int lock(int parent, const char *name)
+{
+	_cleanup_close_ int fd =
+		openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st, there;
 
 	if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return -errno;
-	if (fstat(fd, &st) < 0 || lstat(path, &there) < 0)
+	if (fstat(fd, &st) < 0 || fstatat(parent, name, &there, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	if (st.st_ino != there.st_ino || st.st_dev != there.st_dev)
 		return -EAGAIN;
 	return TAKE_FD(fd);
 }
 
-/* Is @path a directory of ours that nobody else can change? */
-static bool is_ours(const char *path)
-{
-	struct stat st;
-
-	return lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-	       !(st.st_mode & 077);
-}
-
 /* Remove what was left in @parent by processes that are gone. */
-static void sweep(const char *parent)
+static void sweep(int parent)
 {
-	DIR *d = opendir(parent);
-	struct dirent *e;
+	const struct dirent *e;
+	DIR *d;
 
-	if (!d)
+	if (dir_open(parent, ".", 0, &d) < 0)
 		return;
-	for (unsigned n = 0; n < SWEEP_MAX && (e = readdir(d));) {
-		char path[PATH_MAX];
-		int fd;
+	for (unsigned n = 0; n < SWEEP_MAX && (e = dir_next(d)); n++) {
+		int fd = lock(parent, e->d_name);
 
-		if (e->d_name[0] == '.' ||
-		    snprintf(path, sizeof(path), "%s/%s", parent, e->d_name) >= (int)sizeof(path))
-			continue;
-		n++;
-		fd = lock(path);
 		if (fd < 0)
 			continue;
-		remove_all(path);
+		remove_tree(parent, e->d_name);
 		close(fd);
 	}
 	closedir(d);
@@ -105,33 +94,64 @@ static bool can_lease(int dir)
 	return can;
 }
 
-static int make_in(const char *parent, enum private_use use, struct private_dir *ret)
+/* A new directory in @parent, locked. */
+static int make_locked(int parent, char name[NAME_BYTES])
 {
-	for (unsigned i = 0; i < ATTEMPTS; i++) {
-		char *path;
+	uint64_t random;
+
+	if (getrandom(&random, sizeof(random), 0) < 0)
+		return -errno;
+	snprintf(name, NAME_BYTES, "%012" PRIx64, random >> 16);
+	if (mkdirat(parent, name, 0700) < 0)
+		return errno == EEXIST ? -EAGAIN : -errno;
+	return lock(parent, name);
+}
+
+/* One that is fit for @use; its path is @path of the parent and a name. */
+static int make_at(int parent, const char *path, enum private_use use, struct private_dir *ret)
+{
+	char name[NAME_BYTES];
+	int fd = make_locked(parent, name);
+
+	if (fd < 0)
+		return fd;
+	if (use == PRIVATE_PROGRAMS && !can_lease(fd)) {
+		unlinkat(parent, name, AT_REMOVEDIR);
+		close(fd);
+		return -ENOTSUP;
+	}
+	if (asprintf(&ret->path, "%s/%s", path, name) < 0) {
+		ret->path = NULL;
+		unlinkat(parent, name, AT_REMOVEDIR);
+		close(fd);
+		return -ENOMEM;
+	}
+	ret->fd = fd;
+	return 0;
+}
+
+static int make_in(const char *path, enum private_use use, struct private_dir *ret)
+{
+	int r = -EAGAIN;
+
+	for (unsigned i = 0; i < ATTEMPTS && (r == -EAGAIN || r == -ENOENT); i++) {
+		int parent;
 
 		/* whoever removes the last one removes the parent too */
-		if (mkdir(parent, 0700) < 0 && errno != EEXIST)
+		if (mkdir(path, 0700) < 0 && errno != EEXIST)
 			return -errno;
-		if (!is_ours(parent))
-			return -EACCES;
-		if (asprintf(&path, "%s/XXXXXX", parent) < 0)
-			return -ENOMEM;
-		ret->fd = mkdtemp(path) ? lock(path) : -errno;
-		if (ret->fd >= 0 && (use != PRIVATE_PROGRAMS || can_lease(ret->fd))) {
-			ret->path = path;
-			return 0;
-		}
-		if (ret->fd >= 0) {
-			rmdir(path);
-			close(ret->fd);
-			ret->fd = -ENOTSUP;
-		}
-		free(path);
-		if (ret->fd != -EAGAIN && ret->fd != -ENOENT)
-			return ret->fd;
+		parent = r = parent_open(path);
+		if (r < 0)
+			continue;
+		if (i == 0)
+			sweep(parent);
+		r = make_at(parent, path, use, ret);
+		if (r == 0)
+			ret->parent = parent;
+		else
+			close(parent);
 	}
-	return -EAGAIN;
+	return r;
 }
 
 /*
@@ -152,7 +172,7 @@ int private_dir_make(enum private_use use, struct private_dir *ret)
 
 	if (home && snprintf(cache, sizeof(cache), "%s/.cache", home) >= (int)sizeof(cache))
 		cache[0] = '\0';
-	*ret = (struct private_dir){ .fd = -1 };
+	*ret = (struct private_dir){ .fd = -1, .parent = -1 };
 	for (size_t i = 0; i < N_OF(places); i++) {
 		char parent[PATH_MAX];
 		int r;
@@ -162,7 +182,6 @@ int private_dir_make(enum private_use use, struct private_dir *ret)
 		if (snprintf(parent, sizeof(parent), "%s/sluice-%u", places[i],
 			     (unsigned)geteuid()) >= (int)sizeof(parent))
 			continue;
-		sweep(parent);
 		r = make_in(parent, use, ret);
 		if (r == 0 || r == -ENOMEM)
 			return r;
@@ -176,10 +195,11 @@ void private_dir_remove(struct private_dir *d)
 
 	if (!d->path)
 		return;
-	remove_all(d->path);
 	slash = strrchr(d->path, '/');
 	*slash = '\0';
+	remove_tree(d->parent, slash + 1);
 	rmdir(d->path); /* as long as it is empty */
+	close(d->parent);
 	close(d->fd);
 	free(d->path);
 	d->path = NULL;

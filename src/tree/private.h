@@ -13,6 +13,7 @@
 struct private_dir {
 	char *path; /* NULL: none */
 	int fd;	    /* open for reading, and locked */
+	int parent; /* the directory that it lies in */
 };
 
 enum private_use {

@@ -89,6 +89,18 @@ static bool wait_for_removal(struct lifted **list, const char *name)
 	return true;
 }
 
+/* A directory of the task's that its owner may not list, or write. Whatever else has the name by now is left alone. */
+static void let_in(int dir_fd, const char *name)
+{
+	int fd = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char link[FD_LINK_BYTES];
+
+	if (fd < 0)
+		return;
+	chmod(fd_link(fd, link), 0700);
+	close(fd);
+}
+
 static DIR *open_to_empty(int dir_fd, const char *name)
 {
 	struct stat st;
@@ -96,8 +108,7 @@ static DIR *open_to_empty(int dir_fd, const char *name)
 	int r = dir_open(dir_fd, name, O_NOFOLLOW, &d);
 
 	if (r == -EACCES) {
-		/* a directory of the task's that its owner may not list */
-		fchmodat(dir_fd, name, 0700, 0);
+		let_in(dir_fd, name);
 		r = dir_open(dir_fd, name, O_NOFOLLOW, &d);
 	}
 	if (r < 0)
@@ -135,7 +146,7 @@ static void lift(int from, const char *name, int top, struct lifted **list)
 
 	if (r == -EACCES) {
 		/* a directory that may not be written itself cannot have its ".." changed */
-		fchmodat(from, name, 0700, 0);
+		let_in(from, name);
 		r = move_to_top(from, name, top, lifted);
 	}
 	if (r == 0)
