@@ -114,20 +114,22 @@ static const char *state_of(const struct sluice_cow_info *i)
 static int print_branch(const struct sluice_cow_info *i, void *userdata)
 {
 	struct listing *l = userdata;
-	char directory[6 * PATH_MAX], when[32] = "";
+	char directory[6 * PATH_MAX], name[6 * sizeof(i->name)], when[32] = "";
 	time_t t = (time_t)i->created;
 	struct tm tm;
 
 	if (gmtime_r(&t, &tm))
 		strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
 	if (l->options->json) {
+		quote_json(i->name, strlen(i->name), name, sizeof(name));
 		quote_json(i->directory, strlen(i->directory), directory, sizeof(directory));
 		printf("%s\n  {\"name\": \"%s\", \"state\": \"%s\", \"created\": \"%s\", \"directory\": "
 		       "\"%s\"}",
-		       l->any ? "," : "", i->name, state_of(i), when, directory);
+		       l->any ? "," : "", name, state_of(i), when, directory);
 	} else {
+		quote_text(i->name, strlen(i->name), name, sizeof(name));
 		quote_text(i->directory, strlen(i->directory), directory, sizeof(directory));
-		printf("%-32s %-10s %s %s\n", i->name, state_of(i), when, directory);
+		printf("%-32s %-10s %s %s\n", name, state_of(i), when, directory);
 	}
 	l->any = true;
 	return 0;
@@ -156,6 +158,8 @@ static int show(struct sluice_cow *cow, const struct cow_options *o, struct slui
 
 	return changes_write(cow, format, stdout, err);
 }
+
+#define PATCH_NAME_BYTES (4 * PATH_MAX + 8)
 
 /* Of a branch whose changes are shown as a patch. */
 struct patch {
@@ -201,20 +205,34 @@ static int old_file(struct sluice_cow *cow, const struct sluice_cow_change *c, c
 	return 0;
 }
 
+/* The name of @path in a patch, as git writes and patch(1) reads it: between quotes where it has bytes that would end the line, or that a terminal obeys. */
+static void patch_name(char side, const char *path, char buf[PATCH_NAME_BYTES])
+{
+	int n = snprintf(buf, PATCH_NAME_BYTES, "\"%c/", side);
+
+	n += (int)quote_octal(path, strlen(path), buf + n, PATCH_NAME_BYTES - 1 - (size_t)n);
+	if (strcmp(buf + 3, path) != 0) {
+		strcpy(buf + n, "\"");
+		return;
+	}
+	snprintf(buf, PATCH_NAME_BYTES, "%c/%s", side, path);
+}
+
 static int diff_one(const struct sluice_cow_change *c, void *userdata)
 {
 	const struct patch *p = userdata;
-	char upper[2 * PATH_MAX], old[32], a[PATH_MAX + 2], b[PATH_MAX + 2];
+	char upper[2 * PATH_MAX], old[32], a[PATCH_NAME_BYTES], b[PATCH_NAME_BYTES];
 	bool was;
 	int fd, r;
 
 	if (!S_ISREG(c->mode)) {
-		printf("%c %s\n", c->kind, c->path);
+		quote_text(c->path, strlen(c->path), a, sizeof(a));
+		printf("%c %s\n", c->kind, a);
 		return 0;
 	}
 	snprintf(upper, sizeof(upper), "%s/%s", p->upper, c->path);
-	snprintf(a, sizeof(a), "a/%s", c->path);
-	snprintf(b, sizeof(b), "b/%s", c->path);
+	patch_name('a', c->path, a);
+	patch_name('b', c->path, b);
 	r = old_file(p->cow, c, old, &fd);
 	was = strcmp(old, "/dev/null") != 0;
 	if (r == 0 && c->kind == 'D')

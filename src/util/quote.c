@@ -9,7 +9,8 @@
 #define CUT "..."
 
 struct quote_style {
-	const char *prefix;   /* of a byte that is not printable; two hexadecimal digits follow */
+	const char *
+		prefix; /* of a byte that is not printable; two hexadecimal digits follow, or (NULL) it is a backslash and three octal ones */
 	bool escape_specials; /* backslash before backslash and double quote */
 };
 
@@ -23,6 +24,13 @@ static size_t quote_one(const struct quote_style *s, uint8_t c, char out[ESCAPE_
 		if (s->escape_specials && (c == '"' || c == '\\'))
 			out[n++] = '\\';
 		out[n++] = (char)c;
+		return n;
+	}
+	if (!s->prefix) {
+		out[n++] = '\\';
+		out[n++] = digits[c >> 6];
+		out[n++] = digits[c >> 3 & 7];
+		out[n++] = digits[c & 7];
 		return n;
 	}
 	n = strlen(s->prefix);
@@ -80,6 +88,13 @@ size_t quote_bytes(const void *bytes, size_t n, char *buf, size_t size)
 size_t quote_json(const void *bytes, size_t n, char *buf, size_t size)
 {
 	static const struct quote_style style = { "\\u00", true };
+
+	return quote(&style, bytes, n, buf, size);
+}
+
+size_t quote_octal(const void *bytes, size_t n, char *buf, size_t size)
+{
+	static const struct quote_style style = { NULL, true };
 
 	return quote(&style, bytes, n, buf, size);
 }

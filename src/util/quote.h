@@ -16,5 +16,7 @@ size_t quote_text(const void *bytes, size_t n, char *buf, size_t size);
 size_t quote_bytes(const void *bytes, size_t n, char *buf, size_t size);
 /* For between the double quotes of a JSON string: \\, \", and \u00NN where the byte is not printable ASCII (one code point a byte). */
 size_t quote_json(const void *bytes, size_t n, char *buf, size_t size);
+/* For between the double quotes of a name in a patch: \\, \", and \NNN in octal. */
+size_t quote_octal(const void *bytes, size_t n, char *buf, size_t size);
 
 #endif

@@ -1279,6 +1279,13 @@ def kept_branches():
         check(w.files() == BEFORE and w.cow("show", "kept").out == LISTING, w.cow("show", "kept"))
         check([b["name"] for b in json.loads(w.cow("list", "--json").out)] == ["kept"])
         check("-a\n+new\n" in w.cow("diff", "kept").out, w.cow("diff", "kept"))
+        # a name neither adds lines to a patch nor reaches the terminal as it is
+        odd = "printf 1 >\"$(printf 'x\\n+++ y\\033')\"; mkdir \"$(printf 'd\\033')\""
+        check("\n+++ y" in bare("sh", "-c", "cd $(mktemp -d) && " + odd + "; ls; rm -r \"$PWD\"").out, "there are such names")
+        w.run(odd, "--on-exit", "keep", "--name", "odd")
+        d = w.cow("diff", "odd")
+        check("+++ \"b/x\\012+++ y\\033\"\n" in d.out and "A d\\x1b\n" in d.out and "\033" not in d.out, d)
+        check(w.cow("abort", "odd").status == 0)
         for form in ("tar", "oci"):
             one, two = f"{w.storage}/1.{form}", f"{w.storage}/2.{form}"
             for file in (one, two):

@@ -23,6 +23,9 @@ static void test_three_styles(void **state)
 	n = quote_json(bytes, sizeof(bytes) - 1, buf, sizeof(buf));
 	assert_string_equal(buf, "a \\\"b\\\" \\\\ \\u000a\\u0080");
 	assert_int_equal(n, strlen(buf));
+	n = quote_octal(bytes, sizeof(bytes) - 1, buf, sizeof(buf));
+	assert_string_equal(buf, "a \\\"b\\\" \\\\ \\012\\200");
+	assert_int_equal(n, strlen(buf));
 }
 
 static void test_nul_is_a_byte(void **state)
