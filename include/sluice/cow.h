@@ -87,7 +87,8 @@ enum sluice_cow_format {
 };
 /*
  * Write an archive of the changes to @fd (borrowed, from its position on; may be a pipe): in the order of the paths, numeric owners, hard links and extended attributes
- * kept, so that two of one branch are the same bytes. @mtime: seconds since 1970 for every entry; NULL: its own time. Needs libarchive at run time: -ENOSYS.
+ * kept, so that two of one branch are the same bytes. @mtime: seconds since 1970 for every entry; NULL: its own time. -EINVAL: a name that begins with ".wh." cannot be in a layer. Needs
+ * libarchive at run time: -ENOSYS.
  */
 SLUICE_API int sluice_cow_export(struct sluice_cow *cow, enum sluice_cow_format format, int fd,
 				 const int64_t *mtime, struct sluice_error *err);

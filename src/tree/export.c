@@ -308,6 +308,33 @@ static bool leads_to_changes(const struct export *x, size_t n)
 	return false;
 }
 
+/* Has the path a part that a layer's reader takes for a whiteout? */
+static bool has_reserved_name(const char *path)
+{
+	const char *slash = path;
+
+	for (; path; path = slash ? slash + 1 : NULL) {
+		if (!strncmp(path, WHITEOUT, strlen(WHITEOUT)))
+			return true;
+		slash = strchr(path, '/');
+	}
+	return false;
+}
+
+/* A command could else have files of lower layers deleted that it did not touch. */
+static int check_names(struct export *x)
+{
+	for (size_t n = 0; n < x->changes.n && x->spec->format == BRANCH_EXPORT_OCI; n++) {
+		const struct change_item *i = &x->changes.items[n];
+
+		if (!is_written(x, i) || !has_reserved_name(i->path))
+			continue;
+		fail(x->err, -EINVAL, "export: %s: in a layer such a name is a whiteout", i->path);
+		return fail_hint(x->err, -EINVAL, "another name, or --format tar");
+	}
+	return 0;
+}
+
 static int write_one(struct export *x, size_t n, const char **hidden)
 {
 	const struct change_item *i = &x->changes.items[n];
@@ -371,7 +398,9 @@ static int export_rdlocked(struct export *x)
 
 	if (r < 0)
 		return fail_errno(x->err, r, "export: what has changed");
-	r = open_archive(x);
+	r = check_names(x);
+	if (r == 0)
+		r = open_archive(x);
 	return r < 0 ? r : write_all(x);
 }
 

@@ -310,6 +310,31 @@ static void test_full_pipe(void **state)
 	close(spec.fd);
 }
 
+/* Whoever applies a layer would delete what the command never touched. */
+static void test_hazard_F10_no_whiteouts_of_the_commands_own(void **state)
+{
+	static const char *const names[] = { ".wh.kept", "dir/.wh..wh..opq" };
+	struct branch_export_spec spec = { .format = BRANCH_EXPORT_OCI };
+	struct sluice_error err = { 0 };
+	struct stat st;
+
+	(void)state;
+	spec.fd = open(at("layer.tar"), O_WRONLY | O_CREAT | O_EXCL, 0600);
+	assert_true(spec.fd >= 0);
+	for (size_t i = 0; i < N_OF(names); i++) {
+		assert_int_equal(branch_mkdir(b, names[i], 0700), 0);
+		export_to("a.tar", BRANCH_EXPORT_TAR, 1);
+		assert_int_equal(branch_export(b, &spec, &err), -EINVAL);
+		assert_non_null(strstr(err.text, names[i]));
+		assert_int_equal(branch_rmdir(b, names[i]), 0);
+	}
+	put("dir/x.wh.y", "as good as any other");
+	assert_int_equal(fstat(spec.fd, &st), 0);
+	assert_int_equal(st.st_size, 0);
+	assert_int_equal(branch_export(b, &spec, &err), 0);
+	close(spec.fd);
+}
+
 #define EACH(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 /* libarchive does not free what it wrote with after a write has failed; read by the leak sanitizer. */
@@ -327,6 +352,7 @@ int main(int argc, char *argv[])
 		EACH(test_layer),
 		EACH(test_order),
 		EACH(test_full_pipe),
+		EACH(test_hazard_F10_no_whiteouts_of_the_commands_own),
 	};
 
 	guest_begin(argc, argv, roles);
