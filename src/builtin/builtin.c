@@ -112,7 +112,8 @@ static int register_limits(struct dispatch *d, const struct sluice_policy *p,
 	int r = builtin_process_register(d, p, sandbox->init);
 
 	if (r == 0)
-		r = builtin_processes_register(d, p->max_processes, sandbox->init);
+		r = builtin_processes_register(d, p->max_processes, sandbox->init,
+					       sandbox->signal_scope);
 	if (r == 0 && p->max_memory)
 		r = builtin_memfds_register(d, sandbox->memfds_made);
 	if (r == 0)

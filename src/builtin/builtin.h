@@ -25,6 +25,7 @@ struct tree;
 struct builtin_sandbox {
 	const pid_t
 		*init; /* number of the process above all of its; set before the first call comes */
+	const bool *signal_scope;	/* its domains confine signals; set with it */
 	atomic_bool *memfds_made;	/* set by the first memfd_create */
 	struct ledger *ledger;		/* NULL: nobody asked for statistics */
 	struct remap *remap;		/* ports that may become others, or NULL */

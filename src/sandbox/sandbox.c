@@ -189,6 +189,7 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 {
 	struct builtin_sandbox shared = {
 		.init = &s->launch.init_pid,
+		.signal_scope = &s->launch.signal_scope,
 		.memfds_made = &s->memfds_made,
 		.network = &s->network,
 	};

@@ -154,6 +154,18 @@ int usage_cpu(pid_t pid, struct usage_cpu *ret)
 	return 0;
 }
 
+int usage_state(pid_t tid)
+{
+	char text[TEXT_BYTES], state;
+	const char *at;
+	int r = read_text(tid, "stat", text);
+
+	if (r < 0)
+		return r;
+	at = behind_name(text);
+	return at && sscanf(at, " %c", &state) == 1 ? state : -EPROTO;
+}
+
 /* /proc/PID/stat in @text: the name, which may hold anything, and what is behind it. */
 static int read_stat(pid_t pid, char text[TEXT_BYTES], char ret_name[NAME_BYTES],
 		     const char **ret_behind)

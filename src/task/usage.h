@@ -36,6 +36,8 @@ struct usage_cpu {
 };
 
 int usage_cpu(pid_t pid, struct usage_cpu *ret);
+/* What a thread does, as /proc/PID/stat has it: R, S, D ... -ESRCH. */
+int usage_state(pid_t tid);
 
 /* All that one may want to know in the end; what may not be read of it is 0. */
 struct usage_whole {

@@ -8,7 +8,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -329,10 +331,51 @@ static int guest_find(const char *drow)
 	return found ? 1 : 0;
 }
 
+#define FORK_ROUNDS 5
+#define FORK_THREADS 16
+#define FORKS_EACH 3
+#define FORKS_ALL (FORK_ROUNDS * FORK_THREADS * FORKS_EACH)
+_Static_assert(FORKS_ALL > 200, "more than a role can return");
+
+static atomic_int n_made;
+static pid_t made[FORKS_ALL];
+
+static void *fork_some(void *unused)
+{
+	(void)unused;
+	for (unsigned i = 0; i < FORKS_EACH; i++) {
+		pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+		if (pid == 0) {
+			for (;;)
+				pause();
+		}
+		if (pid > 0)
+			made[atomic_fetch_add(&n_made, 1)] = pid;
+	}
+	return NULL;
+}
+
+/* Threads that fork at once and end, so that their children change parents all the time. Returns how many there are in the end, at most 200. */
+static int role_forks(const char *arg)
+{
+	pthread_t threads[FORK_THREADS];
+
+	(void)arg;
+	for (unsigned round = 0; round < FORK_ROUNDS; round++) {
+		for (unsigned i = 0; i < FORK_THREADS; i++)
+			pthread_create(&threads[i], NULL, fork_some, NULL);
+		for (unsigned i = 0; i < FORK_THREADS; i++)
+			pthread_join(threads[i], NULL);
+	}
+	for (int i = 0; i < n_made; i++)
+		kill(made[i], SIGKILL);
+	return n_made < 200 ? n_made : 200;
+}
+
 static const struct guest_role roles[] = {
-	{ "attempt", guest_attempt },
-	{ "sigio", guest_sigio },
-	{ "find", guest_find },
+	{ "forks", role_forks },  { "attempt", guest_attempt },
+	{ "sigio", guest_sigio }, { "find", guest_find },
 	{ NULL, NULL },
 };
 
@@ -446,6 +489,19 @@ static void hazard_G2_no_signal_by_a_descriptor(void **state)
 	signal(SIGUSR1, SIG_DFL);
 }
 
+static void hazard_D7_threads_that_fork_at_once(void **state)
+{
+	struct sluice_policy *p = guest_policy();
+
+	(void)state;
+	assert_int_equal(guest_bare("forks", ""), 200);
+	assert_int_equal(guest_inside(p, "forks", ""), 200);
+	assert_int_equal(sluice_policy_set_max_processes(p, 12, NULL), 0);
+	for (unsigned i = 0; i < 8; i++)
+		assert_in_range(guest_inside(p, "forks", ""), 1, 11);
+	sluice_policy_unref(p);
+}
+
 /* What the embedder keeps in memory is not found in the command's, which began as a process that shared it. */
 static void hazard_H1_secrets_of_the_embedder(void **state)
 {
@@ -472,6 +528,7 @@ int main(int argc, char *argv[])
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(hazard_C1_nothing_beyond_the_grants),
+		cmocka_unit_test(hazard_D7_threads_that_fork_at_once),
 		cmocka_unit_test(hazard_G2_no_signal_by_a_descriptor),
 		cmocka_unit_test(hazard_H1_secrets_of_the_embedder),
 	};

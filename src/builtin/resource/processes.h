@@ -5,6 +5,7 @@
 #ifndef SLUICE_BUILTIN_RESOURCE_PROCESSES_H
 #define SLUICE_BUILTIN_RESOURCE_PROCESSES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -12,8 +13,9 @@ struct dispatch;
 
 /*
  * Traps nothing where @limit is 0. @top: the sandbox's init process, below which its processes are; *@top is set before the first call comes, and lives as long as @d.
- * 0 or -errno.
+ * So is and does @signal_scope: engine threads can signal its processes and no others. 0 or -errno.
  */
-int builtin_processes_register(struct dispatch *d, uint64_t limit, const pid_t *top);
+int builtin_processes_register(struct dispatch *d, uint64_t limit, const pid_t *top,
+			       const bool *signal_scope);
 
 #endif
