@@ -116,6 +116,12 @@ ssize_t sluice_request_read_string(struct sluice_request *req, uint64_t addr, ch
 	return size > READ_MAX ? -E2BIG : task_read_string(&req->task, addr, buf, size);
 }
 
+/* From Linux 6.11 on some calls take no path at all for an empty one. */
+static bool needs_no_path(const struct sluice_request *req, const struct family_call *f)
+{
+	return f->no_path && req->notif.data.args[f->no_path] & AT_EMPTY_PATH;
+}
+
 ssize_t request_peek_path(struct sluice_request *req, unsigned which, const char **ret_path)
 {
 	const struct family_call *f = req->chain->family;
@@ -127,8 +133,13 @@ ssize_t request_peek_path(struct sluice_request *req, unsigned which, const char
 		return -EINVAL;
 	d = &req->decoded[which];
 	if (!d->done) {
-		d->result = task_peek_string(&req->task, req->notif.data.args[arg],
-					     req->buffers.path[which], PATH_MAX);
+		if (req->notif.data.args[arg] || !needs_no_path(req, f))
+			d->result = task_peek_string(&req->task, req->notif.data.args[arg],
+						     req->buffers.path[which], PATH_MAX);
+		else
+			d->result = 0;
+		if (d->result == 0)
+			req->buffers.path[which][0] = '\0';
 		/* our own limit is over sooner or later, and none of the task's business */
 		d->done = d->result != -ENFILE;
 		d->checked = false;
@@ -176,24 +187,24 @@ int sluice_request_dirfd(struct sluice_request *req, unsigned which)
 	return arg >= 0 || arg == AT_FDCWD ? arg : -EBADF;
 }
 
-static int read_how(struct sluice_request *req)
+int request_read_struct(struct sluice_request *req, uint64_t addr, uint64_t size, void *ret,
+			size_t known)
 {
-	unsigned char how[PAGE_BYTES];
-	uint64_t size = req->notif.data.args[3];
+	unsigned char all[PAGE_BYTES];
 	int r;
 
-	if (size < OPEN_HOW_SIZE_VER0)
+	if (size < known)
 		return -EINVAL;
-	if (size > sizeof(how))
+	if (size > sizeof(all))
 		return -E2BIG;
-	r = task_read(&req->task, req->notif.data.args[2], how, size);
+	r = task_read(&req->task, addr, all, size);
 	if (r < 0)
 		return r;
-	for (size_t i = OPEN_HOW_SIZE_VER0; i < size; i++) {
-		if (how[i])
+	for (size_t i = known; i < size; i++) {
+		if (all[i])
 			return -E2BIG; /* what a kernel says that doesn't know the field */
 	}
-	memcpy(&req->how, how, sizeof(req->how));
+	memcpy(ret, all, known);
 	return 0;
 }
 
@@ -202,7 +213,9 @@ static int open_how_args(struct sluice_request *req, struct sluice_open_args *re
 	struct decoded *d = &req->decoded_how;
 
 	if (!d->done) {
-		d->result = read_how(req);
+		d->result =
+			request_read_struct(req, req->notif.data.args[2], req->notif.data.args[3],
+					    &req->how, OPEN_HOW_SIZE_VER0);
 		d->done = true;
 	}
 	if (d->result < 0)

@@ -97,6 +97,12 @@ typedef int (*request_open_fn)(struct sluice_request *req, const struct resolve_
  */
 struct request_act request_open_as_task(struct sluice_request *req, request_open_fn open);
 
+/*
+ * A structure that may grow, of @size bytes in the task's memory, as copy_struct_from_user() has it: the first @known bytes to @ret. -EINVAL: it is shorter; -E2BIG: longer than a page, or not 0 behind
+ * that; -EFAULT, -ESRCH.
+ */
+int request_read_struct(struct sluice_request *req, uint64_t addr, uint64_t size, void *ret,
+			size_t known);
 /* Answer: the kernel runs the call. 0, or -ENOENT: the task is gone. For a request_send_fn only. */
 int request_go_on(struct sluice_request *req);
 /* Install @fd (borrowed) in the task as its lowest free number, which is returned. @flags: O_CLOEXEC or 0. -EMFILE, -ENOENT ... */

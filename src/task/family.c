@@ -10,6 +10,10 @@
 	{                                       \
 		nr, family, dirfd, path, -1, -1 \
 	}
+#define PATH_OR_NONE(nr, family, flags)         \
+	{                                       \
+		nr, family, 0, 1, -1, -1, flags \
+	}
 #define PATH_1(nr, family)                \
 	{                                 \
 		nr, family, -1, 0, -1, -1 \
@@ -41,8 +45,8 @@ static const struct family_call calls[] = {
 #endif
 	PATH_AT(SYS_openat, FAMILY_OPEN, 0, 1),
 	PATH_AT(SYS_openat2, FAMILY_OPEN, 0, 1),
-	PATH_AT(SYS_newfstatat, FAMILY_STAT, 0, 1),
-	PATH_AT(SYS_statx, FAMILY_STAT, 0, 1),
+	PATH_OR_NONE(SYS_newfstatat, FAMILY_STAT, 3),
+	PATH_OR_NONE(SYS_statx, FAMILY_STAT, 2),
 	PATH_AT(SYS_faccessat, FAMILY_ACCESS, 0, 1),
 	PATH_AT(SYS_faccessat2, FAMILY_ACCESS, 0, 1),
 	PATH_AT(SYS_fchmodat, FAMILY_CHMOD, 0, 1),
@@ -67,12 +71,12 @@ static const struct family_call calls[] = {
 	PATH_1(SYS_llistxattr, FAMILY_XATTR),
 	PATH_1(SYS_removexattr, FAMILY_XATTR),
 	PATH_1(SYS_lremovexattr, FAMILY_XATTR),
-	PATH_AT(NR_SETXATTRAT, FAMILY_XATTR, 0, 1),
-	PATH_AT(NR_GETXATTRAT, FAMILY_XATTR, 0, 1),
-	PATH_AT(NR_LISTXATTRAT, FAMILY_XATTR, 0, 1),
-	PATH_AT(NR_REMOVEXATTRAT, FAMILY_XATTR, 0, 1),
-	PATH_AT(NR_FILE_GETATTR, FAMILY_XATTR, 0, 1),
-	PATH_AT(NR_FILE_SETATTR, FAMILY_XATTR, 0, 1),
+	PATH_OR_NONE(NR_SETXATTRAT, FAMILY_XATTR, 2),
+	PATH_OR_NONE(NR_GETXATTRAT, FAMILY_XATTR, 2),
+	PATH_OR_NONE(NR_LISTXATTRAT, FAMILY_XATTR, 2),
+	PATH_OR_NONE(NR_REMOVEXATTRAT, FAMILY_XATTR, 2),
+	PATH_OR_NONE(NR_FILE_GETATTR, FAMILY_XATTR, 4),
+	PATH_OR_NONE(NR_FILE_SETATTR, FAMILY_XATTR, 4),
 	PATH_AT(NR_OPEN_TREE_ATTR, FAMILY_OTHER, 0, 1),
 	PATH_1(SYS_truncate, FAMILY_TRUNCATE),
 	PATH_1(SYS_chdir, FAMILY_CHDIR),

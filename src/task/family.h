@@ -40,6 +40,7 @@ struct family_call {
 	uint8_t family;
 	int8_t dirfd, path;
 	int8_t dirfd2, path2;
+	int8_t no_path; /* flags: with AT_EMPTY_PATH in them `path` may be NULL; 0: it may not */
 };
 
 /* The entry of @nr or NULL. */

@@ -111,7 +111,7 @@ static struct request_act statx_act(struct sluice_request *req, const void *data
 	return give(req, p->args[0], &stx, sizeof(stx), 0);
 }
 
-/* From Linux 6.11 on no path at all is as good as an empty one, but for the working directory. */
+/* Then it is about a descriptor, and no walk is needed. */
 static bool has_no_path(struct sluice_request *req, uint64_t at_flags)
 {
 	return at_flags & AT_EMPTY_PATH && !sluice_request_arg(req, 1) &&
@@ -139,7 +139,7 @@ static struct sluice_verdict fstatat_handle(struct sluice_request *req, void *tr
 {
 	struct files_plan p = { .args = { sluice_request_arg(req, 2) } };
 
-	if ((uint32_t)sluice_request_arg(req, 3) & ~(uint32_t)AT_STAT_FLAGS)
+	if ((uint32_t)sluice_request_arg(req, 3) & ~(uint32_t)(AT_STAT_FLAGS | AT_STATX_SYNC_TYPE))
 		return sluice_errno(EINVAL);
 	if (has_no_path(req, sluice_request_arg(req, 3)))
 		return look_at_fd(req, tree, sluice_request_dirfd(req, 0), &p, stat_act);
@@ -484,12 +484,10 @@ static struct sluice_verdict getxattrat_handle(struct sluice_request *req, void 
 	struct files_plan p = { 0 };
 	int r;
 
-	if (sluice_request_arg(req, 5) < sizeof(args) ||
-	    (uint32_t)sluice_request_arg(req, 2) & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+	if ((uint32_t)sluice_request_arg(req, 2) & ~(uint32_t)(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return sluice_errno(EINVAL);
-	if (sluice_request_arg(req, 5) > sizeof(args))
-		return sluice_errno(E2BIG);
-	r = sluice_request_read(req, sluice_request_arg(req, 4), &args, sizeof(args));
+	r = request_read_struct(req, sluice_request_arg(req, 4), sluice_request_arg(req, 5), &args,
+				sizeof(args));
 	if (r < 0)
 		return files_errno(r);
 	if (args.flags || !sluice_request_arg(req, 3))

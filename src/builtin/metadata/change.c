@@ -73,9 +73,9 @@ static int by_path(struct sluice_request *req, struct change_target *t, uint64_t
 /* utimensat and futimesat take no path for the descriptor itself. */
 static int by_path_or_fd(struct sluice_request *req, struct change_target *t, uint64_t flags)
 {
-	if (arg(req, 1))
+	if (arg(req, 1) || sluice_request_dirfd(req, 0) == AT_FDCWD)
 		return by_path(req, t, flags);
-	if (flags & AT_SYMLINK_NOFOLLOW)
+	if ((uint32_t)flags)
 		return -EINVAL;
 	return by_fd(req, t);
 }
@@ -209,14 +209,8 @@ static int xattr_set(struct sluice_request *req, struct change *c, unsigned firs
 static int xattr_set_at(struct sluice_request *req, struct change *c)
 {
 	struct xattr_args_v0 args;
-	uint64_t size = arg(req, 5);
-	int r;
+	int r = request_read_struct(req, arg(req, 4), arg(req, 5), &args, sizeof(args));
 
-	if (size < sizeof(args))
-		return -EINVAL;
-	if (size > sizeof(args))
-		return -E2BIG;
-	r = sluice_request_read(req, arg(req, 4), &args, sizeof(args));
 	if (r < 0)
 		return r;
 	c->kind = CHANGE_SET_XATTR;
