@@ -164,6 +164,7 @@ static void supervise(struct sluice_policy *p, const char *role, const char *arg
 	char own[16];
 	int in;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when an assertion fails */
 	snprintf(own, sizeof(own), "%d", (int)getpid());
 	if (signals_init(&g, NULL) < 0)
 		_exit(GUEST_FAILED);
@@ -182,6 +183,7 @@ static void supervise(struct sluice_policy *p, const char *role, const char *arg
 		answers_serve(&a);
 	} while (!(fds[0].revents & POLLIN));
 	sluice_sandbox_wait(a.sandbox, -1, &result);
+	sluice_sandbox_free(a.sandbox);
 	_exit(result.exit_code);
 }
 
