@@ -576,6 +576,7 @@ static void write_on(int first, int second, int out)
 	}
 	if (write(out, &error, sizeof(error)) < 0)
 		_exit(1);
+	close(second); /* which may have got more than all of the quota before it was held */
 	/* until there is room again */
 	while (write(first, block, 1) != 1)
 		usleep(1000);
