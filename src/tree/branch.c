@@ -19,8 +19,9 @@
 #include <unistd.h>
 
 #include "sys/dir.h"
-#include "tree/life.h"
 #include "sys/fd.h"
+#include "tree/life.h"
+#include "tree/remove.h"
 #include "util/fail.h"
 
 #define META "branch.json"

@@ -188,8 +188,6 @@ size_t origin_of(const struct branch *b, int fd, dev_t dev, struct origin *o);
 /* ---- work/ ---- */
 
 void work_name(struct branch *b, char buf[WORK_NAME_BYTES]);
-/* Remove whatever it is. */
-void remove_tree(int dir_fd, const char *name);
 int make_whiteout(int dir_fd, const char *name);
 int set_opaque(int fd);
 bool has_opaque(int fd);

@@ -21,6 +21,7 @@
 #include "sys/dir.h"
 #include "sys/fd.h"
 #include "sys/openat2.h"
+#include "tree/remove.h"
 
 #define ACL_DEFAULT XATTR_ACL "default"
 

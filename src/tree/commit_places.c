@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "sys/openat2.h"
+#include "tree/remove.h"
 
 static int open_parent(int root_fd, const char *path)
 {

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "sys/dir.h"
-#include "tree/branch_internal.h"
+#include "tree/remove.h"
 #include "util/cleanup.h"
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
