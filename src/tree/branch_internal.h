@@ -277,6 +277,12 @@ void wide_fini(struct branch *b);
 /* The mode that the upper directory's file @st shows. */
 void wide_show(const struct branch *b, struct stat *st);
 
+/*
+ * For who reads the branch as a whole: hard links are complete, all directories can be read, and the lock is held for reading. A negative errno: nothing is to be ended.
+ */
+int branch_reading_begin(struct branch *b);
+void branch_reading_end(struct branch *b);
+
 /* A scan, which comes to the directories parents first: what a crash left wide is known from wide_left_begin to wide_left_end, which comes in every case. */
 struct wide_left {
 	struct identities modes; /* upper inode -> mode, and when it was born */

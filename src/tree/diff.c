@@ -373,25 +373,12 @@ int branch_diff(struct branch *b, int (*fn)(const struct branch_change *change, 
 		void *arg)
 {
 	struct changes c;
-	int r;
+	int r = branch_reading_begin(b);
 
-	branch_wrlock(b);
-	r = links_complete(b);
-	if (r < 0) {
-		branch_unlock(b);
+	if (r < 0)
 		return r;
-	}
-	r = wide_begin_locked(b, R_OK | X_OK);
-	branch_unlock(b);
-	branch_rdlock(b);
-	if (r == 0)
-		r = changes_collect_locked(b, &c);
-	else
-		memset(&c, 0, sizeof(c));
-	branch_unlock(b);
-	branch_wrlock(b);
-	wide_end_locked(b);
-	branch_unlock(b);
+	r = changes_collect_locked(b, &c);
+	branch_reading_end(b);
 	for (size_t i = 0; r == 0 && i < c.n; i++) {
 		struct branch_change change = { c.items[i].kind, c.items[i].path, c.items[i].st };
 

@@ -412,22 +412,11 @@ int branch_export(struct branch *b, const struct branch_export_spec *spec, struc
 	pthread_once(&once, load);
 	if (!loaded)
 		return fail(err, -ENOSYS, "export: libarchive.so.13 is not to be had");
-	branch_wrlock(b);
-	r = links_complete(b);
-	if (r < 0) {
-		branch_unlock(b);
-		return fail_errno(err, r, "export: hard links");
-	}
-	r = wide_begin_locked(b, R_OK | X_OK);
+	r = branch_reading_begin(b);
 	if (r < 0)
-		fail_errno(err, r, "export: what has changed");
-	branch_unlock(b);
-	branch_rdlock(b);
-	r = r < 0 ? r : export_rdlocked(&x);
-	branch_unlock(b);
-	branch_wrlock(b);
-	wide_end_locked(b);
-	branch_unlock(b);
+		return fail_errno(err, r, "export: what has changed");
+	r = export_rdlocked(&x);
+	branch_reading_end(b);
 	changes_fini(&x.changes);
 	if (x.e)
 		lib.archive_entry_free(x.e);

@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "sys/fd.h"
@@ -177,6 +176,31 @@ void wide_show(const struct branch *b, struct stat *st)
 	if (b->wide.n && S_ISDIR(st->st_mode) &&
 	    identities_get(&b->wide.modes, st->st_ino, &mode, &unused))
 		st->st_mode = S_IFDIR | (mode_t)mode;
+}
+
+int branch_reading_begin(struct branch *b)
+{
+	int r;
+
+	branch_wrlock(b);
+	r = links_complete(b);
+	if (r == 0) {
+		r = wide_begin_locked(b, R_OK | X_OK);
+		if (r < 0)
+			wide_end_locked(b);
+	}
+	branch_unlock(b);
+	if (r == 0)
+		branch_rdlock(b);
+	return r;
+}
+
+void branch_reading_end(struct branch *b)
+{
+	branch_unlock(b);
+	branch_wrlock(b);
+	wide_end_locked(b);
+	branch_unlock(b);
 }
 
 /* ---- after a crash ---- */
