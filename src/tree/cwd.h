@@ -5,7 +5,7 @@
  * The kernel's own working directory of a task is of no use under a view. What stands in its place must be shared by the threads of a
  * process, copied by fork at that very moment and kept over exec, without a trap on any of these. One thing that the kernel treats like that, and that
  * can be set from outside, is a resource limit: RLIMIT_RTTIME bounds real-time tasks only, and above 2^62 microseconds it bounds nothing at all.
- * So the soft limit of a process holds the number of its working directory in this table, and its umask. (The task itself is refused that limit by the filter.)
+ * So the soft limit of a process holds the number of its working directory in this table, and its umask. (The task sees the limit as it would be without that, and may not change it: src/builtin/files/limit.c.)
  *
  * A process that was never moved has the number 0: the directory where the command started. A directory stays in the table as long as some
  * process may have it; when the table is full, those that no process has are dropped.

@@ -169,6 +169,12 @@ static int open_parent(int base, const char *path, const char *name, const struc
 	return walk_open_path(base, parent, O_DIRECTORY, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
 }
 
+/* Is a symbolic link that the path ends with followed? */
+static bool follows_last(const struct walk_from *from)
+{
+	return !(from->flags & WALK_NOFOLLOW) && (from->flags & WALK_LAST) != WALK_LAST;
+}
+
 /* The last name itself, in end->dir. */
 static int kernel_name(const struct walk_from *from, struct walk_end *end)
 {
@@ -181,10 +187,7 @@ static int kernel_name(const struct walk_from *from, struct walk_end *end)
 	end->fd = fd;
 	if (fstat(fd, &end->st) < 0 || walk_may_be_on_procfs(fd, &end->st))
 		return 0;
-	return !S_ISLNK(end->st.st_mode) || from->flags & WALK_NOFOLLOW ||
-			       (from->flags & WALK_LAST) == WALK_LAST
-		       ? 1
-		       : MEETS_LINK;
+	return S_ISLNK(end->st.st_mode) && follows_last(from) ? MEETS_LINK : 1;
 }
 
 /* As kernel_walk, with the directory and the name at the end. */
@@ -342,7 +345,7 @@ static int go_by_last(struct quick *q, const struct start *s, const char *path)
 	struct start here = *s;
 	int dir, r = 0;
 
-	if (q->from->flags & WALK_NOFOLLOW || (q->from->flags & WALK_LAST) == WALK_LAST || !*name)
+	if (!follows_last(q->from) || !*name)
 		return 0;
 	if (strlen(s->above) + (size_t)(name - path) + 2 > sizeof(above))
 		return 0;
@@ -409,8 +412,7 @@ static int name_in_upper(struct quick *q, int mount, const char *path)
 	q->end->fd = found.fd;
 	q->end->dir = found.dir;
 	q->end->st = found.st;
-	if (found.fd >= 0 && S_ISLNK(found.st.st_mode) && !(q->from->flags & WALK_NOFOLLOW) &&
-	    (q->from->flags & WALK_LAST) != WALK_LAST) {
+	if (found.fd >= 0 && S_ISLNK(found.st.st_mode) && follows_last(q->from)) {
 		walk_end_close(q->end);
 		return 0;
 	}

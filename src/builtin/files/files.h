@@ -25,7 +25,7 @@ int files_missing_interpreter(const struct tree *tree, const char *path, char re
 int files_exec_new(const struct tree *tree, struct exec **ret, struct sluice_error *err);
 /* @tree, and what executes its programs: borrowed until the dispatch table is freed. Returns 0 or -errno. */
 int builtin_files_register(struct dispatch *d, const struct tree *tree);
-/* The resource limit that carries working directories. A call that @p refuses is left alone. Borrowed as above. 0 or -errno. */
+/* The resource limit that carries working directories and umasks. A call that @p refuses is left alone. Borrowed as above. 0 or -errno. */
 int builtin_files_limit_register(struct dispatch *d, const struct sluice_policy *p,
 				 const struct tree *tree);
 /* What is trapped beside that where @tree, which may be the host's, has times of its own. Borrowed as above. 0 or -errno. */

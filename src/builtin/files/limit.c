@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The resource limit that carries a process's working directory (src/tree/cwd.h): it is shown as what it would be without that, and stays so.
+ * The resource limit that carries a process's working directory and umask (src/tree/cwd.h): it is shown as what it would be without that, and stays so.
  */
 #define _GNU_SOURCE
 #include <errno.h>

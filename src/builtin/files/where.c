@@ -104,8 +104,7 @@ static struct sluice_verdict umask_handle(struct sluice_request *req, void *tree
 	const struct request_plan p = {
 		.builtin = "files",
 		.act = umask_act,
-		.fds = { -1, -1 },
-		.dirs = { -1, -1 },
+		REQUEST_PLAN_NO_FILES,
 		.data = &plan,
 		.size = sizeof(plan),
 	};
