@@ -3,7 +3,6 @@
  * A policy as JSON, for people and programs that want to know what a sandbox may do. Nothing of it is read back.
  */
 #define _GNU_SOURCE
-#include <arpa/inet.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -91,17 +90,14 @@ static json_t *protocols_json(unsigned protocols)
 		enum net_protocol bit;
 		const char *name;
 	} known[] = { { NET_TCP, "tcp" }, { NET_UDP, "udp" }, { NET_ICMP, "icmp" } };
-	json_t *all = json_array();
+	const char *names[sizeof(known) / sizeof(known[0])];
+	size_t n = 0;
 
-	for (size_t i = 0; all && i < sizeof(known) / sizeof(known[0]); i++) {
-		if (!(protocols & known[i].bit))
-			continue;
-		if (json_array_append_new(all, json_string(known[i].name)) < 0) {
-			json_decref(all);
-			return NULL;
-		}
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+		if (protocols & known[i].bit)
+			names[n++] = known[i].name;
 	}
-	return all;
+	return list_json(n, names, string_json);
 }
 
 static json_t *target_json(const void *targets, size_t i)
@@ -126,13 +122,10 @@ static json_t *ports_json(const void *binds, size_t i)
 static json_t *server_json(const void *servers, size_t i)
 {
 	const struct net_server *s = (const struct net_server *)servers + i;
-	bool v4 = net_address_is_v4(&s->address);
-	char address[INET6_ADDRSTRLEN];
+	char address[NET_ADDRESS_BYTES];
 
-	inet_ntop(v4 ? AF_INET : AF_INET6,
-		  v4 ? s->address.bytes + sizeof(s->address.bytes) - 4 : s->address.bytes, address,
-		  sizeof(address));
-	return json_sprintf(v4 ? "%s:%u" : "[%s]:%u", address, s->port);
+	net_address_write(&s->address, address);
+	return json_sprintf(net_address_is_v4(&s->address) ? "%s:%u" : "[%s]:%u", address, s->port);
 }
 
 static json_t *network_json(const struct sluice_policy *p)

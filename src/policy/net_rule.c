@@ -407,17 +407,26 @@ int net_server_parse(const char *text, struct net_server *ret, struct sluice_err
 	return 0;
 }
 
+static void write_address(const struct net_address *a, bool v4, char buf[NET_ADDRESS_BYTES])
+{
+	inet_ntop(v4 ? AF_INET : AF_INET6, a->bytes + (v4 ? V4_OFFSET : 0), buf, NET_ADDRESS_BYTES);
+}
+
+void net_address_write(const struct net_address *a, char buf[NET_ADDRESS_BYTES])
+{
+	write_address(a, net_address_is_v4(a), buf);
+}
+
 void net_target_write(const struct net_target *t, char buf[NET_WHOM_BYTES])
 {
-	const unsigned offset = t->v4 ? V4_OFFSET : 0;
 	size_t n;
 
 	if (t->kind != NET_PREFIX) {
 		strcpy(buf, t->kind == NET_ANY ? "*" : t->name);
 		return;
 	}
-	inet_ntop(t->v4 ? AF_INET : AF_INET6, t->address.bytes + offset, buf, NET_WHOM_BYTES);
+	write_address(&t->address, t->v4, buf);
 	n = strlen(buf);
 	if (t->bits < NET_ADDRESS_BITS)
-		snprintf(buf + n, NET_WHOM_BYTES - n, "/%u", t->bits - 8 * offset);
+		snprintf(buf + n, NET_WHOM_BYTES - n, "/%u", t->bits - (t->v4 ? 8 * V4_OFFSET : 0));
 }

@@ -80,6 +80,9 @@ void net_target_write(const struct net_target *t, char buf[NET_WHOM_BYTES]);
 
 bool net_ports_have(const struct net_ports *p, uint16_t port);
 bool net_address_is_v4(const struct net_address *a);
+/* As text; a mapped IPv4 address as the IPv4 address. */
+#define NET_ADDRESS_BYTES 46u /* INET6_ADDRSTRLEN */
+void net_address_write(const struct net_address *a, char buf[NET_ADDRESS_BYTES]);
 /* Is @a among those of the NET_PREFIX or NET_ANY target @t? Protocol and port are not looked at. */
 bool net_target_covers(const struct net_target *t, const struct net_address *a);
 /* The same for the prefix (@bits of @prefix, @v4 of the family IPv4). */

@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "builtin/network/hosts.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,7 +22,6 @@
 #include "util/cleanup.h"
 
 #define HOSTS_PATH "/etc/hosts"
-#define V4_AT 12 /* where an IPv4 address stands in a net_address */
 
 struct hosts {
 	const struct network *network; /* constant */
@@ -68,13 +66,12 @@ struct saying {
 
 static void say(void *saying, const char *name, const struct net_address *address)
 {
-	const bool v4 = net_address_is_v4(address);
 	const struct saying *s = saying;
-	char text[INET6_ADDRSTRLEN];
+	char text[NET_ADDRESS_BYTES];
 
 	if (text_says(s->own, name, address))
 		return;
-	inet_ntop(v4 ? AF_INET : AF_INET6, address->bytes + (v4 ? V4_AT : 0), text, sizeof(text));
+	net_address_write(address, text);
 	fprintf(s->to, "%s\t%s\n", text, name);
 }
 
