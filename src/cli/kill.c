@@ -58,11 +58,6 @@ static const struct option_entry entries[] = {
 };
 static const struct option_table table = { "kill", entries, sizeof(entries) / sizeof(entries[0]) };
 
-static bool ends(int signal)
-{
-	return signal == SIGTERM || signal == SIGINT || signal == SIGHUP || signal == SIGKILL;
-}
-
 /* Until the process of @pidfd has ended, for END_MS. */
 static bool wait_for_end(int pidfd)
 {
@@ -91,7 +86,7 @@ static int send_it(const struct running *r, const char *name, int signal, struct
 	json_decref(answer);
 	if (e < 0)
 		return ask_failed("kill", name, e, &inner, err);
-	if (!ends(signal) || wait_for_end(pidfd))
+	if ((signal != SIGKILL && !signals_end(signal)) || wait_for_end(pidfd))
 		return 0;
 	fail(err, -ETIMEDOUT, "kill: %s: process %d was told, and has not ended after %d s", name,
 	     (int)r->pid, END_MS / 1000);

@@ -97,7 +97,7 @@ static int end_tree(struct signals *g, struct sluice_sandbox *s, int signal)
 	return sluice_sandbox_kill(s, signal);
 }
 
-static bool ends_tree(int signal)
+bool signals_end(int signal)
 {
 	return signal == SIGTERM || signal == SIGINT || signal == SIGHUP;
 }
@@ -106,7 +106,7 @@ int signals_send(struct signals *g, struct sluice_sandbox *s, int signal)
 {
 	if (signal <= 0 || signal >= NSIG)
 		return -EINVAL;
-	return ends_tree(signal) ? end_tree(g, s, signal) : sluice_sandbox_kill(s, signal);
+	return signals_end(signal) ? end_tree(g, s, signal) : sluice_sandbox_kill(s, signal);
 }
 
 int signals_patience_ms(struct signals *g, struct sluice_sandbox *s)
@@ -185,7 +185,7 @@ static void on_arrival(struct signals *g, struct sluice_sandbox *s, const struct
 {
 	if (command_has_it(a))
 		return;
-	if (ends_tree(a->signal) && !a->by_kernel) {
+	if (signals_end(a->signal) && !a->by_kernel) {
 		end_tree(g, s, a->signal);
 		return;
 	}

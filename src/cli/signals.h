@@ -43,6 +43,8 @@ size_t signals_watch(const struct signals *g, const struct sluice_sandbox *s,
 int signals_patience_ms(struct signals *g, struct sluice_sandbox *s);
 /* Pass on what has come. */
 void signals_serve(struct signals *g, struct sluice_sandbox *s);
+/* Is @signal one by which the whole tree is to end, and not the command's alone? */
+bool signals_end(int signal);
 /* As if somebody had sent @signal to us; SIGKILL ends the tree. 0, or -ESRCH: it has ended; -EINVAL. */
 int signals_send(struct signals *g, struct sluice_sandbox *s, int signal);
 /* Give the terminal back if a group of the tree, now gone, had it. */
