@@ -56,11 +56,11 @@ struct fork_plan {
 	uint64_t number;
 };
 
-static int count_one(pid_t pid, void *arg)
+static int count_one(pid_t pid, void *n)
 {
 	(void)pid;
-	(void)arg;
-	return 1;
+	++*(int *)n;
+	return 0;
 }
 
 /* Is its child still to come? Once the parent does anything else, or waits for the child (D), there is one, or there never will be. */
@@ -90,13 +90,6 @@ static uint64_t count_flights(struct processes *p)
 	return n;
 }
 
-static int add_one(pid_t pid, void *n)
-{
-	(void)pid;
-	++*(int *)n;
-	return 0;
-}
-
 /* No procfs that counts as we do, or one that hides some: then the lists must do. */
 static int count_by_number(struct processes *p)
 {
@@ -106,7 +99,7 @@ static int count_by_number(struct processes *p)
 		return 0;
 	atomic_store_explicit(&p->view.init, *p->top, memory_order_relaxed);
 	atomic_store_explicit(&p->view.signal_scope, *p->signal_scope, memory_order_relaxed);
-	return procfs_each_process(&p->view, add_one, &n) < 0 ? 0 : n;
+	return procfs_each_process(&p->view, count_one, &n) < 0 ? 0 : n;
 }
 
 /* Flights first: a child that is made in between is counted twice rather than not at all. */
@@ -116,12 +109,12 @@ static int count_all(struct processes *p)
 	uint64_t flights = 0;
 
 	for (int i = 0; i < LOOKS; i++) {
-		int n, by_number;
+		int n = 0, by_number, r;
 
 		flights = count_flights(p);
-		n = descendants_each(*p->top, count_one, NULL);
-		if (n < 0)
-			return n;
+		r = descendants_each(*p->top, count_one, &n);
+		if (r < 0)
+			return r;
 		if ((uint64_t)n + flights < p->limit) {
 			by_number = count_by_number(p);
 			n = by_number > n ? by_number : n;
