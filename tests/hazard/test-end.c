@@ -380,18 +380,26 @@ static int listeners_of(pid_t pid)
 	return n;
 }
 
-static pid_t parent_of(pid_t pid)
+/* The beginning of /proc/PID/@name; empty where there is none. */
+static const char *proc_text(pid_t pid, const char *name, char *buf, size_t size)
 {
-	char path[64], text[1024], *at;
+	char path[64];
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	n = fd < 0 ? -1 : read(fd, buf, size - 1);
 	close(fd);
-	text[n > 0 ? n : 0] = '\0';
-	at = strstr(text, "\nPPid:");
+	buf[n > 0 ? n : 0] = '\0';
+	return buf;
+}
+
+static pid_t parent_of(pid_t pid)
+{
+	char text[1024];
+	const char *at = strstr(proc_text(pid, "status", text, sizeof(text)), "\nPPid:");
+
 	return at ? atoi(at + 6) : 0;
 }
 
@@ -407,15 +415,9 @@ static bool descends(pid_t pid, pid_t from)
 
 static bool is_init(pid_t pid)
 {
-	char path[64], name[32] = "";
-	ssize_t n;
-	int fd;
+	char name[32];
 
-	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
-	close(fd);
-	return n > 0 && !strcmp(name, "sluice-init\n");
+	return !strcmp(proc_text(pid, "comm", name, sizeof(name)), "sluice-init\n");
 }
 
 /* Looks at each process below us; how many have been seen, or -1: one holds a listener. Our own init has it until it is told that the command runs: 0. */

@@ -48,19 +48,6 @@ static const char *private_parent(void)
 
 /* ---- inside ---- */
 
-static unsigned entries_of(const char *dir)
-{
-	DIR *d = opendir(dir);
-	struct dirent *e;
-	unsigned n = 0;
-
-	while (d && (e = readdir(d)))
-		n += e->d_name[0] != '.';
-	if (d)
-		closedir(d);
-	return d ? n : NOT_THERE;
-}
-
 /* How many entries a directory shows by any of its names. */
 static int role_entries(const char *dir)
 {
@@ -75,8 +62,9 @@ static int role_entries(const char *dir)
 	unlink(path[3]);
 	CHECK(symlink(dir, path[3]) == 0);
 	for (unsigned i = 0; i < 4; i++) {
-		int n = (int)entries_of(path[i]);
+		int n = guest_entries(path[i]);
 
+		n = n < 0 ? NOT_THERE : n;
 		most = n > most ? n : most;
 	}
 	return most;

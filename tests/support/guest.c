@@ -242,16 +242,23 @@ void guest_remove(const char *dir)
 	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-static int count_threads(void)
+int guest_entries(const char *path)
 {
-	DIR *d = opendir("/proc/self/task");
+	DIR *d = opendir(path);
+	struct dirent *e;
 	int n = 0;
 
-	while (d && readdir(d))
-		n++;
-	if (d)
-		closedir(d);
-	return n - 2;
+	if (!d)
+		return -1;
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static int count_threads(void)
+{
+	return guest_entries("/proc/self/task");
 }
 
 int guest_threads_left(int most)

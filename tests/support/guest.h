@@ -63,6 +63,8 @@ struct sluice_policy *guest_policy(void);
 const char *guest_dir(void);
 void guest_remove(const char *dir);
 
+/* Names in directory @path that do not begin with a dot; -1: it can't be listed. */
+int guest_entries(const char *path);
 /*
  * Threads of this process, once there are no more than @most or some seconds have passed: one that was joined may be on its last instructions, and is listed until then.
  */
