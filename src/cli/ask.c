@@ -52,12 +52,12 @@ static int number_of_mark(int dir, const char *name)
 	return parse_uint(link + sizeof(before) - 1, INT32_MAX, &number) == 0 ? (int)number : -1;
 }
 
-static bool has_name(const char *pid)
+static bool has_name(pid_t pid)
 {
 	char path[40], name[sizeof(RUNNING_COMM) + 1] = "";
 	_cleanup_close_ int fd = -1;
 
-	snprintf(path, sizeof(path), "/proc/%s/comm", pid);
+	snprintf(path, sizeof(path), "/proc/%d/comm", (int)pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd >= 0 && read(fd, name, sizeof(name) - 1) > 0 && !strcmp(name, RUNNING_COMM "\n");
 }
@@ -102,9 +102,9 @@ static bool open_running(const char *name, struct running *ret)
 	bool found;
 	DIR *d;
 
-	if (parse_uint(name, PID_MAX, &pid) < 0 || !has_name(name))
+	if (parse_uint(name, PID_MAX, &pid) < 0 || !has_name((pid_t)pid))
 		return false;
-	snprintf(path, sizeof(path), "/proc/%s/fd", name);
+	snprintf(path, sizeof(path), "/proc/%u/fd", pid);
 	d = opendir(path);
 	if (!d)
 		return false;
