@@ -115,7 +115,8 @@ port = int(sys.argv[1])
 server = http.server.HTTPServer(("127.0.0.1", port), Handler)
 threading.Thread(target=server.serve_forever).start()
 itself = urllib.request.urlopen("http://127.0.0.1:%d/" % server.server_port).read().decode()
-print("inside", os.uname().nodename, itself, server.server_port, flush=True)'
+# in one write, beside others that do the same
+os.write(1, f"inside {os.uname().nodename} {itself} {server.server_port}\n".encode())'
 
 # What a server at the port that is its argument answers.
 get='import sys, urllib.request
