@@ -13,7 +13,6 @@
 
 #include "util/cleanup.h"
 
-#define ROOT_INO 1
 #define DEPTH_MAX 8 /* /proc/PID/task/TID/net/stat/x is the deepest that there is */
 
 bool procfs_has(int fd)
@@ -27,7 +26,7 @@ bool procfs_is_root(int fd)
 {
 	struct stat st;
 
-	return procfs_has(fd) && fstat(fd, &st) == 0 && st.st_ino == ROOT_INO;
+	return procfs_has(fd) && fstat(fd, &st) == 0 && st.st_ino == PROCFS_ROOT_INO;
 }
 
 /* Our process id as this procfs shows it; 0: we are not in it. */

@@ -22,6 +22,7 @@
 struct stat;
 struct task;
 
+#define PROCFS_ROOT_INO 1 /* PROC_ROOT_INO of the kernel */
 /* Longest name of a file on procfs that anybody is shown; longer ones do not exist to the sandbox. */
 #define PROCFS_NAME_BYTES 512
 

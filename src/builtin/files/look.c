@@ -20,6 +20,7 @@
 #include "sys/fd.h"
 #include "sys/newer.h"
 #include "task/procfs.h"
+#include "tree/denial.h"
 #include "tree/file_times.h"
 
 #ifndef AT_STATX_SYNC_TYPE
@@ -342,6 +343,46 @@ static struct request_act readlink_act(struct sluice_request *req, const void *d
 	return give(req, p->args[0], target, (size_t)n, n);
 }
 
+/*
+ * Does the path name the task's own program, as C libraries, Go, Node.js and Java ask for it at their start? By its text alone, where /proc is the procfs that the
+ * command sees by itself; false where that cannot be told without a walk.
+ */
+static bool names_own_program(struct sluice_request *req, const struct tree *tree)
+{
+	static const char name[] = "self/exe";
+	const struct view *v = tree->view;
+	const char *path, *rest;
+	const struct view_mount *m;
+	ssize_t n = request_peek_path(req, 0, &path);
+
+	if (n < (ssize_t)sizeof(name) || path[0] != '/' ||
+	    strcmp(path + n - (sizeof(name) - 1), name) != 0)
+		return false;
+	if (!v || !tree->proc || request_has_extras(req) || view_has_denials(v) ||
+	    view_has_moved(v))
+		return false;
+	m = view_mount(v, view_split(v, path, &rest));
+	if (m->branch)
+		return false;
+	return (m->dev == tree->proc->dev && m->ino == PROCFS_ROOT_INO && !strcmp(rest, name)) ||
+	       (!strcmp(m->host, "/") && !strcmp(path, "/proc/self/exe"));
+}
+
+/* Its answer. False: it is the kernel's. */
+static bool plan_own_program(struct sluice_request *req, const struct tree *tree,
+			     const struct files_plan *p)
+{
+	char path[PATH_MAX];
+	ssize_t n = tree->exe_of(request_task(req)->tid, path, sizeof(path));
+
+	/* one check after the last look at the task */
+	if (n < 0 || request_check_path(req, 0) < 0 || request_compare_credentials(req) < 0)
+		return false;
+	if ((uint64_t)n > p->args[1])
+		n = (ssize_t)p->args[1];
+	return request_plan_reply(req, "files", n, p->args[0], path, (size_t)n) == 0;
+}
+
 static bool has_empty_path(struct sluice_request *req)
 {
 	const char *path;
@@ -358,6 +399,8 @@ static struct sluice_verdict readlink_plan(struct sluice_request *req, const str
 
 	if ((int)size <= 0)
 		return sluice_errno(EINVAL);
+	if (names_own_program(req, tree) && plan_own_program(req, tree, &p))
+		return sluice_continue();
 	r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_EMPTY, 0, &end);
 	if (r == 0 && !S_ISLNK(end.st.st_mode)) /* the answer to most of what is asked */
 		r = has_empty_path(req) ? -ENOENT : -EINVAL;
