@@ -138,7 +138,7 @@ int flight_new(struct sluice_request *req, exec_resolve_fn resolve, void *ctx, c
 {
 	const struct looking l = { req, resolve, ctx, args->dirfd,
 				   args->flags & (AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) };
-	struct exec_flight *f = calloc(1, sizeof(*f));
+	struct exec_flight *f = malloc(sizeof(*f)); /* most of it is paths: no zeroes for those */
 	int r;
 
 	if (!f)
@@ -146,6 +146,10 @@ int flight_new(struct sluice_request *req, exec_resolve_fn resolve, void *ctx, c
 	atomic_init(&f->refs, 1);
 	f->exe = f->loader = -1;
 	f->native = true;
+	f->image = 0;
+	f->process = f->thread = 0;
+	memset(&f->strings, 0, sizeof(f->strings));
+	f->first_argument = NULL;
 	memcpy(f->execfn, path, strlen(path) + 1);
 	r = look(&l, f, args->argv);
 	if (r < 0)

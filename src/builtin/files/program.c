@@ -48,11 +48,14 @@ static int kernel_stat(const struct task *t, int dirfd, const char *path, struct
 static bool is_native(const struct tree *tree, const struct task *t, int dirfd, const char *path,
 		      const struct walk_end *end)
 {
-	const int mount = end->mount < 0 ? view_mount_of(tree->view, end->fd) : end->mount;
 	struct stat st;
+	int mount = end->mount;
 
-	return !tree->engine_only && mount == 0 && !view_mount(tree->view, 0)->branch &&
-	       kernel_stat(t, dirfd, path, &st) == 0 && st.st_ino == end->st.st_ino &&
+	if (tree->engine_only || view_mount(tree->view, 0)->branch)
+		return false;
+	if (mount < 0)
+		mount = view_mount_of(tree->view, end->fd);
+	return mount == 0 && kernel_stat(t, dirfd, path, &st) == 0 && st.st_ino == end->st.st_ino &&
 	       st.st_dev == end->st.st_dev;
 }
 
