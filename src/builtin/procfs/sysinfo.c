@@ -33,7 +33,7 @@ static bool runs(int root, pid_t pid)
 }
 
 struct counting {
-	int root;
+	int root; /* -1: which of them run is not asked */
 	struct load *load;
 };
 
@@ -45,7 +45,7 @@ static int count_one(pid_t pid, void *counting)
 	if (!threads)
 		return 0;
 	c->load->threads += threads;
-	c->load->running += runs(c->root, pid);
+	c->load->running += c->root >= 0 && runs(c->root, pid);
 	if (pid > c->load->last)
 		c->load->last = pid;
 	return 0;
@@ -55,15 +55,20 @@ static int count_one(pid_t pid, void *counting)
  * All that descends from init. A process that ends meanwhile may be missed with what it leaves to init: the number is one of a moment anyway. The host's processes,
  * which would cost milliseconds, are looked at only where the kernel has no lists of children.
  */
-int load_count(const struct ownproc *o, struct load *ret)
+static int count(const struct ownproc *o, struct counting *c)
 {
 	const pid_t init = atomic_load_explicit(&o->view.init, memory_order_relaxed);
-	struct counting c = { o->view.root, ret };
-	int r;
 
-	*ret = (struct load){ 0 };
-	r = descendants_check() == 0 ? descendants_each(init, count_one, &c)
-				     : procfs_each_process(&o->view, count_one, &c);
+	*c->load = (struct load){ 0 };
+	return descendants_check() == 0 ? descendants_each(init, count_one, c)
+					: procfs_each_process(&o->view, count_one, c);
+}
+
+int load_count(const struct ownproc *o, struct load *ret)
+{
+	struct counting c = { o->view.root, ret };
+	int r = count(o, &c);
+
 	ret->running +=
 		!ret->running; /* who asks is stopped for the answer, and runs as far as it knows */
 	return r;
@@ -73,8 +78,9 @@ struct sluice_verdict sysinfo_handle(struct sluice_request *req, void *ownproc)
 {
 	const struct ownproc *o = ownproc;
 	struct sysinfo info;
-	struct load load = { 0 };
-	int r = sysinfo(&info) < 0 ? -errno : load_count(o, &load);
+	struct load load;
+	struct counting c = { -1, &load };
+	int r = sysinfo(&info) < 0 ? -errno : count(o, &c);
 
 	if (r < 0)
 		return sluice_errno(-r);
