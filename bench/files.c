@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a tree of the command's own costs: single calls against the no-op floor and the bare call, under a root directory and under copy-on-write; whole commands
- * against the same commands bare and, where it is installed, under bubblewrap; and what copy-on-write does at a time (deeds.h). The root is the host's "/", so all
- * see the same files.
+ * against the same commands bare and, where it is installed, under bubblewrap; and what copy-on-write does at a time (deeds.h). The root is a directory of its
+ * own on which each directory of the host's "/" is mounted, so all see the same files ("--chroot /" would be the host's own tree, of which little is trapped).
  *
  * All take turns in every round; figures are medians over the rounds. Wall time of commands includes the start of the sandbox.
  * Exit status 1 when something that is there could not be measured.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -30,7 +31,8 @@
 #define CALLS_QUICK 4000u
 #define FLOOR_NS_FULL 500000000u
 #define FLOOR_NS_QUICK 200000000u
-#define ARGS_MAX 40
+#define ARGS_MAX 100
+#define MOUNTS_MAX 40
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 enum way {
@@ -44,8 +46,11 @@ static const char *const way_names[WAYS] = { "bare", "chroot", "cow", "bwrap" };
 
 struct bench {
 	struct place place;
-	char lower[PATH_MAX], make[PATH_MAX], storage[PATH_MAX], deeds[PATH_MAX]; /* in it */
-	char file[PATH_MAX];							  /* in lower */
+	char lower[PATH_MAX], make[PATH_MAX], storage[PATH_MAX], deeds[PATH_MAX],
+		root[PATH_MAX];			   /* in it */
+	char file[PATH_MAX];			   /* in lower */
+	char mounts[MOUNTS_MAX][2 * NAME_MAX + 4]; /* "/usr:/usr", on root */
+	size_t n_mounts;
 	bool has_bwrap;
 	unsigned calls;
 	double floor[STATS_ROUNDS_MAX];
@@ -189,6 +194,55 @@ static const char prepare[] =
 	"if command -v python3 >/dev/null; then\n"
 	"	cp -r \"$(python3 -c 'import json,os; print(os.path.dirname(json.__file__))')/../email\" py; fi\n";
 
+/* ---- the root ---- */
+
+/* What a root has by itself, or should not have of the host. */
+static bool is_made_by_itself(const char *name)
+{
+	static const char *const names[] = { ".", "..", "proc", "sys", "dev", "lost+found" };
+
+	for (size_t i = 0; i < N_OF(names); i++) {
+		if (!strcmp(name, names[i]))
+			return true;
+	}
+	return false;
+}
+
+/* One entry of the host's "/": a link is made again, a directory is to be mounted. */
+static int root_entry(struct bench *b, int root, const struct dirent *e)
+{
+	char target[PATH_MAX];
+	ssize_t n;
+
+	if (is_made_by_itself(e->d_name))
+		return 0;
+	if (e->d_type == DT_LNK) {
+		n = readlinkat(root, e->d_name, target, sizeof(target) - 1);
+		if (n < 0)
+			return -1;
+		target[n] = '\0';
+		return symlink(target, e->d_name);
+	}
+	if (e->d_type != DT_DIR || b->n_mounts == MOUNTS_MAX)
+		return 0;
+	snprintf(b->mounts[b->n_mounts++], sizeof(b->mounts[0]), "/%s:/%s", e->d_name, e->d_name);
+	return 0;
+}
+
+static int root_make(struct bench *b)
+{
+	DIR *d = mkdir(b->root, 0755) == 0 && chdir(b->root) == 0 ? opendir("/") : NULL;
+	struct dirent *e;
+	int r = 0;
+
+	if (!d)
+		return -1;
+	while (r == 0 && (e = readdir(d)))
+		r = root_entry(b, dirfd(d), e);
+	closedir(d);
+	return chdir(b->place.dir) < 0 ? -1 : r;
+}
+
 /* ---- starting ---- */
 
 /* What stands before a command in each way; the number of words. @workdir: what is copy-on-write under --chroot; NULL. */
@@ -199,8 +253,8 @@ static size_t put_way(const struct bench *b, enum way way, const char *workdir,
 				       "--on-exit", "abort", "--on-error",   "abort" };
 	const char *const cow[] = { b->place.command, "run", "-r", "/", "-w", "/dev/null" };
 	const char *const chroot[] = {
-		b->place.command, "run", "--chroot",  "/",     "-r",	     "/", "-w",
-		b->place.dir,	  "-w",	 "/dev/null", "--cwd", b->place.dir, "--"
+		b->place.command, "run", "--chroot",  b->root, "-w",
+		b->place.dir,	  "-w",	 "/dev/null", "--cwd", b->place.dir
 	};
 	const char *const bwrap[] = { "bwrap", "--bind", "/",	  "/",	     "--dev-bind", "/dev",
 				      "/dev",  "--proc", "/proc", "--chdir", b->place.dir };
@@ -209,8 +263,12 @@ static size_t put_way(const struct bench *b, enum way way, const char *workdir,
 	if (way == CHROOT || way == COW) {
 		const char *const *words = way == COW ? cow : chroot;
 
-		for (; n < (way == COW ? N_OF(cow) : N_OF(chroot) - 1); n++)
+		for (; n < (way == COW ? N_OF(cow) : N_OF(chroot)); n++)
 			argv[n] = words[n];
+		for (size_t i = 0; way == CHROOT && i < b->n_mounts; i++) {
+			argv[n++] = "--fs-mount";
+			argv[n++] = b->mounts[i];
+		}
 		for (size_t i = 0; workdir && i < N_OF(branch); i++)
 			argv[n++] = branch[i];
 		argv[n++] = "--";
@@ -503,10 +561,13 @@ static int make_files(struct bench *b)
 	snprintf(b->make, sizeof(b->make), "%s/make", b->place.dir);
 	snprintf(b->storage, sizeof(b->storage), "%s/storage", b->place.dir);
 	snprintf(b->deeds, sizeof(b->deeds), "%s/deeds", b->place.dir);
+	snprintf(b->root, sizeof(b->root), "%s/root", b->place.dir);
 	snprintf(b->file, sizeof(b->file), "%s/lower/usr/include/file.h", b->place.dir);
 	snprintf(dir, sizeof(dir), "%s", b->place.self);
 	snprintf(small, sizeof(small), "%.4000s/true", dirname(dir));
-	return place_run(argv, -1);
+	if (place_run(argv, -1) < 0)
+		return -1;
+	return root_make(b) < 0 ? report_failure("%s: %s", b->root, strerror(errno)), -1 : 0;
 }
 
 static int measure(struct bench *b, const struct options *o)
