@@ -68,7 +68,8 @@ SLUICE_API int sluice_policy_set_default_devices(struct sluice_policy *p, bool o
 /*
  * Make @dir what the command sees as "/". All of it may be read and executed; what may be written is what sluice_policy_allow_write grants, whose
  * paths are then those that the command sees, as are those of allow_read, allow_system and set_cwd. /proc appears at /proc (see set_proc), and the default
- * devices in /dev. Needs no privilege and no namespace: each call with a path is carried out on behalf.
+ * devices in /dev. Needs no privilege and no namespace: each call with a path is carried out on behalf. "/" is the host's own tree, in which nothing is trapped for paths: then all
+ * of it may be read, what the command sees of /proc is its own (see set_proc), and the rest is as without.
  */
 SLUICE_API int sluice_policy_set_chroot(struct sluice_policy *p, const char *dir,
 					struct sluice_error *err);

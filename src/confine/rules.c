@@ -427,7 +427,8 @@ static int add_tree(const struct sluice_policy *p, const struct making *m, struc
 		r = add_lowers(m, mount->branch);
 		if (r < 0)
 			break;
-		if (i == 0 && !p->root) /* the host's own root is granted piece by piece */
+		if (i == 0 &&
+		    !policy_has_root(p)) /* the host's own root is granted piece by piece */
 			continue;
 		if (fstat(mount->fd, &st) < 0)
 			r = -errno;
@@ -449,6 +450,14 @@ static int add_rules(const struct sluice_policy *p, const struct making *m, enum
 {
 	for (size_t i = 0; i < p->n_grants; i++) {
 		int r = add_grant(m, &p->grants[i], &ret->files[i], err);
+
+		if (r < 0)
+			return r;
+	}
+	if (p->root && !policy_has_root(p)) {
+		const struct policy_grant all = { .path = p->root, .access = POLICY_READ };
+		struct rules_file root; /* no other file's name is or will be "/" */
+		int r = add_grant(m, &all, &root, err);
 
 		if (r < 0)
 			return r;
@@ -552,6 +561,8 @@ bool rules_grant_proc(const struct sluice_policy *p, bool write)
 {
 	struct stat root, proc, st;
 
+	if (p->root && !policy_has_root(p) && !write)
+		return true;
 	if (stat("/", &root) < 0 || stat("/proc", &proc) < 0)
 		return false;
 	for (size_t i = 0; i < p->n_grants; i++) {

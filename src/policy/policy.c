@@ -221,14 +221,20 @@ int sluice_policy_set_proc(struct sluice_policy *p, enum sluice_proc which)
 	return -EINVAL;
 }
 
+bool policy_has_root(const struct sluice_policy *p)
+{
+	return p->root && p->root[strspn(p->root, "/")];
+}
+
 bool policy_has_tree(const struct sluice_policy *p)
 {
-	return p->root || p->n_mounts || p->n_denials || p->workdir;
+	return policy_has_root(p) || p->n_mounts || p->n_denials || p->workdir;
 }
 
 bool policy_proc_is_own(const struct sluice_policy *p)
 {
-	return p->proc_set ? p->proc == SLUICE_PROC_OWN : p->num_cpus > 0 || policy_has_tree(p);
+	return p->proc_set ? p->proc == SLUICE_PROC_OWN
+			   : p->num_cpus > 0 || p->root || policy_has_tree(p);
 }
 
 int sluice_policy_set_num_cpus(struct sluice_policy *p, unsigned n)

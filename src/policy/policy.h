@@ -132,6 +132,8 @@ struct sluice_policy {
 /* CPUs that a command can be shown. */
 #define POLICY_CPUS_MAX 1024u
 
+/* Is what the command sees as "/" another directory than the host's? */
+bool policy_has_root(const struct sluice_policy *p);
 /* Has the command a file tree of its own: a root, mounts, denials or a working directory with copy-on-write? */
 bool policy_has_tree(const struct sluice_policy *p);
 /* Does the command see a /proc of its own? */

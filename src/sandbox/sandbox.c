@@ -81,7 +81,7 @@ static int sandbox_confine(struct sluice_sandbox *s, const int *numbers, size_t 
 
 	if (!s->tree)
 		return confinement_get(s->policy, numbers, n, &s->confinement, err);
-	s->tree->tree.proc_granted = s->policy->root || s->proc_granted;
+	s->tree->tree.proc_granted = policy_has_root(s->policy) || s->proc_granted;
 	s->tree->tree.proc_writable = !s->proc && rules_grant_proc(s->policy, true);
 	rules = (struct rules_tree){ &s->tree->tree, s->tree->branch_dir, s->tree->exec };
 	return confinement_new(s->policy, numbers, n, &rules, &s->confinement, err);

@@ -79,7 +79,7 @@ static size_t add_defaults(const struct sluice_policy *p, struct view_spec *spec
 {
 	size_t n = 0;
 
-	if (!p->root)
+	if (!policy_has_root(p))
 		return 0;
 	if (!is_mounted(p, "/proc"))
 		specs[n++] = (struct view_spec){ .at = "/proc", .host = "/proc", .optional = true };
@@ -422,7 +422,7 @@ int sandbox_tree_new(const struct sluice_policy *p, const char *name, struct san
 	if (!t)
 		return fail_errno(err, -ENOMEM, "tree");
 	t->dir = t->exec = t->skel = t->tree.here = t->start = t->branch_dir = -1;
-	t->tree.engine_only = p->root || p->n_denials;
+	t->tree.engine_only = policy_has_root(p) || p->n_denials;
 	r = cwd_check_limit();
 	if (r < 0) {
 		fail_errno(err, r, "tree: the hard limit RLIMIT_RTTIME");

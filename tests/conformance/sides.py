@@ -9,14 +9,16 @@ import tempfile
 
 NOBODY = 65534
 NET = ["--net-allow", "*", "--net-allow", "udp://*", "--net-allow", "icmp://*", "--net-allow-bind", "*"]
+# The host's root by a name that is not taken for that: the same files, in a tree of one's own.
+ANOTHER_ROOT = "/usr/.."
 # BRANCHES stands for a directory that is made for the run, WHERE for the one that the command starts in.
 WAYS = {
     "plain": ["-w", "/", *NET],
     "proc": ["-w", "/", "--proc", "own", *NET],
-    "chroot": ["--chroot", "/", "-w", "/", "--cwd", "WHERE", *NET],
+    "chroot": ["--chroot", ANOTHER_ROOT, "-w", "/", "--cwd", "WHERE", *NET],
     "cow": ["--workdir", "/", "--cwd", "WHERE", "--fs-storage", "BRANCHES", "--on-exit", "abort", *NET],
     "cow-dir": ["--workdir", "WHERE", "--fs-storage", "BRANCHES", "-w", "/", "--on-exit", "abort", *NET],
-    "both": ["--chroot", "/", "--workdir", "WHERE", "--fs-storage", "BRANCHES", "-w", "/", "--on-exit", "abort", *NET],
+    "both": ["--chroot", ANOTHER_ROOT, "--workdir", "WHERE", "--fs-storage", "BRANCHES", "-w", "/", "--on-exit", "abort", *NET],
     "remap": ["-w", "/", "--port-remap", *NET],
 }
 

@@ -571,7 +571,7 @@ static struct sluice_policy *policy(enum kind kind)
 
 	assert_int_equal(sluice_policy_set_proc(p, SLUICE_PROC_OWN), 0);
 	if (kind == ROOT)
-		assert_int_equal(sluice_policy_set_chroot(p, "/", NULL), 0);
+		assert_int_equal(sluice_policy_set_chroot(p, ROOT_BY_ANOTHER_NAME, NULL), 0);
 	if (kind == NO_SCOPE)
 		assert_int_equal(sluice_policy_disable(p, "signal-scope", NULL), 0);
 	if (kind == WRITING)

@@ -68,6 +68,10 @@ def sluice(*argv, **more):
     return bare(SLUICE, *argv, **more)
 
 
+# The host's root by a name that is not taken for that: the same files, in a tree of one's own.
+ANOTHER_ROOT = "/usr/.."
+
+
 def run(*argv, **more):
     return sluice("run", *argv, **more)
 
@@ -865,7 +869,7 @@ def has(program):
 
 @case
 def programs_see_one_machine():
-    for flags in ([], ["--chroot", "/", "--fs-mount", "/sys:/sys:ro"]):
+    for flags in ([], ["--chroot", ANOTHER_ROOT, "--fs-mount", "/sys:/sys:ro"]):
         flags = [*flags, "--name", "box", "--num-cpus", "3"]  # and with it --proc own
         check(sh("nproc", *flags).out == "3\n")
         check(sh("cat /etc/hostname /proc/sys/kernel/hostname; uname -n", *flags).out == "box\n" * 3)
@@ -894,7 +898,7 @@ def names_in_proc_are_those_of_the_sandbox():
     d = sh("ls /proc", "--proc", "host")
     check(str(os.getpid()) in d.out.split(), d)
     check(str(os.getpid()) in sh("ls /proc").out.split())
-    for flags in (["--proc", "own"], ["--proc", "own", "--chroot", "/"]):
+    for flags in (["--proc", "own"], ["--proc", "own", "--chroot", "/"], ["--chroot", ANOTHER_ROOT]):
         d = sh("ls -U /proc; echo $$", *flags)
         numbers = [int(n) for n in d.out.split() if n.isdigit()]
         names = [n for n in d.out.split() if not n.isdigit()]
@@ -1212,9 +1216,36 @@ def copy_on_write_in_other_forms():
 
 @case
 def the_hosts_own_root():
-    """Also a root that is "/" is carried out on behalf, and what a script names runs."""
-    d = run("--chroot", "/", "--cwd", "/", "--", "sh", "-c", "pwd; ls -d /bin; readlink /proc/self/exe; touch /x || echo refused")
-    check(d.status == 0 and d.out.splitlines()[:2] == ["/", "/bin"] and d.out.endswith("refused\n"), d)
+    """Also where it is a tree of one's own is it carried out on behalf, and what a script names runs."""
+    for root in ("/", "//", ANOTHER_ROOT):
+        d = run("--chroot", root, "--cwd", "/", "--", "sh", "-c", "pwd; ls -d /bin; readlink /proc/self/exe; touch /x || echo refused")
+        check(d.status == 0 and d.out.splitlines()[:2] == ["/", "/bin"] and d.out.endswith("refused\n"), d)
+
+
+@case
+def the_hosts_own_root_is_no_tree():
+    """As without --chroot, so no path is trapped; but all may be read, and /proc is the command's own."""
+    with tempfile.TemporaryDirectory(dir=".") as d:
+        os.chmod(d, 0o755)
+        text = os.path.join(os.path.abspath(d), "text")
+        stats = os.path.join(d, "stats.json")
+        with open(text, "w", encoding="utf-8") as f:
+            f.write("hello")
+        script = f"cat {text}; cat /proc/{os.getpid()}/stat 2>/dev/null || echo none"
+        check(sh(script, "-r", "/usr", "-r", "/lib", "-r", "/bin").out == "none\n")
+        for root, trapped in (("/", False), ("///", False), (ANOTHER_ROOT, True)):
+            got = sh(script, "--chroot", root, "-w", "/dev/null", f"--stats={stats}")
+            check(got.out == "hellonone\n", got)
+            with open(stats, encoding="utf-8") as f:
+                names = {call["name"] for call in json.load(f)["calls"]}
+            check(("newfstatat" in names) == trapped and ("execve" in names) == trapped and "openat" in names, names)
+        if no_descriptors():
+            return
+        got = sh(f"echo x >{text}; [ -d /mnt/bin ] && cat {text}; mkdir {d}/new; ls {d}", "--chroot", "/", "--fs-mount", "/mnt:/usr:ro",
+                 "--workdir", d, "--cwd", os.getcwd(), "--on-exit", "abort")
+        check(got.out.split() == ["x", "new", "stats.json", "text"], got)
+        with open(text, encoding="utf-8") as f:
+            check(f.read() == "hello")
 
 
 MAPPINGS = """

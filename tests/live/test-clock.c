@@ -505,7 +505,7 @@ static struct sluice_policy *policy_of(int64_t start, bool tree)
 
 	assert_int_equal(sluice_policy_set_time_start(p, &start, NULL), 0);
 	if (tree)
-		assert_int_equal(sluice_policy_set_chroot(p, "/", NULL), 0);
+		assert_int_equal(sluice_policy_set_chroot(p, ROOT_BY_ANOTHER_NAME, NULL), 0);
 	return p;
 }
 

@@ -56,6 +56,11 @@ int guest_unshare(int flags);
 /* Can another process's descriptors be got? Container profiles refuse it. */
 bool guest_descriptors_can_be_got(void);
 
+/*
+ * The host's root by a name that a policy does not take for that: the same files, but in a tree of one's own. "/" itself is the host's own tree.
+ */
+#define ROOT_BY_ANOTHER_NAME "/usr/.."
+
 /* A policy under which "/" may be read and executed. */
 struct sluice_policy *guest_policy(void);
 
