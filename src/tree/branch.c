@@ -23,6 +23,7 @@
 #include "tree/life.h"
 #include "tree/remove.h"
 #include "util/fail.h"
+#include "util/jsontext.h"
 
 #define META "branch.json"
 #define META_NEXT "branch.json.next"
@@ -188,8 +189,12 @@ static json_t *meta_json(const struct branch *b)
 {
 	json_t *lowers = json_array();
 
-	for (size_t i = 0; i < b->n_lowers; i++)
-		json_array_append_new(lowers, lower_json(b->lower_fds[i]));
+	for (size_t i = 0; i < b->n_lowers; i++) {
+		if (json_array_append_new(lowers, lower_json(b->lower_fds[i])) < 0) {
+			json_decref(lowers);
+			return NULL;
+		}
+	}
 	return json_pack("{s:i, s:I, s:s, s:o}", "version", META_VERSION, "created",
 			 (json_int_t)b->created, "state", b->committing ? "committing" : "open",
 			 "lowers", lowers);
@@ -198,7 +203,7 @@ static json_t *meta_json(const struct branch *b)
 int branch_write_meta(const struct branch *b)
 {
 	json_t *meta = meta_json(b);
-	_cleanup_free_ char *text = meta ? json_dumps(meta, JSON_INDENT(2)) : NULL;
+	_cleanup_free_ char *text = jsontext_dump(meta);
 	_cleanup_close_ int fd = -1;
 	int r;
 
