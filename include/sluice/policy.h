@@ -243,7 +243,8 @@ SLUICE_API int sluice_policy_set_max_open_files(struct sluice_policy *p, uint64_
 /*
  * Bytes of memory that all processes of the sandbox may have together: anonymous and shared memory, and what of it was swapped out; pages that several share count once. Files
  * that are cached, and memory of the kernel, do not count. Sampled, from once in 100 ms far from the limit to once in 1 ms near it: past the limit the process that has most is killed (SIGKILL),
- * as the kernel's own killer does, and again until it fits; sluice_result has memory_kills and memory_peak. 0 = none (default); else at least 1 MiB (-EINVAL).
+ * as the kernel's own killer does, and again until it fits; sluice_result has memory_kills and memory_peak. Where this process is in a group of cgroup v2 that was handed over to its user, with
+ * the memory controller, a group below bounds it instead, cached files included as long as they are; a process that is alone in its group moves to one below for that (docs/resources.md). 0 = none (default); else at least 1 MiB (-EINVAL).
  */
 SLUICE_API int sluice_policy_set_max_memory(struct sluice_policy *p, uint64_t bytes,
 					    struct sluice_error *err);

@@ -49,8 +49,9 @@ struct sluice_result {
 	uint64_t system_us;
 	uint64_t max_rss_kib; /* largest of any one process */
 	uint64_t notifications;
-	uint64_t denied;       /* calls answered with an errno by a handler or by the engine */
-	uint64_t memory_peak;  /* bytes, as sampled; 0: no limit of memory was set */
+	uint64_t denied; /* calls answered with an errno by a handler or by the engine */
+	uint64_t
+		memory_peak; /* bytes, as sampled, or memory.peak of a cgroup; 0: no limit of memory was set */
 	uint64_t memory_kills; /* processes killed for that limit */
 	uint64_t stopped_us;   /* time for which the sandbox was held for its limit of CPU */
 	uint64_t reserved[3];

@@ -114,7 +114,7 @@ static int register_limits(struct dispatch *d, const struct sluice_policy *p,
 	if (r == 0)
 		r = builtin_processes_register(d, p->max_processes, sandbox->init,
 					       sandbox->signal_scope);
-	if (r == 0 && p->max_memory)
+	if (r == 0 && sandbox->memfds_made)
 		r = builtin_memfds_register(d, sandbox->memfds_made);
 	if (r == 0)
 		r = builtin_ledger_register(d, sandbox->ledger);

@@ -26,7 +26,7 @@ struct builtin_sandbox {
 	const pid_t
 		*init; /* number of the process above all of its; set before the first call comes */
 	const bool *signal_scope;	/* its domains confine signals; set with it */
-	atomic_bool *memfds_made;	/* set by the first memfd_create */
+	atomic_bool *memfds_made;	/* set by the first memfd_create; NULL: nobody asks */
 	struct ledger *ledger;		/* NULL: nobody asked for statistics */
 	struct remap *remap;		/* ports that may become others, or NULL */
 	struct ownproc *proc;		/* what it sees of /proc; NULL: the host's */

@@ -139,6 +139,11 @@ static int command_main(void *arg)
 	const struct launch_spec *spec = &s->spec;
 	long r = 0;
 
+	/* without init: whom the kernel kills for memory takes all with it that have the same, and that would be the embedder */
+	if (spec->group >= 0)
+		r = raw_call(SYS_write, spec->group, "0", 1, 0, 0);
+	if (r < 0)
+		give_up(s, LAUNCH_STAGE_GROUP, r);
 	if (spec->cwd)
 		r = raw_call(SYS_chdir, spec->cwd, 0, 0, 0, 0);
 	if (r < 0)

@@ -19,6 +19,7 @@
 
 #include "confine/confinement.h"
 #include "confine/init.h"
+#include "sys/fd.h"
 #include "sys/pidfd.h"
 #include "sys/raw.h"
 #include "util/fail.h"
@@ -64,26 +65,13 @@ void launch_free(struct launch *l)
 	l->memory = NULL;
 }
 
-/* A CLOEXEC copy above 2, where the command's own descriptors are put. Closes @fd. */
-static int raise_fd(int fd)
-{
-	int high, saved;
-
-	if (fd > 2)
-		return fd;
-	high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	saved = errno;
-	close(fd);
-	return high < 0 ? -saved : high;
-}
-
 static int channel_open(int ret[2])
 {
 	int r;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret) < 0)
 		return -errno;
-	r = raise_fd(ret[1]);
+	r = fd_above_stdio(ret[1]);
 	if (r < 0) {
 		close(ret[0]);
 		return r;
@@ -198,6 +186,8 @@ static const char *stage_text(uint32_t stage)
 	switch (stage) {
 	case LAUNCH_STAGE_FORK:
 		return "starting the command's process";
+	case LAUNCH_STAGE_GROUP:
+		return "cgroup of the command's memory";
 	case LAUNCH_STAGE_STDIO:
 		return "starting the init process";
 	case LAUNCH_STAGE_LIMITS:

@@ -37,7 +37,8 @@ struct launch_spec {
 	uint64_t max_open_files; /* 0: as the caller's */
 	uint64_t
 		max_file_bytes; /* RLIMIT_FSIZE, if that is lower than the caller's; 0: as the caller's */
-	bool fixed_addresses;	/* no randomization */
+	bool fixed_addresses; /* no randomization */
+	int group; /* cgroup.procs, above 2, of the group of cgroup v2 that the command is to be in; -1: none */
 	const cpu_set_t *cores; /* processors that it may use; NULL: as the caller */
 };
 
@@ -55,6 +56,7 @@ enum launch_event_kind {
 
 enum launch_stage {
 	LAUNCH_STAGE_FORK = 1,
+	LAUNCH_STAGE_GROUP,
 	LAUNCH_STAGE_STDIO,
 	LAUNCH_STAGE_CWD,
 	LAUNCH_STAGE_LIMITS,

@@ -26,19 +26,6 @@
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Descriptors 0 to 2 are replaced on the way to the command, so none of ours may be one of them. */
-static int above_stdio(int fd)
-{
-	int high, saved;
-
-	if (fd < 0 || fd > 2)
-		return fd;
-	high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-	saved = errno;
-	close(fd);
-	return high < 0 ? -saved : high;
-}
-
 /* ---- features ---- */
 
 static const struct {
@@ -484,9 +471,9 @@ static int rulesets_create(const struct sluice_policy *p, const struct landlock_
 	int r;
 
 	engine_net(p, &engine.net);
-	ret->ruleset_a = above_stdio(landlock_create(&engine, abi));
+	ret->ruleset_a = fd_above_stdio(landlock_create(&engine, abi));
 	if (ret->ruleset_a >= 0)
-		ret->ruleset_b = above_stdio(landlock_create(attr, abi));
+		ret->ruleset_b = fd_above_stdio(landlock_create(attr, abi));
 	if (ret->ruleset_a < 0)
 		return fail_errno(err, ret->ruleset_a, "Landlock ruleset");
 	if (ret->ruleset_b < 0)

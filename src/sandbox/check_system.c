@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 #include "sandbox/check.h"
+#include "sys/cgroup.h"
 #include "sys/memory.h"
 #include "sys/pidfd.h"
 
 #define NR_IO_URING_SETUP 425
-#define CGROUP2_MAGIC 0x63677270
 
 void check_uring(struct report *r)
 {
@@ -163,36 +163,13 @@ void check_overlay(struct report *r)
 		check_yes(&r[PROBE_OVERLAY], "mounted and written in a user namespace");
 }
 
-/* The line of the unified hierarchy in /proc/self/cgroup: our own cgroup, below where it is mounted. */
-static bool own_cgroup(char *ret, size_t size)
-{
-	static const char *const mounts[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified" };
-	char text[1024], *at;
-	int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	struct statfs fs;
-
-	text[n > 0 ? n : 0] = '\0';
-	at = strncmp(text, "0::", 3) != 0 ? strstr(text, "\n0::") : text;
-	at = at ? strchr(at, '/') : NULL;
-	if (!at)
-		return false;
-	at[strcspn(at, "\n")] = '\0';
-	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
-		if (statfs(mounts[i], &fs) < 0 || fs.f_type != CGROUP2_MAGIC)
-			continue;
-		return snprintf(ret, size, "%s%s", mounts[i], at) < (int)size;
-	}
-	return false;
-}
-
 void check_cgroup(struct report *r)
 {
-	char own[512], path[600], procs[640];
+	char own[CGROUP_PATH_BYTES], path[600], procs[640];
 	int status = EAGAIN << 8;
 	pid_t pid;
 
-	if (!own_cgroup(own, sizeof(own))) {
+	if (!cgroup_own(own, sizeof(own))) {
 		check_no(&r[PROBE_CGROUP], "the unified hierarchy (cgroup2) is not mounted", 0);
 		return;
 	}

@@ -15,6 +15,7 @@
 #include "builtin/network/rules.h"
 #include "policy/policy.h"
 #include "sandbox/cpu_limit.h"
+#include "sandbox/memory_group.h"
 #include "sandbox/memory_limit.h"
 #include "sandbox/quota.h"
 #include "sandbox/sandbox.h"
@@ -243,6 +244,7 @@ static int control_start(struct sluice_sandbox *s, struct sluice_error *err)
 		.max_open_files = s->policy->max_open_files,
 		.max_file_bytes = s->policy->workdir ? s->policy->max_disk : 0,
 		.fixed_addresses = s->policy->fixed_addresses,
+		.group = memory_group_entrance(s->memory_group),
 		.cores = s->policy->cores,
 	};
 	int r = confine_engine_thread(s->confinement, &spec.umask, err);

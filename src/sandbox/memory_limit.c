@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "policy/policy.h"
+#include "sandbox/memory_group.h"
 #include "sandbox/sandbox.h"
 #include "sys/pidfd.h"
 #include "task/descendants.h"
@@ -228,12 +229,13 @@ uint64_t memory_limit_used(void *sandbox)
 {
 	const struct sluice_sandbox *s = sandbox;
 
-	return atomic_load_explicit(&s->memory_used, memory_order_relaxed);
+	return s->memory_group ? memory_group_used(s->memory_group)
+			       : atomic_load_explicit(&s->memory_used, memory_order_relaxed);
 }
 
 int memory_limit_start(struct sluice_sandbox *s, struct sluice_error *err)
 {
-	if (!s->policy->max_memory)
+	if (!s->policy->max_memory || s->memory_group)
 		return 0;
 	s->memory = calloc(1, sizeof(*s->memory));
 	if (!s->memory)
@@ -245,15 +247,18 @@ int memory_limit_start(struct sluice_sandbox *s, struct sluice_error *err)
 
 void memory_limit_stop(struct sluice_sandbox *s)
 {
+	const struct memory_group *g = s->memory_group;
 	struct memory_limit *m = s->memory;
 
+	if (!m && !g)
+		return;
+	pthread_mutex_lock(&s->lock);
+	s->result.memory_peak = g ? memory_group_peak(g) : m->peak;
+	s->result.memory_kills = g ? memory_group_kills(g) : m->kills;
+	pthread_mutex_unlock(&s->lock);
 	if (!m)
 		return;
 	engine_set_timer(s->engine, TIMER_MEMORY, UINT64_MAX, NULL, NULL);
-	pthread_mutex_lock(&s->lock);
-	s->result.memory_peak = m->peak;
-	s->result.memory_kills = m->kills;
-	pthread_mutex_unlock(&s->lock);
 	if (m->victim >= 0)
 		close(m->victim);
 	free(m->holders);

@@ -21,6 +21,7 @@
 #include <sluice/cow.h>
 
 #include "policy/policy.h"
+#include "sandbox/memory_group.h"
 #include "sandbox/memory_limit.h"
 #include "sandbox/port_map.h"
 #include "sys/pidfd.h"
@@ -190,7 +191,6 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	struct builtin_sandbox shared = {
 		.init = &s->launch.init_pid,
 		.signal_scope = &s->launch.signal_scope,
-		.memfds_made = &s->memfds_made,
 		.network = &s->network,
 	};
 	struct dispatch *dispatch = NULL;
@@ -210,6 +210,10 @@ static int sandbox_prepare(struct sluice_sandbox *s, struct sluice_policy *p,
 	r = check_workdir(p, err);
 	if (r < 0)
 		return r;
+	if (p->max_memory) {
+		s->memory_group = memory_group_new(p);
+		shared.memfds_made = s->memory_group ? NULL : &s->memfds_made;
+	}
 	r = launch_init(&s->launch, s->command.argv);
 	if (r < 0)
 		return fail_errno(err, r, "sandbox");
@@ -462,6 +466,7 @@ struct sluice_sandbox *sluice_sandbox_free(struct sluice_sandbox *s)
 	launch_free(&s->launch);
 	engine_unref(s->engine);
 	ledger_free(s->ledger);
+	memory_group_free(s->memory_group);
 	port_map_free(s->port_map);
 	if (s->remap)
 		remap_free(s->remap);

@@ -55,19 +55,21 @@ struct stdio_plan {
 };
 
 struct builtin_sandbox;
+struct memory_group;
 
 struct sluice_sandbox {
 	char name[72];
 	struct sluice_policy *policy;	      /* reference */
 	struct sluice_supervisor *supervisor; /* reference or NULL */
-	struct confinement *confinement;      /* reference */
-	struct sandbox_tree *tree;	      /* owned; NULL: the command sees the host's tree */
-	struct remap *remap;		      /* owned; NULL: ports are the host's */
-	struct network *network;   /* the dispatch table's; NULL: no rules of the network */
-	struct port_map *port_map; /* owned; NULL: no file tells of them */
-	struct ownproc *proc;	   /* owned; NULL: the command sees the host's /proc */
-	struct engine *engine;	   /* reference */
-	struct command command;	   /* gone once the start has succeeded */
+	struct memory_group *memory_group; /* owned; NULL: no limit of memory, or a sampled one */
+	struct confinement *confinement;   /* reference */
+	struct sandbox_tree *tree;	   /* owned; NULL: the command sees the host's tree */
+	struct remap *remap;		   /* owned; NULL: ports are the host's */
+	struct network *network;	   /* the dispatch table's; NULL: no rules of the network */
+	struct port_map *port_map;	   /* owned; NULL: no file tells of them */
+	struct ownproc *proc;		   /* owned; NULL: the command sees the host's /proc */
+	struct engine *engine;		   /* reference */
+	struct command command;		   /* gone once the start has succeeded */
 	struct stdio_plan stdio;
 	uint64_t sigmask;	 /* of the command */
 	struct file_times times; /* of files, where the policy has them go with the time of day */

@@ -118,3 +118,15 @@ int fd_sealed(const char *name, const void *data, size_t size)
 
 	return r < 0 ? r : fd_seal(memory, 0);
 }
+
+int fd_above_stdio(int fd)
+{
+	int high, saved;
+
+	if (fd < 0 || fd > 2)
+		return fd;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	saved = errno;
+	close(fd);
+	return high < 0 ? -saved : high;
+}

@@ -37,6 +37,8 @@ int fd_memory(const char *name);
 int fd_seal(int memory, int flags);
 /* Both, with @data in it. */
 int fd_sealed(const char *name, const void *data, size_t size);
+/* @fd (consumed, may be an error), or a CLOEXEC copy above 2, where the command's own descriptors are put. -errno. */
+int fd_above_stdio(int fd);
 /* All of @data. 0 or -errno. */
 int fd_write_all(int fd, const void *data, size_t size);
 
