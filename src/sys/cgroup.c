@@ -204,6 +204,9 @@ int cgroup_make(struct cgroup *c, const char *own, const char *controller)
 	if (c->parent < 0)
 		return -errno;
 	r = hand_down(c->parent, controller);
+	/* who goes from one group to another needs this right at what both are in */
+	if (r == 0 && faccessat(c->parent, "cgroup.procs", W_OK, AT_EACCESS) < 0)
+		r = -errno;
 	if (r == 0) {
 		sweep(c->parent);
 		snprintf(c->name, sizeof(c->name), GROUP_PREFIX "%d-%u", (int)getpid(),

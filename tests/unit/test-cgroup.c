@@ -48,6 +48,8 @@ static void test_a_controller_that_is_handed_down(void **state)
 	put(own, "cgroup.controllers", "cpu memoryx pids\n");
 	assert_int_equal(cgroup_make(&a, own, "memory"), -EOPNOTSUPP);
 	put(own, "cgroup.subtree_control", "cpu memory pids\n");
+	assert_int_equal(cgroup_make(&a, own, "memory"), -ENOENT);
+	put(own, "cgroup.procs", "");
 	assert_int_equal(cgroup_make(&a, own, "memory"), 0);
 	assert_int_equal(cgroup_make(&b, own, "memory"), 0);
 	assert_true(is_there(own, a.name));
@@ -55,7 +57,7 @@ static void test_a_controller_that_is_handed_down(void **state)
 	assert_int_equal(cgroup_set(&a, "memory.max", "1"), -ENOENT);
 	cgroup_drop(&a);
 	cgroup_drop(&b);
-	assert_int_equal(guest_entries(own), 2);
+	assert_int_equal(guest_entries(own), 3);
 	guest_remove(own);
 }
 
@@ -69,6 +71,7 @@ static void test_a_controller_that_must_be_asked_for(void **state)
 	(void)state;
 	put(own, "cgroup.subtree_control", "");
 	put(own, "cgroup.controllers", "memory\n");
+	put(own, "cgroup.procs", "");
 	if (geteuid() == 0) {
 		assert_int_equal(cgroup_make(&c, own, "memory"), -EPERM);
 		if (setxattr(own, "user.delegate", "1", 1, 0) < 0) {
@@ -99,6 +102,7 @@ static void test_what_the_dead_have_left(void **state)
 	assert_true(dead > 0);
 	assert_int_equal(waitpid(dead, NULL, 0), dead);
 	put(own, "cgroup.subtree_control", "memory\n");
+	put(own, "cgroup.procs", "");
 	snprintf(path, sizeof(path), "%s/sluice-%d-7", own, (int)dead);
 	assert_int_equal(mkdir(path, 0755), 0);
 	snprintf(path, sizeof(path), "%s/sluice-supervisor", own);
@@ -110,7 +114,7 @@ static void test_what_the_dead_have_left(void **state)
 	assert_true(is_there(own, name));
 	assert_true(is_there(own, "sluice-supervisor"));
 	cgroup_drop(&c);
-	assert_int_equal(guest_entries(own), 3);
+	assert_int_equal(guest_entries(own), 4);
 	guest_remove(own);
 }
 
