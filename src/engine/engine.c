@@ -498,6 +498,8 @@ static void engine_wind_up(struct engine *e)
 
 	if (e->handoff)
 		handoff_close(e->handoff);
+	atomic_store(&e->second, 1);
+	futex_wake(&e->second, 1);
 	while ((live = atomic_load(&e->n_live)) && clock_now_ns() < until)
 		futex_wait(&e->n_live, live, 1);
 }

@@ -6,7 +6,7 @@
  *
  *   control    the thread that calls engine_run; waits on the poller (ppoll until a call is trapped, then io_uring, or epoll) for the listener's first event and its hang-up,
  *              the doorbell, sources of the owner (the launch channel) and timers; watches deadlines; runs no handler
- *   receiver   one at a time; blocks in NOTIF_RECV, runs prompt chains itself, hands others over through the ring; when it is stuck in a
+ *   receiver   one at a time, and a second one while there are several callers at a time; blocks in NOTIF_RECV, runs prompt chains itself, hands others over through the ring; when it is stuck in a
  *              handler the control thread gives the role to another pool thread within 2 ms
  *   worker     pops requests from the ring, runs chains, answers
  *

@@ -41,12 +41,24 @@
 /* Looks without any progress before the control thread goes back to sleep. */
 #define TICKS_UNTIL_PARKED 20
 
+/*
+ * A call that is trapped while the receiver serves another waits, and until it is received a signal fails it with EINTR. So a second receiver is there while of the last CROWD_CALLS
+ * calls (bits of a word) at least CROWD_BEGIN were there already when the receiver came back, which takes it no longer than CROWD_PENDING_NS to see; and as long as it meets the first one
+ * in CROWD_GOES_ON of its own. Each call wakes both, so it is not there for one caller. It leaves when it was not needed for SECOND_IDLE_MS.
+ */
+#define CROWD_CALLS 64u
+#define CROWD_BEGIN 6
+#define CROWD_GOES_ON 2
+#define CROWD_PENDING_NS 2000u
+#define SECOND_IDLE_MS 1000
+
 /* How long the end of a sandbox waits for handlers that still run. */
 #define WIND_UP_MS 1000u
 
 enum runner_role {
 	RUNNER_FREE = 0,
 	RUNNER_RECEIVER,
+	RUNNER_SECOND, /* receives too, while there are several callers at a time */
 	RUNNER_WORKER,
 	RUNNER_ENDED, /* the thread is about to return; to be joined before the slot is used again */
 };
@@ -62,6 +74,9 @@ struct runner {
 	_Atomic pid_t tid; /* 0 until it runs */
 	_Atomic uint32_t
 		epoch; /* of the receiver's role, as given to this runner when it was started */
+
+	uint64_t
+		crowd; /* a bit for each of the last calls that were received: did others wait or run? Its thread only */
 
 	_Atomic uint64_t seq;
 	_Atomic(struct sluice_request *) current;
@@ -113,6 +128,10 @@ struct engine {
 	_Atomic bool stopping;
 	_Atomic bool control_parked;	 /* full fence with a receiver's seq, see control_park */
 	_Atomic uint32_t receiver_epoch; /* raised to take the role away */
+	_Atomic uint32_t second;	 /* 1: a second receiver is wanted; futex word */
+	_Atomic bool second_there;
+	_Atomic uint32_t n_receiving; /* receivers that have a call */
+	_Atomic pid_t last_tid;	      /* whose call was received last */
 	_Atomic uint32_t n_deferred;
 	_Atomic uint32_t n_workers;   /* runners with a worker's role */
 	_Atomic uint32_t n_blocked;   /* of all runners, those with `waits` */

@@ -3,7 +3,8 @@
  * Threads that run chains: the receiver and the workers.
  *
  * The receiver's role moves: the control thread raises receiver_epoch and starts another receiver when this one is stuck; a receiver that
- * finds its epoch gone goes on as a worker. Two may wait in RECV for a moment, which is harmless: each serves what it gets.
+ * finds its epoch gone goes on as a worker. Two may wait in RECV, which is harmless: each serves what it gets. While there are several callers at a time a second receiver
+ * does that on purpose (engine_internal.h says why).
  * Threads are made by engine threads only, because they inherit the maker's Landlock domain, credentials and fs_struct.
  */
 #define _GNU_SOURCE
@@ -167,18 +168,101 @@ static struct sluice_request *receiver_serve(struct runner *r, struct sluice_req
 	return serve(r, req) ? take_request(e) : req;
 }
 
+/* ---- two at a time ---- */
+
+/* A receiver that parks itself may miss a wish that comes meanwhile: then it stays. */
+static void second_want(struct engine *e)
+{
+	if (atomic_load_explicit(&e->second, memory_order_relaxed) ||
+	    atomic_exchange(&e->second, 1))
+		return;
+	if (atomic_exchange(&e->second_there, true))
+		futex_wake(&e->second, 1);
+	else if (runner_start(e, RUNNER_SECOND) < 0)
+		atomic_store(&e->second_there, false);
+}
+
+/* A call of @tid came while another one was served. One caller alone can be that fast, too. */
+static void crowd_note(struct runner *r, pid_t tid, bool meanwhile)
+{
+	pid_t before = atomic_exchange_explicit(&r->engine->last_tid, tid, memory_order_relaxed);
+
+	r->crowd = r->crowd << 1 | (meanwhile && tid != before);
+}
+
+static int crowd_of(const struct runner *r)
+{
+	return __builtin_popcountll(r->crowd);
+}
+
+/* Serve what was received, and note whether the other receiver had a call then, or (@waited) it was there before this one was back. */
+static struct sluice_request *serve_among(struct runner *r, struct sluice_request *req, bool waited)
+{
+	struct engine *e = r->engine;
+	bool others = atomic_fetch_add_explicit(&e->n_receiving, 1, memory_order_relaxed) > 0;
+
+	crowd_note(r, (pid_t)req->notif.pid, waited || others);
+	req = receiver_serve(r, req);
+	atomic_fetch_sub_explicit(&e->n_receiving, 1, memory_order_relaxed);
+	return req;
+}
+
 static void receiver_loop(struct runner *r)
 {
 	struct engine *e = r->engine;
+	const bool adaptive = e->config.mode == SLUICE_DISPATCH_ADAPTIVE;
 	struct sluice_request *req = take_request(e);
 
 	while (req && receiver_is(r)) {
+		uint64_t begin = clock_now_ns();
 		int got = receiver_recv(e, req);
 
 		if (got == -ESHUTDOWN)
 			break;
-		if (got == 0)
-			req = receiver_serve(r, req);
+		if (got < 0)
+			continue;
+		req = serve_among(r, req, clock_now_ns() - begin < CROWD_PENDING_NS);
+		if (adaptive && crowd_of(r) >= CROWD_BEGIN)
+			second_want(e);
+	}
+	if (req)
+		request_put(e, req);
+}
+
+/* Until it is wanted. False: it leaves, or the engine stops. */
+static bool second_park(struct engine *e)
+{
+	while (!atomic_load(&e->second)) {
+		if (atomic_load(&e->stopping))
+			return false;
+		if (futex_wait(&e->second, 0, SECOND_IDLE_MS) != -ETIMEDOUT)
+			continue;
+		atomic_store(&e->second_there, false);
+		/* wanted just now: by who started another one, or who took this one for waiting */
+		if (!atomic_load(&e->second) || atomic_exchange(&e->second_there, true))
+			return false;
+	}
+	return true;
+}
+
+static void second_loop(struct runner *r)
+{
+	struct engine *e = r->engine;
+	struct sluice_request *req = take_request(e);
+	unsigned calls = 0;
+
+	while (req && second_park(e)) {
+		int got = receiver_recv(e, req);
+
+		if (got == -ESHUTDOWN)
+			break;
+		if (got < 0)
+			continue;
+		req = serve_among(r, req, false);
+		if (++calls < CROWD_CALLS || crowd_of(r) >= CROWD_GOES_ON)
+			continue;
+		calls = 0;
+		atomic_store(&e->second, 0);
 	}
 	if (req)
 		request_put(e, req);
@@ -239,6 +323,8 @@ static void *runner_main(void *arg)
 			atomic_fetch_add(&e->n_workers, 1);
 		}
 	}
+	if (atomic_load(&r->role) == RUNNER_SECOND)
+		second_loop(r);
 	if (atomic_load(&r->role) == RUNNER_WORKER)
 		worker_loop(r);
 	connect_ring_drop(r);
@@ -298,6 +384,7 @@ int runner_start(struct engine *e, enum runner_role role)
 	if (r) {
 		atomic_store(&r->epoch, atomic_load(&e->receiver_epoch));
 		atomic_store(&r->role, role);
+		r->crowd = 0;
 		atomic_fetch_add(&e->n_live, 1);
 		err = runner_spawn(r);
 		if (err < 0) {

@@ -371,7 +371,7 @@ static struct sluice_verdict run_chain(struct runner *r, struct sluice_request *
 	struct sluice_verdict v = sluice_continue();
 
 	*ret_by = NULL;
-	if (req->next || r->role != RUNNER_RECEIVER)
+	if (req->next || r->role == RUNNER_WORKER)
 		start = clock_now_ns();
 	while (req->next < c->n_handlers) {
 		struct chain_handler *h = &c->handlers[req->next++];
