@@ -307,8 +307,10 @@ static int open_name_locked(struct branch *b, const char *path, const struct bra
 	if (there < 0 || (base && !base_is_there(b, path, base)))
 		return -ENODATA;
 	ret->dir = upper_open_parent_locked(b, path);
-	if (ret->dir < 0 || !there)
-		return ret->dir < 0 ? ret->dir : 0;
+	if (ret->dir < 0)
+		return ret->dir;
+	if (!there) /* nothing is looked up in it, which would want the same right */
+		return may_access(ret->dir, X_OK);
 	ret->fd = openat(ret->dir, w.name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	if (ret->fd >= 0 && fstat(ret->fd, &ret->st) == 0)
 		return 0;

@@ -30,6 +30,7 @@
 #include "../support/root.h"
 #include "policy/policy.h"
 #include "task/family.h"
+#include "util/path.h"
 
 #define NR_FCHMODAT2 452
 #define FAMILY_CALLS_MAX 128
@@ -460,12 +461,32 @@ static void do_where(const char *p)
 		fprintf(out, " cwd %d", errno);
 }
 
+/*
+ * A name in a directory that may not be searched just then, and is no one that a process is in: a branch goes to a file from the top, also where the task starts lower.
+ */
+static void do_without_search(const char *p)
+{
+	static void (*const acts[])(const char *) = { do_stat,	 do_open, do_make,
+						      do_remove, do_two,  do_metadata };
+	char here[PATH_MAX], dir[PATH_MAX], name[PATH_MAX];
+	struct stat st;
+
+	if (stat(p, &st) < 0 || !S_ISDIR(st.st_mode) || !realpath(p, dir) ||
+	    !getcwd(here, sizeof(here)) || !strcmp(here, dir) || path_is_below(here, dir))
+		return;
+	say("no-search", chmod(p, pick(2) ? 0 : 0600));
+	snprintf(name, sizeof(name), "%s/%s", p, names[pick(N_OF(names))]);
+	fprintf(out, " %s", shown(name));
+	acts[pick(N_OF(acts))](name);
+	say("search", chmod(dir, st.st_mode & 07777));
+}
+
 static void one_operation(void)
 {
 	static void (*const acts[])(const char *) = {
-		do_stat,     do_stat,	  do_access, do_readlink, do_open, do_open,
-		do_open,     do_make,	  do_make,   do_remove,	  do_two,  do_two,
-		do_metadata, do_metadata, do_list,   do_dirfd,	  do_where
+		do_stat,     do_stat,	  do_access, do_readlink, do_open,  do_open,
+		do_open,     do_make,	  do_make,   do_remove,	  do_two,   do_two,
+		do_metadata, do_metadata, do_list,   do_dirfd,	  do_where, do_without_search
 	};
 	char path[512];
 
