@@ -183,6 +183,7 @@ ssize_t branch_flistxattr(int fd, char *buf, size_t size);
  */
 struct branch_layers {
 	struct branch *b;
+	const char *path;		/* borrowed */
 	int fds[BRANCH_LOWERS_MAX + 1]; /* topmost first */
 	size_t n;
 	bool has_upper; /* the first one */

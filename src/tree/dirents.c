@@ -266,15 +266,17 @@ struct kernel_dirent {
 	char name[];
 };
 
-static uint8_t type_of(int fd, const struct kernel_dirent *e)
+static uint8_t type_of(const struct dirents_source *s, size_t layer, int fd,
+		       const struct kernel_dirent *e)
 {
 	struct stat st;
 
 	if (e->type != DT_CHR && e->type != DT_UNKNOWN)
 		return e->type;
-	if (fstatat(fd, e->name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return e->type;
-	return is_whiteout(&st) ? DT_WHT : (uint8_t)IFTODT(st.st_mode);
+	if (fstatat(fd, e->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return is_whiteout(&st) ? DT_WHT : (uint8_t)IFTODT(st.st_mode);
+	/* what may be read but not searched is known by its layer alone */
+	return errno == EACCES && s->hides && s->hides(s->arg, layer, e->name) ? DT_WHT : e->type;
 }
 
 static int add_record(const struct dirents *d, const struct dirents_source *s, struct listing *l,
@@ -285,7 +287,7 @@ static int add_record(const struct dirents *d, const struct dirents_source *s, s
 	if (e->name[0] == '.' && (e->name[1] == '\0' || !strcmp(e->name + 1, ".")))
 		return 0;
 	/* with one layer a whiteout hides nothing, but is none to see either */
-	n.type = type_of(fd, e);
+	n.type = type_of(s, layer, fd, e);
 	n.ino = s->shown_ino ? s->shown_ino(s->arg, layer, e->ino) : e->ino;
 	return add(d, l, e->name, &n);
 }

@@ -47,6 +47,8 @@ struct dirents_source {
 	uint64_t self_ino, parent_ino; /* of "." and ".." */
 	/* the number that stat shows for the name; NULL: as it is */
 	uint64_t (*shown_ino)(void *arg, size_t layer, uint64_t ino);
+	/* Is the name a whiteout of the layer? Asked where the directory may not be searched; NULL: there is none. */
+	bool (*hides)(void *arg, size_t layer, const char *name);
 	void *arg;
 	uint64_t
 		version; /* of whatever else decides; a listing of another one is not used from 0 */

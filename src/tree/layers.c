@@ -65,6 +65,7 @@ int branch_layers_open(struct branch *b, const char *path, int flags, struct bra
 
 	memset(ret, 0, sizeof(*ret));
 	ret->b = b;
+	ret->path = path;
 	branch_rdlock(b);
 	r = merged_find_locked(b, path, &v);
 	if (r == 0)
@@ -99,6 +100,21 @@ static uint64_t shown_ino(void *layers, size_t layer, uint64_t ino)
 	return found ? shown : ino;
 }
 
+static bool hides(void *layers, size_t layer, const char *name)
+{
+	const struct branch_layers *l = layers;
+	const struct node *n;
+	struct nodes_walk w;
+
+	if (!l->has_upper || layer > 0)
+		return false;
+	branch_rdlock(l->b);
+	nodes_walk(&l->b->nodes, l->path, &w);
+	n = w.node && !w.missing ? nodes_find(&l->b->nodes, w.node, name, strlen(name)) : NULL;
+	branch_unlock(l->b);
+	return n && n->type == DT_WHT;
+}
+
 struct dirents_source branch_layers_source(struct branch_layers *l)
 {
 	return (struct dirents_source){
@@ -107,6 +123,7 @@ struct dirents_source branch_layers_source(struct branch_layers *l)
 		.self_ino = l->ino,
 		.parent_ino = l->parent_ino,
 		.shown_ino = shown_ino,
+		.hides = hides,
 		.arg = l,
 	};
 }

@@ -478,6 +478,7 @@ static void do_without_search(const char *p)
 	snprintf(name, sizeof(name), "%s/%s", p, names[pick(N_OF(names))]);
 	fprintf(out, " %s", shown(name));
 	acts[pick(N_OF(acts))](name);
+	do_list(p);
 	say("search", chmod(dir, st.st_mode & 07777));
 }
 
