@@ -170,7 +170,7 @@ static struct sluice_request *receiver_serve(struct runner *r, struct sluice_req
 
 /* ---- two at a time ---- */
 
-/* A receiver that parks itself may miss a wish that comes meanwhile: then it stays. */
+/* Where no thread can be had it stays wanted, and nobody tries again. */
 static void second_want(struct engine *e)
 {
 	if (atomic_load_explicit(&e->second, memory_order_relaxed) ||
@@ -210,7 +210,8 @@ static struct sluice_request *serve_among(struct runner *r, struct sluice_reques
 static void receiver_loop(struct runner *r)
 {
 	struct engine *e = r->engine;
-	const bool adaptive = e->config.mode == SLUICE_DISPATCH_ADAPTIVE;
+	/* of two that poll for one call one would stay in RECV for ever where that hangs */
+	const bool may_be_two = e->config.mode == SLUICE_DISPATCH_ADAPTIVE && !e->recv_hangs;
 	struct sluice_request *req = take_request(e);
 
 	while (req && receiver_is(r)) {
@@ -222,7 +223,7 @@ static void receiver_loop(struct runner *r)
 		if (got < 0)
 			continue;
 		req = serve_among(r, req, clock_now_ns() - begin < CROWD_PENDING_NS);
-		if (adaptive && crowd_of(r) >= CROWD_BEGIN)
+		if (may_be_two && crowd_of(r) >= CROWD_BEGIN)
 			second_want(e);
 	}
 	if (req)
