@@ -59,7 +59,6 @@ static int count(const struct ownproc *o, struct counting *c)
 {
 	const pid_t init = atomic_load_explicit(&o->view.init, memory_order_relaxed);
 
-	*c->load = (struct load){ 0 };
 	return descendants_check() == 0 ? descendants_each(init, count_one, c)
 					: procfs_each_process(&o->view, count_one, c);
 }
@@ -67,7 +66,10 @@ static int count(const struct ownproc *o, struct counting *c)
 int load_count(const struct ownproc *o, struct load *ret)
 {
 	struct counting c = { o->view.root, ret };
-	int r = count(o, &c);
+	int r;
+
+	*ret = (struct load){ 0 };
+	r = count(o, &c);
 
 	ret->running +=
 		!ret->running; /* who asks is stopped for the answer, and runs as far as it knows */
@@ -78,7 +80,7 @@ struct sluice_verdict sysinfo_handle(struct sluice_request *req, void *ownproc)
 {
 	const struct ownproc *o = ownproc;
 	struct sysinfo info;
-	struct load load;
+	struct load load = { 0 };
 	struct counting c = { -1, &load };
 	int r = sysinfo(&info) < 0 ? -errno : count(o, &c);
 
