@@ -340,6 +340,12 @@ static int add_grant(const struct making *m, const struct policy_grant *g, struc
 	return r < 0 ? fail_errno(err, r, "grant: %s: Landlock", g->path) : 0;
 }
 
+/* A root that is the host's own is granted for reading, as any root is. */
+static bool reads_all(const struct sluice_policy *p)
+{
+	return p->root && !policy_has_root(p);
+}
+
 static bool all_writable(const struct sluice_policy *p, const struct rules *r)
 {
 	struct stat root;
@@ -441,7 +447,7 @@ static int add_rules(const struct sluice_policy *p, const struct making *m, enum
 		if (r < 0)
 			return r;
 	}
-	if (p->root && !policy_has_root(p)) {
+	if (reads_all(p)) {
 		const struct policy_grant all = { .path = p->root, .access = POLICY_READ };
 		struct rules_file root; /* no other file's name is or will be "/" */
 		int r = add_grant(m, &all, &root, err);
@@ -548,7 +554,7 @@ bool rules_grant_proc(const struct sluice_policy *p, bool write)
 {
 	struct stat root, proc, st;
 
-	if (p->root && !policy_has_root(p) && !write)
+	if (reads_all(p) && !write)
 		return true;
 	if (stat("/", &root) < 0 || stat("/proc", &proc) < 0)
 		return false;

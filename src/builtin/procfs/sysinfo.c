@@ -70,7 +70,6 @@ int load_count(const struct ownproc *o, struct load *ret)
 
 	*ret = (struct load){ 0 };
 	r = count(o, &c);
-
 	ret->running +=
 		!ret->running; /* who asks is stopped for the answer, and runs as far as it knows */
 	return r;
