@@ -131,6 +131,14 @@ struct request_act files_value(int64_t value)
 	return (struct request_act){ .value = value, .fd = -1 };
 }
 
+struct request_act files_give(struct sluice_request *req, uint64_t addr, const void *data,
+			      size_t size, int64_t value)
+{
+	int r = size ? sluice_request_write(req, addr, data, size) : 0;
+
+	return files_value(r < 0 ? r : value);
+}
+
 struct request_act files_done(long r)
 {
 	return files_value(r < 0 ? -errno : r);
@@ -176,11 +184,17 @@ int files_exec_new(const struct tree *tree, struct exec **ret, struct sluice_err
 
 int builtin_files_plan_on_host(struct dispatch *d, const struct tree *host)
 {
-	int r = register_planners(d, files_look_calls, host);
+	static const struct files_call *const lists[] = {
+		files_look_calls,
+		files_readlink_calls,
+		files_name_calls,
+		files_rest_calls,
+	};
+	int r = 0;
 
-	if (r == 0)
-		r = register_planners(d, files_name_calls, host);
-	return r < 0 ? r : register_planners(d, files_rest_calls, host);
+	for (size_t i = 0; r == 0 && i < sizeof(lists) / sizeof(lists[0]); i++)
+		r = register_planners(d, lists[i], host);
+	return r;
 }
 
 /* The filter then refuses it for the limit that is meant, and for nothing else of ours. */
@@ -219,7 +233,7 @@ int builtin_files_times_register(struct dispatch *d, const struct tree *tree)
 int builtin_files_register(struct dispatch *d, const struct tree *tree)
 {
 	static const struct files_call *const lists[] = {
-		files_open_calls,  files_look_calls, files_name_calls,
+		files_open_calls,  files_look_calls, files_readlink_calls, files_name_calls,
 		files_where_calls, files_rest_calls, files_refused_calls,
 	};
 	int r = exec_register(d, tree->exec);

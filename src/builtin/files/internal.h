@@ -24,6 +24,7 @@ extern const struct files_call files_open_calls[];
 extern const struct files_call files_list_calls[];
 extern const struct files_call files_look_calls[];
 extern const struct files_call files_look_branch_calls[];
+extern const struct files_call files_readlink_calls[];
 /* Trapped where the filter would refuse them. */
 extern const struct files_call files_limit_calls[];
 extern const struct files_call files_name_calls[];
@@ -89,6 +90,9 @@ struct sluice_verdict files_errno(int negative_errno);
 /* -errno or a value as an act's end; r < 0 with errno set by libc reads as errno. */
 struct request_act files_done(long r);
 struct request_act files_value(int64_t value_or_negative_errno);
+/* An act's end that gives the task @data at @addr, and @value. */
+struct request_act files_give(struct sluice_request *req, uint64_t addr, const void *data,
+			      size_t size, int64_t value);
 /* The place's name with the slash that the task wrote, which the kernel judges. */
 const char *files_name(const struct files_place *p, char buf[NAME_MAX + 2]);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls that look at a file and change nothing: stat, access, readlink, statfs, getxattr, listxattr, by every spelling.
+ * Calls that look at a file and change nothing: stat, access, statfs, getxattr, listxattr, by every spelling.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,8 +19,6 @@
 #include "builtin/files/internal.h"
 #include "sys/fd.h"
 #include "sys/newer.h"
-#include "task/procfs.h"
-#include "tree/denial.h"
 #include "tree/file_times.h"
 
 #ifndef AT_STATX_SYNC_TYPE
@@ -52,15 +50,6 @@ static struct sluice_verdict look_at_fd(struct sluice_request *req, const struct
 	return files_plan_one(req, tree, plan, &end, r, act);
 }
 
-/* Give the task what we have. */
-static struct request_act give(struct sluice_request *req, uint64_t addr, const void *data,
-			       size_t size, int64_t value)
-{
-	int r = size ? sluice_request_write(req, addr, data, size) : 0;
-
-	return files_value(r < 0 ? r : value);
-}
-
 /* ---- stat ---- */
 
 static struct request_act stat_act(struct sluice_request *req, const void *data)
@@ -75,7 +64,7 @@ static struct request_act stat_act(struct sluice_request *req, const void *data)
 	tree_show(p->tree, p->places[0].mount, request_plan_fd(req, 0), &st);
 	if (p->tree->times)
 		file_times_show_stat(p->tree->times, &st);
-	return give(req, p->args[0], &st, sizeof(st), 0);
+	return files_give(req, p->args[0], &st, sizeof(st), 0);
 }
 
 static void show_statx(const struct files_plan *p, int fd, struct statx *stx)
@@ -109,7 +98,7 @@ static struct request_act statx_act(struct sluice_request *req, const void *data
 		  (unsigned)p->args[2], &stx) < 0)
 		return files_done(-1);
 	show_statx(p, request_plan_fd(req, 0), &stx);
-	return give(req, p->args[0], &stx, sizeof(stx), 0);
+	return files_give(req, p->args[0], &stx, sizeof(stx), 0);
 }
 
 /* Then it is about a descriptor, and no walk is needed. */
@@ -251,180 +240,6 @@ static struct sluice_verdict faccessat_handle(struct sluice_request *req, void *
 		sluice_request_nr(req) == SYS_faccessat ? 0 : (uint32_t)sluice_request_arg(req, 3));
 }
 
-/* ---- readlink ---- */
-
-/* The virtual path of @fd (consumed, may be an error) in @buf, or -ENODATA: what the link itself says is right. */
-static ssize_t shown_path(const struct tree *tree, int fd, char *buf, size_t size)
-{
-	ssize_t n;
-
-	if (fd < 0)
-		return -ENODATA;
-	n = view_path(tree->view, fd, buf, size);
-	close(fd);
-	return n < 0 ? -ENODATA : n;
-}
-
-static int open_path_at(int dir, const char *name)
-{
-	return openat(dir, name, O_PATH | O_CLOEXEC);
-}
-
-/* The same of a link that only the privileged may follow, as those in map_files. */
-static ssize_t shown_text(const struct tree *tree, int dir, const char *name, char *buf,
-			  size_t size)
-{
-	char host[PATH_MAX];
-	ssize_t n = readlinkat(dir, name, host, sizeof(host) - 1);
-
-	if (n < 0)
-		return -errno;
-	host[n] = '\0';
-	n = view_path_of_host(tree->view, host, buf, size);
-	return n < 0 ? -ENODATA : n;
-}
-
-/*
- * What a link on procfs says to the task: the kernel would speak of us, or of the host's paths. -ENODATA: its text is right.
- */
-static ssize_t proc_link(struct sluice_request *req, const struct tree *tree, int dir,
-			 const char *name, char *buf, size_t size)
-{
-	const struct task *t = request_task(req);
-	int place = procfs_place(tree->proc, dir), fd;
-	ssize_t n;
-
-	if (place < 0)
-		return place;
-	if (place == PROCFS_ROOT && !strcmp(name, "self"))
-		return snprintf(buf, size, "%d", (int)sluice_request_tgid(req));
-	if (place == PROCFS_ROOT && !strcmp(name, "thread-self"))
-		return snprintf(buf, size, "%d/task/%d", (int)sluice_request_tgid(req),
-				(int)t->tid);
-	if (place != PROCFS_PROCESS || !tree->view)
-		return -ENODATA;
-	if (!strcmp(name, "root") || !strcmp(name, "cwd")) {
-		fd = open_path_at(dir, name);
-		if (fd < 0) /* of a process that may not be looked at */
-			return -errno;
-		close(fd);
-	}
-	if (!strcmp(name, "root"))
-		return snprintf(buf, size, "/");
-	if (!strcmp(name, "cwd"))
-		return shown_path(tree, cwd_get(tree->cwds, procfs_process(dir)), buf, size);
-	if (!strcmp(name, "exe")) {
-		n = tree->exe_of(procfs_process(dir), buf, size);
-		if (n != -ENOEXEC) /* else the kernel executed the program itself */
-			return n;
-	}
-	fd = open_path_at(dir, name);
-	return fd < 0 ? shown_text(tree, dir, name, buf, size) : shown_path(tree, fd, buf, size);
-}
-
-static struct request_act readlink_act(struct sluice_request *req, const void *data)
-{
-	const struct files_plan *p = data;
-	const int fd = request_plan_fd(req, 0), dir = request_plan_dir(req, 0);
-	char target[PATH_MAX];
-	ssize_t n = -ENODATA;
-
-	if (dir >= 0 && procfs_has(fd))
-		n = proc_link(req, p->tree, dir, p->places[0].name, target, sizeof(target));
-	if (n == -ENODATA) {
-		n = readlinkat(fd, "", target, sizeof(target));
-		if (n < 0)
-			n = -errno;
-	}
-	if (n < 0)
-		return files_value(n);
-	if ((uint64_t)n > p->args[1])
-		n = (ssize_t)p->args[1];
-	return give(req, p->args[0], target, (size_t)n, n);
-}
-
-/*
- * Does the path name the task's own program, as C libraries, Go, Node.js and Java ask for it at their start? By its text alone, where /proc is the procfs that the
- * command sees by itself; false where that cannot be told without a walk.
- */
-static bool names_own_program(struct sluice_request *req, const struct tree *tree)
-{
-	static const char name[] = "self/exe";
-	const struct view *v = tree->view;
-	const char *path, *rest;
-	const struct view_mount *m;
-	ssize_t n = request_peek_path(req, 0, &path);
-
-	if (n < (ssize_t)sizeof(name) || path[0] != '/' ||
-	    strcmp(path + n - (sizeof(name) - 1), name) != 0)
-		return false;
-	if (!v || !tree->proc || request_has_extras(req) || view_has_denials(v) ||
-	    view_has_moved(v))
-		return false;
-	m = view_mount(v, view_split(v, path, &rest));
-	if (m->branch)
-		return false;
-	return (m->dev == tree->proc->dev && m->ino == PROCFS_ROOT_INO && !strcmp(rest, name)) ||
-	       (!strcmp(m->host, "/") && !strcmp(path, "/proc/self/exe"));
-}
-
-/* Its answer. False: it is the kernel's. */
-static bool plan_own_program(struct sluice_request *req, const struct tree *tree,
-			     const struct files_plan *p)
-{
-	char path[PATH_MAX];
-	ssize_t n = tree->exe_of(request_task(req)->tid, path, sizeof(path));
-
-	/* one check after the last look at the task */
-	if (n < 0 || request_check_path(req, 0) < 0 || request_compare_credentials(req) < 0)
-		return false;
-	if ((uint64_t)n > p->args[1])
-		n = (ssize_t)p->args[1];
-	return request_plan_reply(req, "files", n, p->args[0], path, (size_t)n) == 0;
-}
-
-static bool has_empty_path(struct sluice_request *req)
-{
-	const char *path;
-
-	return sluice_request_path(req, 0, &path) == 0;
-}
-
-static struct sluice_verdict readlink_plan(struct sluice_request *req, const struct tree *tree,
-					   uint64_t buf, uint64_t size)
-{
-	struct files_plan p = { .args = { buf, (uint32_t)size } };
-	struct walk_end end;
-	int r;
-
-	if ((int)size <= 0)
-		return sluice_errno(EINVAL);
-	if (names_own_program(req, tree) && plan_own_program(req, tree, &p))
-		return sluice_continue();
-	r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_EMPTY, 0, &end);
-	if (r == 0 && !S_ISLNK(end.st.st_mode)) /* the answer to most of what is asked */
-		r = has_empty_path(req) ? -ENOENT : -EINVAL;
-	if (r == 0 && procfs_has(end.fd)) {
-		walk_end_close(&end);
-		r = files_walk(req, tree, 0, WALK_NOFOLLOW | WALK_NAME, 0, &end);
-		if (r == 0 && end.fd < 0)
-			r = -ENOENT;
-	}
-	return files_plan_one(req, tree, &p, &end, r, readlink_act);
-}
-
-#ifdef SYS_readlink
-static struct sluice_verdict readlink_handle(struct sluice_request *req, void *tree)
-{
-	return readlink_plan(req, tree, sluice_request_arg(req, 1), sluice_request_arg(req, 2));
-}
-#endif
-
-static struct sluice_verdict readlinkat_handle(struct sluice_request *req, void *tree)
-{
-	return readlink_plan(req, tree, sluice_request_arg(req, 2), sluice_request_arg(req, 3));
-}
-
 /* ---- statfs ---- */
 
 static struct request_act statfs_act(struct sluice_request *req, const void *data)
@@ -438,7 +253,7 @@ static struct request_act statfs_act(struct sluice_request *req, const void *dat
 		fd = branch_upper_fd(s.branch); /* whose room is what counts */
 	if (fstatfs(fd, &fs) < 0)
 		return files_done(-1);
-	return give(req, p->args[0], &fs, sizeof(fs), 0);
+	return files_give(req, p->args[0], &fs, sizeof(fs), 0);
 }
 
 static struct sluice_verdict statfs_handle(struct sluice_request *req, void *tree)
@@ -472,7 +287,7 @@ static struct request_act attributes(struct sluice_request *req, const struct fi
 		n = name ? getxattr(link, name, buf, size) : listxattr(link, buf, size);
 		n = n < 0 ? -errno : n;
 	}
-	return n < 0 ? files_value(n) : give(req, addr, value, size ? (size_t)n : 0, n);
+	return n < 0 ? files_value(n) : files_give(req, addr, value, size ? (size_t)n : 0, n);
 }
 
 /* args: address and size of the buffer, address of the name (0: list) */
@@ -584,13 +399,11 @@ const struct files_call files_look_calls[] = {
 	{ SYS_stat, stat_handle },
 	{ SYS_lstat, stat_handle },
 	{ SYS_access, access_handle },
-	{ SYS_readlink, readlink_handle },
 #endif
 	{ SYS_newfstatat, fstatat_handle },
 	{ SYS_statx, statx_handle },
 	{ SYS_faccessat, faccessat_handle },
 	{ SYS_faccessat2, faccessat_handle },
-	{ SYS_readlinkat, readlinkat_handle },
 	{ SYS_statfs, statfs_handle },
 	{ SYS_getxattr, getxattr_handle },
 	{ SYS_lgetxattr, getxattr_handle },
