@@ -420,7 +420,35 @@ static int role_limits(const char *arg)
 	return 0;
 }
 
+/* Is each number of mountinfo one mount's alone, and is that of "/" what the kernel tells of it? */
+static int role_mount_numbers(const char *arg)
+{
+	struct {
+		struct file_handle h;
+		unsigned char bytes[MAX_HANDLE_SZ];
+	} u = { .h = { .handle_bytes = MAX_HANDLE_SZ } };
+	int ids[512], n = 0, root = -1;
+	char *save, *text = slurp("/proc/self/mountinfo");
+
+	(void)arg;
+	if (name_to_handle_at(AT_FDCWD, "/", &u.h, &root, 0) < 0 && errno != EOPNOTSUPP)
+		return 1;
+	for (char *line = strtok_r(text, "\n", &save); line && n < (int)N_OF(ids);
+	     line = strtok_r(NULL, "\n", &save)) {
+		ids[n] = atoi(line);
+		for (int i = 0; i < n; i++) {
+			if (ids[i] == ids[n])
+				return 2;
+		}
+		if (strstr(line, " / / ") && root >= 0 && ids[n] != root)
+			return 3;
+		n++;
+	}
+	return n > 3 ? 0 : 4;
+}
+
 static const struct guest_role roles[] = {
+	{ "mount-numbers", role_mount_numbers },
 	{ "limits", role_limits },
 	{ "mapped", role_mapped },
 	{ "cpus", role_cpus },
@@ -590,6 +618,15 @@ static void test_mapped_files_have_inside_paths(void **state)
 	root_remove(&root);
 }
 
+static void test_mounts_have_the_numbers_that_the_kernel_tells(void **state)
+{
+	struct sluice_policy *p = policy(true);
+
+	(void)state;
+	assert_int_equal(guest_inside(p, "mount-numbers", ""), 0);
+	sluice_policy_unref(p);
+}
+
 static void test_limits_are_what_is_shown(void **state)
 {
 	int cpu = sched_getcpu();
@@ -654,6 +691,7 @@ int main(int argc, char *argv[])
 		cmocka_unit_test(test_own_files_are_as_bare),
 		cmocka_unit_test(test_a_policy_says_so),
 		cmocka_unit_test(test_mapped_files_have_inside_paths),
+		cmocka_unit_test(test_mounts_have_the_numbers_that_the_kernel_tells),
 		cmocka_unit_test(test_limits_are_what_is_shown),
 		cmocka_unit_test(test_parts_cannot_be_granted),
 		cmocka_unit_test(test_unused_it_traps_nothing),

@@ -20,7 +20,6 @@
 #endif
 #define FIELD_BYTES 256
 #define SPECIAL " \t\n\\#"
-#define FIRST_ID 100 /* of ours; the root is its own parent */
 
 /* A mount of the host's, as mountinfo has it. */
 struct mount {
@@ -66,16 +65,42 @@ static void put_options(FILE *out, const struct mount *m, bool read_only)
 	fputs(read_only && has_mode ? m->options + 2 : m->options, out);
 }
 
-static void put_mount(FILE *out, const char *format, const struct view_mount *v, int index,
-		      const struct mount *m)
+/*
+ * The numbers of the view's mounts: those that the kernel says in fdinfo, statx and name_to_handle_at, but that each is one mount's alone. The first of several that lie on one of the host's has it, the
+ * others get numbers beyond.
+ */
+static unsigned long long *numbers(const struct view *view)
+{
+	const size_t n = view_count(view);
+	unsigned long long *ids = calloc(n, sizeof(*ids)), next = 0;
+
+	for (size_t i = 0; ids && i < n; i++) {
+		const struct view_mount *v = view_mount(view, (int)i);
+
+		ids[i] = v->skeleton ? 0 : mount_id(v->fd);
+		next = ids[i] >= next ? ids[i] + 1 : next;
+	}
+	for (size_t i = 0; ids && i < n; i++) {
+		size_t first = 0;
+
+		while (ids[first] != ids[i])
+			first++;
+		if (first < i || !ids[i])
+			ids[i] = next++;
+	}
+	return ids;
+}
+
+/* @ids: of it and of the one that it lies in; the root lies in itself */
+static void put_mount(FILE *out, const char *format, const struct view_mount *v,
+		      const unsigned long long ids[2], const struct mount *m)
 {
 	if (!strcmp(format, "mountstats")) {
 		fprintf(out, "device %s mounted on ", m->source);
 		render_escaped(out, v->at, SPECIAL);
 		fprintf(out, " with fstype %s\n", m->type);
 	} else if (!strcmp(format, "mountinfo")) {
-		fprintf(out, "%d %d %s / ", FIRST_ID + index,
-			FIRST_ID + (v->in_mount < 0 ? index : v->in_mount), m->device);
+		fprintf(out, "%llu %llu %s / ", ids[0], ids[1], m->device);
 		render_escaped(out, v->at, SPECIAL);
 		fputc(' ', out);
 		put_options(out, m, v->read_only);
@@ -93,8 +118,9 @@ int content_mounts(const struct content *c, FILE *out)
 {
 	const struct view *view = c->o->tree->view;
 	_cleanup_close_ int fd = openat(c->o->view.root, "self/mountinfo", O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ unsigned long long *ids = numbers(view);
 	_cleanup_free_ char *host = NULL;
-	int r = fd < 0 ? -errno : content_read(fd, &host);
+	int r = fd < 0 ? -errno : !ids ? -ENOMEM : content_read(fd, &host);
 
 	for (size_t i = 0; r == 0 && i < view_count(view); i++) {
 		const struct view_mount *v = view_mount(view, (int)i);
@@ -102,7 +128,10 @@ int content_mounts(const struct content *c, FILE *out)
 		struct mount m;
 
 		if (line && parse(line, &m))
-			put_mount(out, c->part.rest, v, (int)i, &m);
+			put_mount(out, c->part.rest, v,
+				  (const unsigned long long[2]){
+					  ids[i], ids[v->in_mount < 0 ? (int)i : v->in_mount] },
+				  &m);
 	}
 	return r;
 }
