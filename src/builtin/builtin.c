@@ -21,6 +21,7 @@
 #include "builtin/network/send.h"
 #include "builtin/port_remap/port_remap.h"
 #include "builtin/port_remap/remap.h"
+#include "builtin/process/dumpable.h"
 #include "builtin/process/process.h"
 #include "builtin/procfs/ownproc.h"
 #include "builtin/quota/quota.h"
@@ -132,6 +133,8 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 	const struct tree *tree = c->tree, *host = NULL;
 	int r = builtin_uname_register(d); /* every sandbox has a name */
 
+	if (r == 0)
+		r = builtin_dumpable_register(d, p);
 	if (r == 0 && !tree && (c->extras || b->network || c->sandbox->times))
 		r = host_tree(d, c->sandbox, &host);
 	if (r == 0 && b->network) /* before there is said to be no such file */

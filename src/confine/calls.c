@@ -93,7 +93,7 @@ static const struct {
 /* Refused only for some arguments: see filter.c. */
 static const char conditional_names[] =
 	"clone unshare ioctl personality socket socketpair sendto "
-	"sendmsg sendmmsg setsockopt prlimit64 setpriority ioprio_set "
+	"sendmsg sendmmsg setsockopt prctl prlimit64 setpriority ioprio_set "
 	"sched_setscheduler sched_setparam sched_setattr sched_setaffinity";
 /* With a clock of the command's own. */
 static const char clock_names[] =

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -102,6 +103,8 @@ static const uint32_t own_process[] = { 0, 0 };
 static const uint32_t prio_process[] = { PRIO_PROCESS };
 static const uint32_t ioprio_process[] = { IOPRIO_WHO_PROCESS };
 
+static const uint32_t nothing[] = { 0 };
+
 static const uint32_t hidden_limits[] = { RLIMIT_RTTIME };
 
 /* Clocks that show the time of day; with a clock of the command's own. */
@@ -112,7 +115,6 @@ static const uint32_t real_time[] = { CLOCK_REALTIME };
 static const uint32_t wall_waits[] = { FUTEX_WAIT_BITSET | FUTEX_CLOCK_REALTIME,
 				       FUTEX_WAIT_REQUEUE_PI | FUTEX_CLOCK_REALTIME, FUTEX_LOCK_PI,
 				       LINUX_FUTEX_LOCK_PI2 | FUTEX_CLOCK_REALTIME };
-static const uint32_t nothing[] = { 0 };
 
 #define NO_BIT(arg, bits, error)                  \
 	{                                         \
@@ -194,6 +196,10 @@ const struct condition conditions[N_CONDITIONS] = {
 	  1 },
 	{ { SYS_setpriority, -1 }, { OWN(0, prio_process), OWN_NUMBER(1, 1) }, 2 },
 	{ { SYS_ioprio_set, -1 }, { OWN(0, ioprio_process), OWN_NUMBER(1, 1) }, 2 },
+	{ { SYS_prctl, -1 },
+	  { { CLAUSE_NOT_BOTH, 1, EPERM, WHOLE, nothing, N_OF(nothing), 0, .asked = true,
+	      .other_value = PR_SET_DUMPABLE, .only_asked = true } },
+	  1 },
 	/* one's own limits by number 0, or a look without new limits */
 	{ { SYS_prlimit64, -1 }, { OWN_NUMBER(0, 2), NOT_VISIBLE(1) }, 2 },
 	{ { SYS_getrlimit, SYS_setrlimit, -1 }, { NOT_VISIBLE(0) }, 1 },

@@ -47,7 +47,7 @@ struct condition {
 	size_t n_clauses;
 };
 
-#define N_CONDITIONS 20
+#define N_CONDITIONS 21
 extern const struct condition conditions[N_CONDITIONS];
 
 /* The condition of call @nr, or NULL. */

@@ -507,6 +507,7 @@ static struct sluice_result run_with_memory(const char *role, const char *arg)
 	struct sluice_result r;
 
 	assert_int_equal(sluice_policy_set_max_memory(p, MEMORY, NULL), 0);
+	assert_int_equal(sluice_policy_allow_syscall(p, "prctl", NULL), 0); /* "undumpable" is */
 	r = guest_run(p, NULL, 0, role, arg);
 	sluice_policy_unref(p);
 	return r;
