@@ -38,7 +38,7 @@ SLUICE_API struct sluice_policy *sluice_policy_unref(struct sluice_policy *p);
  * Shape: {"name","grants":[{"path","access","optional"}],"default_devices","denials":[PATH],"root","mounts":[{"at","host","access"}],"cow":{"workdir","lowers":[PATH],"storage",
  * "branch","on_exit","on_error","durability","max_disk"},"cwd","network":{"targets":[{"protocols":[NAME],"host","ports"}],"targets_are","binds":[PORTS],"binds_are",
  * "resolve","name_servers":[ADDRESS],"port_remap","port_map"},"proc","num_cpus","limits":{"timeout_ms","open_files","memory","processes","cpu_percent","cpu_cores"},
- * "clean_env","env":[KEY],"random_seed","time_start","time_start_files","randomize_memory","deterministic_dirs","calls":[{"name","denied"}],"degraded":[FEATURE],
+ * "clean_env","env":[KEY],"random_seed","time_start","time_start_files","randomize_memory","deterministic_dirs","unix_datagrams","calls":[{"name","denied"}],"degraded":[FEATURE],
  * "disabled":[FEATURE],"dispatch"}
  * access: read, write, list, device; of a mount as_granted, read, write. targets_are, binds_are: allowed or denied. Values of the environment are left out: they may be
  * secrets. Paths that are not UTF-8 are given with their bytes as \xNN.
@@ -190,6 +190,12 @@ SLUICE_API int sluice_policy_deny_bind(struct sluice_policy *p, const char *port
  * (sluice_sandbox_ports tells which). Needs a rule of allow_bind or deny_bind; ports are then no longer held by Landlock.
  */
 SLUICE_API int sluice_policy_set_port_remap(struct sluice_policy *p, bool on);
+/*
+ * Datagram sockets of AF_UNIX, in pairs too (default false: EACCES for socket and socketpair). They send where connect may go: to named sockets below a write grant, and to what the sandbox itself has made. Each
+ * sendmsg and sendmmsg of the command, by whatever socket, is carried out on behalf then, as each sendto with an address. They are there without this where a rule of the network names udp or icmp, for which that is
+ * done anyway, and where writing is granted on "/" of the host's tree, where nothing needs to be judged.
+ */
+SLUICE_API int sluice_policy_set_unix_datagrams(struct sluice_policy *p, bool on);
 /*
  * The file @path says which ports of a sandbox have become others: a line "tcp VIRTUAL REAL" or "udp VIRTUAL REAL" for each socket, in decimal. It is there, and empty, when
  * the command starts; it is replaced as a whole (temporary file in its directory, rename) within milliseconds after such a port was bound, within about a second after the

@@ -67,9 +67,12 @@ static uint16_t port_shown(void *remap, int protocol, uint64_t inode, bool peer,
 }
 
 /* @host: NULL where nothing is carried out there. */
-static int register_network(struct dispatch *d, const struct builtin_context *c,
-			    struct connect_bounds *b, const struct tree *host)
+static int register_network(struct dispatch *d, const struct sluice_policy *p,
+			    const struct builtin_context *c, struct connect_bounds *b,
+			    const struct tree *host)
 {
+	/* no Unix socket is out of bounds */
+	const bool free_sends = writable_is_all(b->writable) && !c->tree;
 	const struct tree *tree = c->tree ? c->tree : host;
 	int r = tree ? builtin_bind_register(d, tree, !b->network, &b->names) : 0;
 
@@ -78,8 +81,9 @@ static int register_network(struct dispatch *d, const struct builtin_context *c,
 	if (r == 0 && b->network)
 		r = builtin_interfaces_register(d);
 	if (r == 0 && b->network)
-		r = builtin_ports_register(d, b, writable_is_all(b->writable) && !c->tree);
-	if (r == 0 && b->network)
+		r = builtin_ports_register(d, b, free_sends || policy_judges_sends(p));
+	if (r == 0 &&
+	    (policy_net_protocols(p) & (NET_UDP | NET_ICMP) || (p->unix_datagrams && !free_sends)))
 		r = builtin_send_register(d, b);
 	if (r == 0 && c->sandbox->remap)
 		r = builtin_port_remap_register(d, c->sandbox->remap,
@@ -158,7 +162,7 @@ static int register_all(struct dispatch *d, const struct sluice_policy *p,
 	if (r == 0)
 		r = builtin_metadata_register(d, w, tree, c->sandbox->times);
 	if (r == 0)
-		r = register_network(d, c, b, host);
+		r = register_network(d, p, c, b, host);
 	if (r == 0 && tree)
 		r = builtin_quota_register(d, tree);
 	if (r == 0)

@@ -201,6 +201,13 @@ static int add_name_server(void *target, const char *value, struct sluice_error 
 	return sluice_policy_add_name_server(((struct run *)target)->policy, value, err);
 }
 
+static int set_unix_datagrams(void *target, const char *value, struct sluice_error *err)
+{
+	(void)value;
+	(void)err;
+	return sluice_policy_set_unix_datagrams(((struct run *)target)->policy, true);
+}
+
 static int set_port_remap(void *target, const char *value, struct sluice_error *err)
 {
 	(void)value;
@@ -570,6 +577,9 @@ static const struct option_entry entries[] = {
 	{ "port-map", 0, false, false, "FILE", "none",
 	  "with --port-remap: write to FILE which ports became others, a line \"tcp VIRTUAL REAL\" or \"udp VIRTUAL REAL\" for each; it is replaced when they change",
 	  set_port_map },
+	{ "unix-datagrams", 0, false, false, NULL, "with udp:// or icmp:// rules",
+	  "allow datagram sockets of AF_UNIX, of which each message is judged",
+	  set_unix_datagrams },
 	{ "cwd", 0, false, false, "DIR", "the caller's",
 	  "working directory of CMD; granting it is a matter of -r and -w", set_cwd },
 	{ "clean-env", 0, false, false, NULL, "off",

@@ -96,7 +96,7 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 	if (r == 0)
 		r = make_listings(p, c, tree, err);
 	/* no Unix socket is out of bounds; in a tree of one's own the kernel would look for it in the host's */
-	if (r == 0 && c->rules.all_writable && !tree)
+	if ((r == 0 && c->rules.all_writable && !tree) || policy_judges_sends(p))
 		calls_allow_any_socket_type(deny);
 	if (policy_has_network(p))
 		calls_leave_sockets_to_handler(deny, policy_net_protocols(p) & NET_TCP);

@@ -225,14 +225,15 @@ char *sluice_policy_json(const struct sluice_policy *p)
 		jsontext_optional(p->root), "mounts", list_json(p->n_mounts, p->mounts, mount_json),
 		"cow", cow_json(p), "cwd", jsontext_optional(p->cwd), "network", network_json(p));
 	json_t *more = json_pack(
-		"{s:s, s:o, s:o, s:b, s:o, s:o, s:o, s:b, s:b, s:b, s:o, s:o, s:o, s:s}", "proc",
-		policy_proc_is_own(p) ? "own" : "host", "num_cpus", limit_json(p->num_cpus),
+		"{s:s, s:o, s:o, s:b, s:o, s:o, s:o, s:b, s:b, s:b, s:b, s:o, s:o, s:o, s:s}",
+		"proc", policy_proc_is_own(p) ? "own" : "host", "num_cpus", limit_json(p->num_cpus),
 		"limits", limits_json(p), "clean_env", (int)p->clean_env, "env",
 		list_json(p->n_env, p->env, key_json), "random_seed",
 		p->seeded ? json_sprintf("%llu", (unsigned long long)p->seed) : json_null(),
 		"time_start", p->time_start ? json_integer(p->time_start_s) : json_null(),
 		"time_start_files", (int)p->time_start_files, "randomize_memory",
-		(int)!p->fixed_addresses, "deterministic_dirs", (int)p->deterministic_dirs, "calls",
+		(int)!p->fixed_addresses, "deterministic_dirs", (int)p->deterministic_dirs,
+		"unix_datagrams", (int)p->unix_datagrams, "calls",
 		list_json(p->n_call_rules, p->call_rules, call_json), "degraded",
 		features_json(p->degraded), "disabled", features_json(p->disabled), "dispatch",
 		dispatch_word(p->dispatch));

@@ -101,6 +101,13 @@ int sluice_policy_deny_bind(struct sluice_policy *p, const char *ports, struct s
 	return add_ports(p, ports, true, err);
 }
 
+int sluice_policy_set_unix_datagrams(struct sluice_policy *p, bool on)
+{
+	p->unix_datagrams = on;
+	p->generation++;
+	return 0;
+}
+
 int sluice_policy_set_port_remap(struct sluice_policy *p, bool on)
 {
 	p->port_remap = on;
@@ -159,4 +166,9 @@ unsigned policy_net_protocols(const struct sluice_policy *p)
 	for (size_t i = 0; !p->network.deny && i < p->network.n_targets; i++)
 		protocols |= p->network.targets[i].protocols;
 	return protocols;
+}
+
+bool policy_judges_sends(const struct sluice_policy *p)
+{
+	return p->unix_datagrams || policy_net_protocols(p) & (NET_UDP | NET_ICMP);
 }

@@ -80,6 +80,7 @@ struct sluice_policy {
 	struct policy_grant *grants;
 	size_t n_grants;
 	bool default_devices, clean_env, port_remap;
+	bool unix_datagrams; /* asked for; see policy_judges_sends */
 	bool proc_set;
 	bool seeded;	      /* random numbers follow from `seed` */
 	bool fixed_addresses; /* no randomization of addresses */
@@ -159,6 +160,8 @@ int policy_keep_path(struct sluice_policy *p, char **place, const char *what, co
 bool policy_has_network(const struct sluice_policy *p);
 /* Which protocols its sockets may have, since a target names them or (TCP) ports may be bound: bits of enum net_protocol. */
 unsigned policy_net_protocols(const struct sluice_policy *p);
+/* Is each message judged that goes to an address of its own? Then there may be datagram sockets. */
+bool policy_judges_sends(const struct sluice_policy *p);
 
 /* grants.c: append a grant (@path is copied). -EINVAL, -ENAMETOOLONG, -ENOMEM. */
 int policy_grant(struct sluice_policy *p, const struct policy_grant *grant,

@@ -337,8 +337,6 @@ int builtin_send_register(struct dispatch *d, const struct connect_bounds *bound
 	struct connect_bounds *b;
 	int r;
 
-	if (!(network_protocols(bounds->network) & (NET_UDP | NET_ICMP)))
-		return 0;
 	b = malloc(sizeof(*b));
 	if (!b)
 		return -ENOMEM;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Built-in: whom messages are sent to, where the policy lets the command have sockets that are not connected (udp, icmp).
+ * Built-in: whom messages are sent to, where the policy lets the command have sockets that are not connected (udp, icmp, datagrams of AF_UNIX).
  *
  * sendto with an address, sendmsg and sendmmsg are carried out here, whatever the socket is: what is sent, to whom and what goes along with it are private
  * copies, and the socket is a duplicate, so that neither can be another one by the time it matters. Sends without an address by other calls go to whom
@@ -12,7 +12,7 @@
 struct connect_bounds;
 struct dispatch;
 
-/* @bounds with rules of the network; borrowed as there. Registers nothing where the rules name neither udp nor icmp. -ENOMEM. */
+/* @bounds: copied, what is in it borrowed as there. -ENOMEM. */
 int builtin_send_register(struct dispatch *d, const struct connect_bounds *bounds);
 
 #endif
