@@ -222,6 +222,10 @@ int branch_truncate(struct branch *b, const char *path, off_t length);
 int branch_setxattr(struct branch *b, const char *path, const char *name, const void *value,
 		    size_t size, int flags);
 int branch_removexattr(struct branch *b, const char *path, const char *name);
+/*
+ * What has to be watched to hear of changes of @path: an O_PATH descriptor of it in upper/, where it is copied to first. -EACCES: the sandbox's user may not write to it, and nothing is copied; what else a copy-up gives.
+ */
+int branch_open_watched(struct branch *b, const char *path);
 
 /* ---- what has changed, and carrying it out ---- */
 

@@ -17,6 +17,7 @@
 #include "builtin/files/internal.h"
 #include "sys/fd.h"
 #include "sys/newer.h"
+#include "util/cleanup.h"
 
 /* ---- name_to_handle_at ---- */
 
@@ -73,6 +74,11 @@ static struct sluice_verdict handle_handle(struct sluice_request *req, void *tre
 #define FAN_MARK_MNTNS 0x110
 #endif
 
+/* Their FAN_* are the same bits. */
+#define CHANGES                                                                             \
+	(IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE | IN_MOVED_FROM | IN_MOVED_TO | IN_CREATE | \
+	 IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF)
+
 /* args: what the call's own are but for the path */
 static long mark(struct sluice_request *req, const struct files_plan *p, int fd, const char *path)
 {
@@ -81,15 +87,37 @@ static long mark(struct sluice_request *req, const struct files_plan *p, int fd,
 	return fanotify_mark(fd, (unsigned)p->args[0], p->args[1], AT_FDCWD, path);
 }
 
+/* In a branch changes are made to the upper file, so that is what is watched for them, where the task may make any. -ENODATA: what was found. */
+static int open_changing(struct sluice_request *req, const struct files_plan *p)
+{
+	const uint64_t mask = p->args[sluice_request_nr(req) == SYS_inotify_add_watch ? 0 : 1];
+	struct files_spot s;
+	int fd;
+
+	if (!(mask & CHANGES) || files_spot(req, p, 0, &s) < 0 || !s.branch)
+		return -ENODATA;
+	fd = branch_open_watched(s.branch, s.path);
+	if (fd == -EMFILE)
+		return -ENFILE; /* our limit, not the task's */
+	return fd == -EACCES || fd == -EROFS || fd == -ENOENT ? -ENODATA : fd;
+}
+
 static struct request_act mark_act(struct sluice_request *req, const void *data)
 {
 	char link[FD_LINK_BYTES];
 	int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
+	_cleanup_close_ int changing = -1;
 	struct request_act a;
 
 	if (fd < 0)
 		return files_value(fd);
-	a = files_done(mark(req, data, fd, fd_link(request_plan_fd(req, 0), link)));
+	changing = open_changing(req, data);
+	if (changing < 0 && changing != -ENODATA)
+		a = files_value(changing);
+	else
+		a = files_done(
+			mark(req, data, fd,
+			     fd_link(changing < 0 ? request_plan_fd(req, 0) : changing, link)));
 	close(fd);
 	return a;
 }
