@@ -118,7 +118,7 @@ int content_mounts(const struct content *c, FILE *out)
 {
 	const struct view *view = c->o->tree->view;
 	_cleanup_close_ int fd = openat(c->o->view.root, "self/mountinfo", O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ unsigned long long *ids = numbers(view);
+	unsigned long long *ids = numbers(view);
 	_cleanup_free_ char *host = NULL;
 	int r = fd < 0 ? -errno : !ids ? -ENOMEM : content_read(fd, &host);
 
@@ -133,5 +133,6 @@ int content_mounts(const struct content *c, FILE *out)
 					  ids[i], ids[v->in_mount < 0 ? (int)i : v->in_mount] },
 				  &m);
 	}
+	free(ids);
 	return r;
 }
