@@ -78,6 +78,15 @@ static bool counts(const struct answer *a, const struct clause *c)
 	return clause_counts(c, a->any_type, a->tree, a->asked);
 }
 
+static bool any_counts(const struct answer *a)
+{
+	for (size_t i = 0; i < a->condition->n_clauses; i++) {
+		if (counts(a, &a->condition->clauses[i]))
+			return true;
+	}
+	return false;
+}
+
 /* What handlers want of a call. */
 struct wanted {
 	bool always, where_refused;
@@ -101,6 +110,9 @@ static struct answer answer_of(int nr, const struct call_deny *deny, struct want
 	}
 	if (deny->error && !a.condition)
 		a = (struct answer){ .ret = refusal(deny->error), .only_with = -1 };
+	else if (a.condition &&
+		 !any_counts(&a)) /* as a call without one, for one range with those */
+		a = (struct answer){ .ret = a.ret, .only_with = a.only_with };
 	return a;
 }
 
