@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -367,6 +368,40 @@ static int guest_memory(const char *arg)
 	return ours ? 202 : theirs;
 }
 
+static int traced(bool is)
+{
+	char path[64];
+	int status, r;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (is && ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0)
+			_exit(errno);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status))
+		return 200;
+	snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	r = guest_open(path);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	return r;
+}
+
+/* A debugger's: whom it traces it may look into by any way, and by none whom it does not. */
+static int guest_traced(const char *arg)
+{
+	(void)arg;
+	return traced(true);
+}
+
+static int guest_not_traced(const char *arg)
+{
+	(void)arg;
+	return traced(false);
+}
+
 /* ---- guests: files of ours ---- */
 
 static ssize_t read_all(int fd, char *buf, size_t size)
@@ -512,6 +547,7 @@ static const struct guest_role roles[] = {
 	{ "listed", guest_listed },	{ "open", guest_open },
 	{ "write", guest_write },	{ "flip", guest_flip },
 	{ "file", guest_file },		{ "memory", guest_memory },
+	{ "traced", guest_traced },	{ "not-traced", guest_not_traced },
 	{ "reopened", guest_reopened }, { "errors", guest_errors },
 	{ "exec", guest_exec },		{ "name", guest_name_only },
 	{ "often", guest_list_often },	{ NULL, NULL },
@@ -818,6 +854,11 @@ static void hazard_B8_memory_is_the_processs_own(void **state)
 		struct sluice_policy *p = policy(k);
 
 		assert_int_equal(guest_inside(p, "memory", ""), EACCES);
+		assert_int_equal(sluice_policy_allow_syscall(p, "@ptrace", NULL), 0);
+		assert_int_equal(guest_inside(p, "memory", ""), EACCES);
+		assert_int_equal(guest_inside(p, "not-traced", ""), EACCES);
+		if (guest_bare("traced", "") == 0) /* a container's profile may refuse it */
+			assert_int_equal(guest_inside(p, "traced", ""), 0);
 		sluice_policy_unref(p);
 	}
 }

@@ -100,13 +100,37 @@ static int open_content(const struct content *c, content_fn fn, uint64_t flags)
 
 /* ---- procfs ---- */
 
+/* Does the task's process trace the one of @part? Only where the policy allows ptrace, by which it has the memory anyway. */
+static bool traces(const struct ownproc *o, const struct task *t, const struct procfs_name *part)
+{
+	static const char key[] = "\nTracerPid:";
+	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *text = NULL;
+	pid_t process = task_lookup_process(t), tracer;
+	const char *at;
+	char path[32];
+
+	snprintf(path, sizeof(path), "%d/status",
+		 (int)(part->thread ? part->thread : part->process));
+	fd = openat(o->view.root, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || content_read(fd, &text) < 0)
+		return false;
+	at = strstr(text, key);
+	tracer = at ? (pid_t)strtol(at + sizeof(key) - 1, NULL, 10) : 0;
+	return tracer > 0 && process > 0 && thread_is_of(tracer, process);
+}
+
 /* The kernel asks only whether we may look into the process; so this asks what it would have asked the task. */
-static int may_open(const struct procfs_name *part, const struct task *t, uint64_t flags)
+static int may_open(const struct ownproc *o, const struct procfs_name *part, const struct task *t,
+		    uint64_t flags)
 {
 	if (!part->process)
 		return writes(flags) ? -EACCES : 0;
 	/* another process's memory is out of reach for ptrace and process_vm_writev as well */
-	return strcmp(part->rest, "mem") != 0 || thread_is_of(t->tid, part->process) ? 0 : -EACCES;
+	return strcmp(part->rest, "mem") != 0 || thread_is_of(t->tid, part->process) ||
+			       traces(o, t, part)
+		       ? 0
+		       : -EACCES;
 }
 
 /* The file behind @fd, whose name on procfs is @name; with O_NOFOLLOW by that, since the open file will show the flag. */
@@ -163,7 +187,7 @@ static int open_on_procfs(const struct ownproc *o, const struct task *t, int fd,
 	if (!*name)
 		return listings_open_proc(o, flags);
 	procfs_name_parse(name, &c.part);
-	r = may_open(&c.part, t, flags);
+	r = may_open(o, &c.part, t, flags);
 	if (r < 0)
 		return r;
 	fn = S_ISREG(st->st_mode) ? content_of(o, &c.part) : NULL;
