@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -285,44 +284,29 @@ static int guest_waits(const char *path)
 	return r == 1 ? 0 : 202;
 }
 
-static struct sockaddr_un flipping;
-static _Atomic int flip_done;
-static const char *flip_paths[2];
-
-static void *flip(void *arg)
-{
-	(void)arg;
-	/* the two differ in one byte */
-	for (size_t i = 0; !atomic_load(&flip_done); i++)
-		strcpy(flipping.sun_path, flip_paths[i & 1]);
-	return NULL;
-}
-
 /* "GRANTED REFUSED": a thread exchanges them. Returns 0 if both answers came. */
 static int guest_race(const char *arg)
 {
 	static char paths[2][200];
+	const struct sockaddr_un *to;
 	int seen[2] = { 0, 0 }, fd = datagram();
 	struct iovec iov = { (void *)(uintptr_t) "x", 1 };
-	struct msghdr m = { &flipping, sizeof(flipping), &iov, 1, NULL, 0, 0 };
-	pthread_t thread;
+	struct msghdr m = { .msg_namelen = sizeof(*to), .msg_iov = &iov, .msg_iovlen = 1 };
 
 	sscanf(arg, "%199s %199s", paths[0], paths[1]);
-	flip_paths[0] = paths[0];
-	flip_paths[1] = paths[1];
-	unix_address(&flipping, paths[0]);
-	if (pthread_create(&thread, NULL, flip, NULL) != 0)
+	to = unix_flip_begin(paths[0], paths[1]);
+	if (!to)
 		return 200;
+	m.msg_name = (void *)(uintptr_t)to;
 	for (int i = 0; i < FLIPS; i++) {
 		long n = i & 1 ? sendmsg(fd, &m, MSG_DONTWAIT)
-			       : sendto(fd, "x", 1, MSG_DONTWAIT, (struct sockaddr *)&flipping,
-					sizeof(flipping));
+			       : sendto(fd, "x", 1, MSG_DONTWAIT, (const struct sockaddr *)to,
+					sizeof(*to));
 
 		seen[0] += n == 1 || errno == EAGAIN;
 		seen[1] += n < 0 && errno == EACCES;
 	}
-	atomic_store(&flip_done, 1);
-	pthread_join(thread, NULL);
+	unix_flip_end();
 	return seen[0] && seen[1] ? 0 : seen[1] ? 201 : 202;
 }
 

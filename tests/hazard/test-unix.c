@@ -249,42 +249,26 @@ static int guest_errors(const char *dir)
 
 /* ---- inside: the race ---- */
 
-static struct sockaddr_un flipping;
-static _Atomic int flip_done;
-static const char *flip_paths[2];
-
-static void *flip(void *arg)
-{
-	(void)arg;
-	/* the two differ in one byte */
-	for (size_t i = 0; !atomic_load(&flip_done); i++)
-		strcpy(flipping.sun_path, flip_paths[i & 1]);
-	return NULL;
-}
-
 /* "GRANTED REFUSED": a thread exchanges them. Returns 0 if both answers came. */
 static int guest_race(const char *arg)
 {
 	static char paths[2][200];
+	const struct sockaddr_un *to;
 	int seen[2] = { 0, 0 };
-	pthread_t thread;
 
 	sscanf(arg, "%199s %199s", paths[0], paths[1]);
-	flip_paths[0] = paths[0];
-	flip_paths[1] = paths[1];
-	unix_address(&flipping, paths[0]);
-	if (pthread_create(&thread, NULL, flip, NULL) != 0)
+	to = unix_flip_begin(paths[0], paths[1]);
+	if (!to)
 		return 200;
 	for (int i = 0; i < FLIPS; i++) {
 		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		int r = connect(fd, (struct sockaddr *)&flipping, sizeof(flipping)) < 0 ? errno : 0;
+		int r = connect(fd, (const struct sockaddr *)to, sizeof(*to)) < 0 ? errno : 0;
 
 		seen[0] += r == 0 || r == EAGAIN;
 		seen[1] += r == EACCES;
 		close(fd);
 	}
-	atomic_store(&flip_done, 1);
-	pthread_join(thread, NULL);
+	unix_flip_end();
 	return seen[0] && seen[1] ? 0 : seen[1] ? 201 : 202;
 }
 

@@ -3,6 +3,9 @@
 #include "unix.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,4 +56,36 @@ int unix_accepted(int listener)
 		n++;
 	}
 	return n;
+}
+
+/* ---- a race ---- */
+
+static struct {
+	struct sockaddr_un address;
+	const char *paths[2];
+	_Atomic bool done;
+	pthread_t thread;
+} flipping;
+
+static void *flip(void *arg)
+{
+	(void)arg;
+	for (size_t i = 0; !atomic_load(&flipping.done); i++)
+		strcpy(flipping.address.sun_path, flipping.paths[i & 1]);
+	return NULL;
+}
+
+const struct sockaddr_un *unix_flip_begin(const char *one, const char *two)
+{
+	unix_address(&flipping.address, one);
+	flipping.paths[0] = one;
+	flipping.paths[1] = two;
+	atomic_store(&flipping.done, false);
+	return pthread_create(&flipping.thread, NULL, flip, NULL) ? NULL : &flipping.address;
+}
+
+void unix_flip_end(void)
+{
+	atomic_store(&flipping.done, true);
+	pthread_join(flipping.thread, NULL);
 }

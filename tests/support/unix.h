@@ -16,5 +16,10 @@ int unix_listen(const char *path, int type, int backlog);
 int unix_listen_outside(const char *path, int type);
 /* How many connections wait to be accepted; they are. */
 int unix_accepted(int listener);
+/*
+ * An address that a thread exchanges between two paths, which differ in one byte, until unix_flip_end; one at a time. NULL: no thread.
+ */
+const struct sockaddr_un *unix_flip_begin(const char *one, const char *two);
+void unix_flip_end(void);
 
 #endif
