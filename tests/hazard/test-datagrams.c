@@ -347,22 +347,6 @@ static int inside(const char *write, enum judged judged, const char *role, const
 	return r;
 }
 
-static const char *in(const char *dir, const char *file)
-{
-	static char paths[8][4200];
-	static unsigned next;
-	char *path = paths[next++ % 8];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", dir, file);
-	return path;
-}
-
-/* What a send that is carried out gives here. */
-static int carried_out(int error)
-{
-	return guest_descriptors_can_be_got() ? error : EACCES;
-}
-
 static bool got_datagram(int fd)
 {
 	char c;
@@ -374,7 +358,7 @@ static void hazard_B7_none_where_nobody_judges(void **state)
 {
 	static const char *const ways[] = { "send", "send-pair", "sendmmsg" };
 	static const int types[] = { SOCK_DGRAM, SOCK_RAW };
-	const char *dir = guest_dir(), *path = in(dir, "l");
+	const char *dir = guest_dir(), *path = guest_in(dir, "l");
 	int fd = unix_listen_outside(path, SOCK_DGRAM);
 	char arg[4300];
 
@@ -405,7 +389,7 @@ static void hazard_B7_streams_send_to_nobody(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < 18; i++) {
-		const char *way = ways[i / 6], *path = in(dir, "l");
+		const char *way = ways[i / 6], *path = guest_in(dir, "l");
 		int fd = unix_listen_outside(path, listeners[i / 2 % 3]), bare, in_it;
 
 		snprintf(arg, sizeof(arg), "%d %s", types[i % 2], path);
@@ -425,7 +409,7 @@ static void hazard_B7_streams_send_to_nobody(void **state)
 static void judged(enum judged by)
 {
 	static const char *const ways[] = { "send", "send-pair", "sendmmsg" };
-	const char *dir = guest_dir(), *other = guest_dir(), *path = in(dir, "l");
+	const char *dir = guest_dir(), *other = guest_dir(), *path = guest_in(dir, "l");
 	int fd = unix_listen_outside(path, SOCK_DGRAM);
 	char arg[4300];
 
@@ -438,10 +422,10 @@ static void judged(enum judged by)
 		assert_true(got_datagram(fd));
 		assert_int_equal(inside(other, by, ways[i], arg), refused);
 		assert_false(got_datagram(fd));
-		assert_int_equal(inside(dir, by, ways[i], arg), i < 2		 ? carried_out(0)
-								: carried_out(0) ? EISCONN
-										 : 0);
-		assert_int_equal(got_datagram(fd), carried_out(0) == 0);
+		assert_int_equal(inside(dir, by, ways[i], arg), i < 2 ? guest_carried_out(0)
+								: guest_carried_out(0) ? EISCONN
+										       : 0);
+		assert_int_equal(got_datagram(fd), guest_carried_out(0) == 0);
 	}
 	close(fd);
 	guest_remove(dir);
@@ -466,7 +450,7 @@ static void hazard_B7_abstract_names_outside(void **state)
 	fd = unix_listen_outside(path, SOCK_DGRAM);
 	assert_int_equal(guest_bare("send", arg), 0);
 	assert_true(got_datagram(fd));
-	assert_int_equal(inside("/tmp", BY_FLAG, "send", arg), carried_out(EPERM));
+	assert_int_equal(inside("/tmp", BY_FLAG, "send", arg), guest_carried_out(EPERM));
 	assert_false(got_datagram(fd));
 	close(fd);
 }
@@ -475,20 +459,20 @@ static void hazard_B7_abstract_names_outside(void **state)
 static void hazard_B7_datagrams_stay_in_the_tree(void **state)
 {
 	const char *dir = guest_dir(), *elsewhere = guest_dir();
-	int fd = unix_listen_outside(in(dir, "l"), SOCK_DGRAM),
-	    own = unix_listen_outside(in(elsewhere, "l"), SOCK_DGRAM);
+	int fd = unix_listen_outside(guest_in(dir, "l"), SOCK_DGRAM),
+	    own = unix_listen_outside(guest_in(elsewhere, "l"), SOCK_DGRAM);
 	struct sluice_policy *p = policy("/", BY_FLAG);
 	char arg[4300];
 
 	(void)state;
-	snprintf(arg, sizeof(arg), "%d %s", SOCK_DGRAM, in(dir, "l"));
+	snprintf(arg, sizeof(arg), "%d %s", SOCK_DGRAM, guest_in(dir, "l"));
 	assert_int_equal(guest_inside(p, "send", arg), 0);
 	assert_true(got_datagram(fd));
 	assert_int_equal(sluice_policy_add_mount(p, dir, elsewhere, SLUICE_MOUNT_READ_WRITE, NULL),
 			 0);
-	assert_int_equal(guest_inside(p, "send", arg), carried_out(0));
+	assert_int_equal(guest_inside(p, "send", arg), guest_carried_out(0));
 	assert_false(got_datagram(fd));
-	assert_int_equal(got_datagram(own), carried_out(0) == 0);
+	assert_int_equal(got_datagram(own), guest_carried_out(0) == 0);
 	sluice_policy_unref(p);
 	close(fd);
 	close(own);
@@ -499,8 +483,8 @@ static void hazard_B7_datagrams_stay_in_the_tree(void **state)
 static void hazard_A1_a_destination_that_flips(void **state)
 {
 	const char *granted = guest_dir(), *dir = guest_dir();
-	int fd = unix_listen_outside(in(dir, "l"), SOCK_DGRAM),
-	    own = unix_listen_outside(in(granted, "l"), SOCK_DGRAM);
+	int fd = unix_listen_outside(guest_in(dir, "l"), SOCK_DGRAM),
+	    own = unix_listen_outside(guest_in(granted, "l"), SOCK_DGRAM);
 	char arg[9000];
 
 	(void)state;
@@ -521,9 +505,9 @@ static void hazard_C4_a_full_receiver_holds_up_its_sender_alone(void **state)
 	const char *dir = guest_dir();
 
 	(void)state;
-	assert_int_equal(guest_bare("waits", in(dir, "bare")), 0);
+	assert_int_equal(guest_bare("waits", guest_in(dir, "bare")), 0);
 	if (guest_descriptors_can_be_got())
-		assert_int_equal(inside(dir, BY_FLAG, "waits", in(dir, "l")), 0);
+		assert_int_equal(inside(dir, BY_FLAG, "waits", guest_in(dir, "l")), 0);
 	guest_remove(dir);
 }
 

@@ -29,19 +29,9 @@
 
 /* ---- a place: DIR/w (granted for writing), DIR/r (for reading), a file f in each that begins with the directory's letter ---- */
 
-static const char *in(const char *dir, const char *name)
-{
-	static char buf[4][PATH_MAX + 16];
-	static unsigned next;
-	char *path = buf[next++ % 4];
-
-	snprintf(path, sizeof(buf[0]), "%s/%s", dir, name);
-	return path;
-}
-
 static void put(const char *dir, const char *name)
 {
-	const char *sub = in(dir, name);
+	const char *sub = guest_in(dir, name);
 	char path[PATH_MAX + 32];
 	int fd;
 
@@ -66,7 +56,7 @@ static struct sluice_policy *writable(const char *dir)
 {
 	struct sluice_policy *p = guest_policy();
 
-	assert_int_equal(sluice_policy_allow_write(p, in(dir, "w"), NULL), 0);
+	assert_int_equal(sluice_policy_allow_write(p, guest_in(dir, "w"), NULL), 0);
 	return p;
 }
 
@@ -122,7 +112,7 @@ static int in_turn(const char *first, const char *second, int want)
 	for (int i = 0; i < 3; i++) {
 		int w = dirs[i] == second ? want : 0;
 
-		if (become(in(dirs[i], "f")) < 0 || chmod_number(0640) != w)
+		if (become(guest_in(dirs[i], "f")) < 0 || chmod_number(0640) != w)
 			wrong |= 1;
 		if (become(dirs[i]) < 0 || chmod_below(0604) != w ||
 		    letter_below() != dirs[i][strlen(dirs[i]) - 1])
@@ -164,16 +154,16 @@ static int guest_turns(const char *arg)
 	snprintf(r, sizeof(r), "%.4000s/r", w);
 	strcat(w, "/w");
 	wrong = in_turn(w, r, want);
-	if (become(in(w, "f")) < 0 || chmod_number(0640) != 0)
+	if (become(guest_in(w, "f")) < 0 || chmod_number(0640) != 0)
 		return 201;
-	o = (struct other){ in(r, "f"), want, 0 };
+	o = (struct other){ guest_in(r, "f"), want, 0 };
 	if (pthread_create(&t, NULL, other_thread, &o))
 		return 202;
 	pthread_join(t, NULL);
 	wrong |= o.got != want ? 8 : 0;
 	pid = fork();
 	if (pid == 0)
-		_exit(become(in(r, "f")) == NUMBER ? chmod_number(0640) : 203);
+		_exit(become(guest_in(r, "f")) == NUMBER ? chmod_number(0640) : 203);
 	waitpid(pid, &status, 0);
 	wrong |= !WIFEXITED(status) || WEXITSTATUS(status) != want ? 16 : 0;
 	/* and here it is what it was */
@@ -205,8 +195,8 @@ static int guest_flips(const char *arg)
 	struct flip f;
 	pthread_t t;
 
-	f.fds[0] = open(in(dir, below ? "w" : "w/f"), O_RDONLY);
-	f.fds[1] = open(in(dir, below ? "r" : "r/f"), O_RDONLY);
+	f.fds[0] = open(guest_in(dir, below ? "w" : "w/f"), O_RDONLY);
+	f.fds[1] = open(guest_in(dir, below ? "r" : "r/f"), O_RDONLY);
 	if (f.fds[0] < 0 || f.fds[1] < 0 || dup2(f.fds[0], NUMBER) < 0 ||
 	    pthread_create(&t, NULL, flip_number, &f))
 		return 200;
@@ -218,7 +208,7 @@ static int guest_flips(const char *arg)
 		if (r != 0 && r != EACCES)
 			return 201;
 		if (tries % 64 == 0)
-			both = ok && (refused || mode_of(in(dir, "r/f")) == 0640);
+			both = ok && (refused || mode_of(guest_in(dir, "r/f")) == 0640);
 	}
 	atomic_store(&stop, 1);
 	pthread_join(t, NULL);
@@ -239,7 +229,8 @@ static int guest_moved(const char *arg)
 	int ends[2], bits = 0;
 	char dir[4000];
 
-	if (sscanf(arg, "%d %d %3999s", &ends[0], &ends[1], dir) != 3 || become(in(dir, "w/f")) < 0)
+	if (sscanf(arg, "%d %d %3999s", &ends[0], &ends[1], dir) != 3 ||
+	    become(guest_in(dir, "w/f")) < 0)
 		return 200;
 	for (int i = 0; i < 3; i++) {
 		int r = chmod_number(i % 2 ? 0604 : 0640);
@@ -281,7 +272,7 @@ static void hazard_A8_numbers_that_are_given_again(void **state)
 
 static void flips(const char *how)
 {
-	const char *dir = place(), *held = in(dir, "r/f");
+	const char *dir = place(), *held = guest_in(dir, "r/f");
 	struct sluice_policy *p = writable(dir);
 	char arg[PATH_MAX];
 
@@ -305,7 +296,7 @@ static void hazard_A8_a_number_that_flips(void **state)
 static int moved(struct sluice_policy *p, const char *dir)
 {
 	struct sluice_spawn_options o = { .size = sizeof(o) };
-	const char *here = in(dir, "w/f"), *there = in(dir, "r/away");
+	const char *here = guest_in(dir, "w/f"), *there = guest_in(dir, "r/away");
 	int up[2], down[2];
 	struct sluice_sandbox *s;
 	struct sluice_result r;
@@ -336,7 +327,7 @@ static void hazard_A8_a_file_that_is_moved(void **state)
 	struct sluice_policy *p = writable(dir), *both = writable(dir);
 
 	(void)state;
-	assert_int_equal(sluice_policy_allow_write(both, in(dir, "r"), NULL), 0);
+	assert_int_equal(sluice_policy_allow_write(both, guest_in(dir, "r"), NULL), 0);
 	assert_int_equal(moved(both, dir), 0);
 	assert_int_equal(moved(p, dir), 2);
 	sluice_policy_unref(both);

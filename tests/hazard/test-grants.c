@@ -16,16 +16,6 @@
 #include "../support/cmocka.h"
 #include "../support/guest.h"
 
-static const char *in(const char *dir, const char *name)
-{
-	static char buf[8][PATH_MAX + 16];
-	static unsigned next;
-	char *path = buf[next++ % 8];
-
-	snprintf(path, sizeof(buf[0]), "%s/%s", dir, name);
-	return path;
-}
-
 /* ---- inside ---- */
 
 enum {
@@ -51,8 +41,8 @@ static int reach(const char *path, int opened, int changed)
 
 static int reach_both(const char *dir)
 {
-	return reach(in(dir, "a/s/f"), OPEN_A, CHANGE_A) |
-	       reach(in(dir, "b/s/f"), OPEN_B, CHANGE_B);
+	return reach(guest_in(dir, "a/s/f"), OPEN_A, CHANGE_A) |
+	       reach(guest_in(dir, "b/s/f"), OPEN_B, CHANGE_B);
 }
 
 static int guest_reach(const char *dir)
@@ -89,8 +79,8 @@ static void put(const char *top, const char *name)
 
 	snprintf(dir, sizeof(dir), "%s/%s", top, name);
 	assert_int_equal(mkdir(dir, 0755), 0);
-	assert_int_equal(mkdir(in(dir, "s"), 0755), 0);
-	fd = open(in(dir, "s/f"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+	assert_int_equal(mkdir(guest_in(dir, "s"), 0755), 0);
+	fd = open(guest_in(dir, "s/f"), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
 	assert_true(fd >= 0);
 	close(fd);
 }
@@ -102,7 +92,7 @@ static const char *place(void)
 
 	put(dir, "a");
 	put(dir, "b");
-	assert_int_equal(symlink("a", in(dir, "link")), 0);
+	assert_int_equal(symlink("a", guest_in(dir, "link")), 0);
 	assert_int_equal(guest_bare("reach", dir), ONLY_A | ONLY_B);
 	return dir;
 }
@@ -110,8 +100,8 @@ static const char *place(void)
 /* In one step, so that it leads somewhere at any moment. */
 static void point(const char *dir, const char *target)
 {
-	assert_int_equal(symlink(target, in(dir, "new")), 0);
-	assert_int_equal(rename(in(dir, "new"), in(dir, "link")), 0);
+	assert_int_equal(symlink(target, guest_in(dir, "new")), 0);
+	assert_int_equal(rename(guest_in(dir, "new"), guest_in(dir, "link")), 0);
 }
 
 static struct sluice_policy *writable(const char *path)
@@ -129,7 +119,7 @@ static void hazard_C1_a_grant_that_is_a_link(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_OF(grants); i++) {
 		const char *dir = place();
-		struct sluice_policy *p = writable(in(dir, grants[i]));
+		struct sluice_policy *p = writable(guest_in(dir, grants[i]));
 
 		for (int round = 0; round < 3; round++) {
 			assert_int_equal(guest_inside(p, "reach", dir), ONLY_A);
@@ -148,14 +138,14 @@ static void hazard_C1_a_grant_that_is_a_link(void **state)
 static void hazard_C1_a_grant_that_is_another_directory_now(void **state)
 {
 	const char *dir = place();
-	struct sluice_policy *p = writable(in(dir, "a"));
+	struct sluice_policy *p = writable(guest_in(dir, "a"));
 
 	(void)state;
 	for (int round = 0; round < 3; round++) {
 		assert_int_equal(guest_inside(p, "reach", dir), ONLY_A);
-		assert_int_equal(
-			renameat2(AT_FDCWD, in(dir, "a"), AT_FDCWD, in(dir, "b"), RENAME_EXCHANGE),
-			0);
+		assert_int_equal(renameat2(AT_FDCWD, guest_in(dir, "a"), AT_FDCWD,
+					   guest_in(dir, "b"), RENAME_EXCHANGE),
+				 0);
 	}
 	sluice_policy_unref(p);
 	guest_remove(dir);
@@ -169,11 +159,11 @@ static void hazard_C1_a_grant_that_became_a_link(void **state)
 	(void)state;
 	for (size_t i = 0; i < N_OF(grants); i++) {
 		const char *dir = place();
-		struct sluice_policy *p = writable(in(dir, grants[i]));
+		struct sluice_policy *p = writable(guest_in(dir, grants[i]));
 
 		assert_int_equal(guest_inside(p, "reach", dir), ONLY_A);
-		assert_int_equal(rename(in(dir, "a"), in(dir, "moved")), 0);
-		assert_int_equal(symlink("moved", in(dir, "a")), 0);
+		assert_int_equal(rename(guest_in(dir, "a"), guest_in(dir, "moved")), 0);
+		assert_int_equal(symlink("moved", guest_in(dir, "a")), 0);
 		assert_int_equal(guest_inside(p, "reach", dir), ONLY_A);
 		sluice_policy_unref(p);
 		guest_remove(dir);
@@ -184,7 +174,7 @@ static void hazard_C1_a_running_sandbox_keeps_its_grants(void **state)
 {
 	struct sluice_spawn_options o = { .size = sizeof(o) };
 	const char *dir = place();
-	struct sluice_policy *p = writable(in(dir, "link"));
+	struct sluice_policy *p = writable(guest_in(dir, "link"));
 	struct sluice_sandbox *s;
 	struct sluice_result r;
 	char arg[PATH_MAX], c;
@@ -215,7 +205,7 @@ static void hazard_D1_a_grant_that_leads_nowhere(void **state)
 {
 	const char *const argv[] = { "/bin/true", NULL };
 	const char *dir = place();
-	struct sluice_policy *p = writable(in(dir, "link"));
+	struct sluice_policy *p = writable(guest_in(dir, "link"));
 	struct sluice_error err = { 0 };
 
 	(void)state;

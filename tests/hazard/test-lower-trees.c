@@ -28,16 +28,6 @@
 static const char *const trees[] = { "work", "first", "second" };
 static const char *const dirs[] = { "work/upper", "first/middle", "second/deep" };
 
-static const char *in(const char *dir, const char *name)
-{
-	static char buf[8][PATH_MAX + 64];
-	static unsigned next;
-	char path[sizeof(buf[0])];
-
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	return strcpy(buf[next++ % 8], path);
-}
-
 /* ---- inside ---- */
 
 static int all_families(int dirfd, const char *dir)
@@ -97,12 +87,12 @@ static int role_write(const char *arg)
 	CHECK(rest && sscanf(arg, "%4000s", top) == 1);
 	CHECK(sscanf(rest, "%d %d %d %d %d %d", &fds[0], &fds[1], &fds[2], &fds[3], &fds[4],
 		     &fds[5]) == 6);
-	CHECK(chdir(in(top, "work")) == 0);
+	CHECK(chdir(guest_in(top, "work")) == 0);
 	for (size_t i = 0; i < N_OF(dirs); i++) {
 		n += all_families(fds[2 * i], ".");
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[2 * i]);
 		n += all_families(AT_FDCWD, path);
-		snprintf(place, sizeof(place), "%s", in(top, dirs[i]));
+		snprintf(place, sizeof(place), "%s", guest_in(top, dirs[i]));
 		n += all_families(AT_FDCWD, place);
 		snprintf(place, sizeof(place), "%s/out/%s", top, trees[i]);
 		n += all_families(AT_FDCWD, place);
@@ -131,16 +121,19 @@ static const char *make_trees(void)
 {
 	const char *dir = guest_dir();
 
-	assert_int_equal(mkdir(in(dir, "out"), 0755) | mkdir(in(dir, "storage"), 0755), 0);
+	assert_int_equal(mkdir(guest_in(dir, "out"), 0755) | mkdir(guest_in(dir, "storage"), 0755),
+			 0);
 	for (size_t i = 0; i < N_OF(dirs); i++) {
 		char path[PATH_MAX + 64];
 
-		assert_int_equal(mkdir(in(dir, trees[i]), 0755) | mkdir(in(dir, dirs[i]), 0755), 0);
-		snprintf(path, sizeof(path), "%s", in(dir, dirs[i]));
-		write_file(in(path, "secret"));
-		assert_int_equal(chmod(in(path, "secret"), 0777), 0);
-		assert_int_equal(symlink("x", in(path, "link")), 0);
-		assert_int_equal(symlink(path, in(in(dir, "out"), trees[i])), 0);
+		assert_int_equal(mkdir(guest_in(dir, trees[i]), 0755) |
+					 mkdir(guest_in(dir, dirs[i]), 0755),
+				 0);
+		snprintf(path, sizeof(path), "%s", guest_in(dir, dirs[i]));
+		write_file(guest_in(path, "secret"));
+		assert_int_equal(chmod(guest_in(path, "secret"), 0777), 0);
+		assert_int_equal(symlink("x", guest_in(path, "link")), 0);
+		assert_int_equal(symlink(path, guest_in(guest_in(dir, "out"), trees[i])), 0);
 	}
 	return dir;
 }
@@ -168,10 +161,10 @@ static struct sluice_policy *branch_policy(const char *dir)
 	struct sluice_policy *p = guest_policy();
 
 	assert_int_equal(sluice_policy_allow_write(p, dir, NULL), 0);
-	assert_int_equal(sluice_policy_set_workdir(p, in(dir, "work"), NULL), 0);
-	assert_int_equal(sluice_policy_set_storage(p, in(dir, "storage"), NULL), 0);
+	assert_int_equal(sluice_policy_set_workdir(p, guest_in(dir, "work"), NULL), 0);
+	assert_int_equal(sluice_policy_set_storage(p, guest_in(dir, "storage"), NULL), 0);
 	for (size_t i = 1; i < N_OF(trees); i++)
-		assert_int_equal(sluice_policy_add_lower(p, in(dir, trees[i]), NULL), 0);
+		assert_int_equal(sluice_policy_add_lower(p, guest_in(dir, trees[i]), NULL), 0);
 	assert_int_equal(sluice_policy_set_on_exit(p, SLUICE_COW_ABORT), 0);
 	return p;
 }
@@ -187,8 +180,8 @@ static int run(bool branch, bool *ret_same)
 	for (size_t i = 0; i < N_OF(fds); i++) {
 		char path[PATH_MAX + 64];
 
-		snprintf(path, sizeof(path), "%s", in(dir, dirs[i / 2]));
-		fds[i] = open(i % 2 ? in(path, "secret") : path, O_RDONLY);
+		snprintf(path, sizeof(path), "%s", guest_in(dir, dirs[i / 2]));
+		fds[i] = open(i % 2 ? guest_in(path, "secret") : path, O_RDONLY);
 		assert_true(fds[i] >= 0);
 		n += snprintf(arg + n, sizeof(arg) - (size_t)n, " %d", fds[i]);
 	}

@@ -64,16 +64,6 @@ static struct sluice_policy *writable(const char *dir)
 	return p;
 }
 
-static const char *in(const char *dir, const char *name)
-{
-	static char buf[4][PATH_MAX];
-	static unsigned next;
-	char *path = buf[next++ % 4];
-
-	snprintf(path, PATH_MAX, "%s/%s", dir, name);
-	return path;
-}
-
 /* ---- C9: credentials ---- */
 
 /* Become an ordinary user for good. 0, or 100 + errno. */
@@ -163,7 +153,7 @@ static int listen_for_root(const char *path)
 /* What built-ins do on behalf is done as us, so it is not done for a task that is somebody else. */
 static void hazard_C9_built_ins_and_the_tasks_credentials(void **state)
 {
-	const char *dir = guest_dir(), *path = in(dir, "s");
+	const char *dir = guest_dir(), *path = guest_in(dir, "s");
 	int fd = listen_for_root(path);
 	struct stat st;
 
@@ -195,7 +185,7 @@ static void hazard_C9_built_ins_and_the_tasks_credentials(void **state)
 static void hazard_C9_the_tasks_credentials(void **state)
 {
 	const char *dir = guest_dir();
-	const char *path = in(dir, "secret");
+	const char *path = guest_in(dir, "secret");
 	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 
 	(void)state;
@@ -422,7 +412,7 @@ static void hazard_C4_fifo_that_is_written_and_closed_at_once(void **state)
 {
 	const char *dir = guest_dir();
 	struct sluice_policy *p = writable(dir);
-	const char *fifo = in(dir, "fifo");
+	const char *fifo = guest_in(dir, "fifo");
 
 	(void)state;
 	assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -480,7 +470,7 @@ static void hazard_C4_waiting_for_a_fifo_holds_up_nobody(void **state)
 {
 	const char *dir = guest_dir();
 	struct sluice_policy *p = writable(dir);
-	const char *fifo = in(dir, "fifo");
+	const char *fifo = guest_in(dir, "fifo");
 
 	(void)state;
 	assert_int_equal(mkfifo(fifo, 0600), 0);
@@ -512,7 +502,7 @@ static void hazard_C4_end_while_a_fifo_is_waited_for(void **state)
 		.n_extras = N_AS_SEEN_OPENS,
 	};
 	const char *dir = guest_dir();
-	const char *fifo = in(dir, "fifo");
+	const char *fifo = guest_in(dir, "fifo");
 	long long start;
 
 	(void)state;

@@ -48,12 +48,6 @@ static int connect_to(int fd, const char *path)
 	return connect(fd, (struct sockaddr *)&sa, len) < 0 ? errno : 0;
 }
 
-/* What a connect that is carried out gives here: @error, or EACCES where the supervisor can't have the socket. */
-static int carried_out(int error)
-{
-	return guest_descriptors_can_be_got() ? error : EACCES;
-}
-
 /* ---- inside ---- */
 
 static int guest_connect(const char *path)
@@ -473,21 +467,11 @@ static int inside(const char *write, const char *role, const char *arg)
 	return r;
 }
 
-static const char *in(const char *dir, const char *file)
-{
-	static char paths[8][4200];
-	static unsigned next;
-	char *path = paths[next++ % 8];
-
-	snprintf(path, sizeof(paths[0]), "%s/%s", dir, file);
-	return path;
-}
-
 static void hazard_B7_named_sockets_outside_the_grants(void **state)
 {
 	static const char *const ways[] = { "connect", "relative", "proc", "descriptor" };
 	const char *dir = guest_dir(), *other = guest_dir();
-	const char *path = in(dir, "l");
+	const char *path = guest_in(dir, "l");
 	int fd = unix_listen_outside(path, SOCK_STREAM);
 
 	(void)state;
@@ -497,8 +481,8 @@ static void hazard_B7_named_sockets_outside_the_grants(void **state)
 		assert_int_equal(inside(NULL, ways[i], path), EACCES);
 		assert_int_equal(inside(other, ways[i], path), EACCES);
 		assert_int_equal(unix_accepted(fd), 0);
-		assert_int_equal(inside(dir, ways[i], path), carried_out(0));
-		assert_int_equal(unix_accepted(fd), carried_out(0) == 0);
+		assert_int_equal(inside(dir, ways[i], path), guest_carried_out(0));
+		assert_int_equal(unix_accepted(fd), guest_carried_out(0) == 0);
 		assert_int_equal(inside("/", ways[i], path), 0);
 		assert_int_equal(unix_accepted(fd), 1);
 	}
@@ -509,14 +493,14 @@ static void hazard_B7_named_sockets_outside_the_grants(void **state)
 
 static void hazard_B7_seqpacket_sockets_too(void **state)
 {
-	const char *dir = guest_dir(), *path = in(dir, "l");
+	const char *dir = guest_dir(), *path = guest_in(dir, "l");
 	int fd = unix_listen_outside(path, SOCK_SEQPACKET);
 
 	(void)state;
 	assert_int_equal(guest_bare("seqpacket", path), 0);
 	assert_int_equal(inside(NULL, "seqpacket", path), EACCES);
 	assert_int_equal(unix_accepted(fd), 1);
-	assert_int_equal(inside(dir, "seqpacket", path), carried_out(0));
+	assert_int_equal(inside(dir, "seqpacket", path), guest_carried_out(0));
 	close(fd);
 	guest_remove(dir);
 }
@@ -525,8 +509,8 @@ static void hazard_B7_seqpacket_sockets_too(void **state)
 static void hazard_B7_links_to_sockets(void **state)
 {
 	const char *dir = guest_dir(), *granted = guest_dir();
-	const char *out = in(dir, "l"), *to_out = in(granted, "to-out");
-	const char *own = in(granted, "l"), *to_own = in(dir, "to-own");
+	const char *out = guest_in(dir, "l"), *to_out = guest_in(granted, "to-out");
+	const char *own = guest_in(granted, "l"), *to_own = guest_in(dir, "to-own");
 	int fd = unix_listen_outside(out, SOCK_STREAM),
 	    own_fd = unix_listen_outside(own, SOCK_STREAM);
 
@@ -536,7 +520,7 @@ static void hazard_B7_links_to_sockets(void **state)
 	assert_int_equal(guest_bare("connect", to_out), 0);
 	assert_int_equal(inside(granted, "connect", to_out), EACCES);
 	assert_int_equal(unix_accepted(fd), 1);
-	assert_int_equal(inside(granted, "connect", to_own), carried_out(0));
+	assert_int_equal(inside(granted, "connect", to_own), guest_carried_out(0));
 	close(fd);
 	close(own_fd);
 	guest_remove(dir);
@@ -546,7 +530,7 @@ static void hazard_B7_links_to_sockets(void **state)
 /* The file was removed while its listener lives on: what a descriptor still reaches is as much outside as before. */
 static void hazard_B7_removed_sockets(void **state)
 {
-	const char *dir = guest_dir(), *path = in(dir, "l");
+	const char *dir = guest_dir(), *path = guest_in(dir, "l");
 	int fd = unix_listen_outside(path, SOCK_STREAM), file = open(path, O_PATH);
 	char other[64];
 
@@ -572,11 +556,11 @@ static void hazard_B7_abstract_names(void **state)
 	snprintf(path, sizeof(path), "@sluice-unix-%d", getpid());
 	fd = unix_listen_outside(path, SOCK_STREAM);
 	assert_int_equal(guest_bare("connect", path), 0);
-	assert_int_equal(inside(NULL, "connect", path), carried_out(EPERM));
+	assert_int_equal(inside(NULL, "connect", path), guest_carried_out(EPERM));
 	assert_int_equal(unix_accepted(fd), 1);
 	close(fd);
 	assert_int_equal(guest_bare("pair", path), 0);
-	assert_int_equal(inside(NULL, "pair", path), carried_out(0));
+	assert_int_equal(inside(NULL, "pair", path), guest_carried_out(0));
 }
 
 static void hazard_B7_bind_is_bounded_too(void **state)
@@ -584,11 +568,11 @@ static void hazard_B7_bind_is_bounded_too(void **state)
 	const char *dir = guest_dir(), *granted = guest_dir();
 
 	(void)state;
-	assert_int_equal(guest_bare("bind", in(dir, "bare")), 0);
-	assert_int_equal(inside(granted, "bind", in(dir, "l")), EACCES);
-	assert_int_equal(access(in(dir, "l"), F_OK), -1);
-	assert_int_equal(inside(granted, "bind", in(granted, "l")), 0);
-	assert_int_equal(inside(granted, "pair", in(granted, "pair")), carried_out(0));
+	assert_int_equal(guest_bare("bind", guest_in(dir, "bare")), 0);
+	assert_int_equal(inside(granted, "bind", guest_in(dir, "l")), EACCES);
+	assert_int_equal(access(guest_in(dir, "l"), F_OK), -1);
+	assert_int_equal(inside(granted, "bind", guest_in(granted, "l")), 0);
+	assert_int_equal(inside(granted, "pair", guest_in(granted, "pair")), guest_carried_out(0));
 	guest_remove(dir);
 	guest_remove(granted);
 }
@@ -668,12 +652,12 @@ static void *accept_all(void *arg)
 static void hazard_A1_an_address_that_flips(void **state)
 {
 	const char *granted = guest_dir(), *dir = guest_dir();
-	int fd = unix_listen_outside(in(dir, "l"), SOCK_STREAM), stop[2], fds[2];
+	int fd = unix_listen_outside(guest_in(dir, "l"), SOCK_STREAM), stop[2], fds[2];
 	pthread_t thread;
 	char arg[9000];
 
 	(void)state;
-	fds[0] = unix_listen_outside(in(granted, "l"), SOCK_STREAM);
+	fds[0] = unix_listen_outside(guest_in(granted, "l"), SOCK_STREAM);
 	assert_int_equal(pipe2(stop, O_CLOEXEC), 0);
 	fds[1] = stop[0];
 	snprintf(arg, sizeof(arg), "%s/l %s/l", granted, dir);
@@ -682,7 +666,7 @@ static void hazard_A1_an_address_that_flips(void **state)
 	assert_int_equal(inside(granted, "race", arg), guest_descriptors_can_be_got() ? 0 : 201);
 	assert_int_equal(unix_accepted(fd), 0);
 	/* it is there, and would have seen one */
-	assert_int_equal(guest_bare("connect", in(dir, "l")), 0);
+	assert_int_equal(guest_bare("connect", guest_in(dir, "l")), 0);
 	assert_int_equal(unix_accepted(fd), 1);
 	close(stop[1]);
 	pthread_join(thread, NULL);
@@ -697,7 +681,7 @@ static void hazard_A1_an_address_that_flips(void **state)
 
 static void hazard_C7_a_full_listener_without_waiting(void **state)
 {
-	const char *dir = guest_dir(), *path = in(dir, "l");
+	const char *dir = guest_dir(), *path = guest_in(dir, "l");
 	int fd = unix_listen_outside(path, SOCK_STREAM);
 
 	(void)state;
@@ -713,9 +697,9 @@ static void wait_test(const char *role)
 {
 	const char *dir = guest_dir(), *bare = guest_dir();
 
-	assert_int_equal(guest_bare(role, in(bare, "l")), 0);
+	assert_int_equal(guest_bare(role, guest_in(bare, "l")), 0);
 	if (guest_descriptors_can_be_got())
-		assert_int_equal(inside(dir, role, in(dir, "l")), 0);
+		assert_int_equal(inside(dir, role, guest_in(dir, "l")), 0);
 	guest_remove(dir);
 	guest_remove(bare);
 }
@@ -734,7 +718,7 @@ static void hazard_D7_those_that_wait_are_bounded_and_can_be_killed(void **state
 
 static void hazard_C7_signals_while_one_waits(void **state)
 {
-	const char *dir = guest_dir(), *path = in(dir, "l");
+	const char *dir = guest_dir(), *path = guest_in(dir, "l");
 
 	(void)state;
 	wait_test("restarted");
@@ -775,10 +759,10 @@ static void hazard_C7_other_sockets(void **state)
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sa, &size), 0);
 	port = ntohs(sa.sin_port);
 	assert_int_equal(tcp(true, port, 0), ECONNREFUSED);
-	assert_int_equal(tcp(false, port, 0), carried_out(ECONNREFUSED));
+	assert_int_equal(tcp(false, port, 0), guest_carried_out(ECONNREFUSED));
 	assert_int_equal(listen(fd, 64), 0);
 	assert_int_equal(tcp(true, port, 0), 0);
-	assert_int_equal(tcp(false, port, 0), carried_out(0));
+	assert_int_equal(tcp(false, port, 0), guest_carried_out(0));
 	/* a full one, which answers nothing: who waits for it would wait for minutes */
 	assert_int_equal(listen(fd, 0), 0);
 	for (int i = 0; i < 8; i++) {
@@ -789,7 +773,7 @@ static void hazard_C7_other_sockets(void **state)
 	}
 	assert_int_equal(tcp(true, port, SOCK_NONBLOCK), EINPROGRESS);
 	start = guest_now_ms();
-	assert_int_equal(tcp(false, port, SOCK_NONBLOCK), carried_out(EINPROGRESS));
+	assert_int_equal(tcp(false, port, SOCK_NONBLOCK), guest_carried_out(EINPROGRESS));
 	assert_true(guest_now_ms() - start < 5000);
 	for (int i = 0; i < 8; i++)
 		close(filling[i]);
@@ -803,7 +787,7 @@ static void hazard_D8_one_waits_at_the_end(void **state)
 
 	(void)state;
 	if (guest_descriptors_can_be_got())
-		assert_int_equal(inside(dir, "left", in(dir, "l")), 0);
+		assert_int_equal(inside(dir, "left", guest_in(dir, "l")), 0);
 	assert_true(guest_now_ms() - start < 5000);
 	guest_remove(dir);
 }
@@ -842,7 +826,7 @@ static int with_extra(const char *write, struct seen *s, const char *path)
 static void test_an_extra_sees_the_file_and_may_refuse(void **state)
 {
 	struct seen s = { .verdict = sluice_errno(EDOM) };
-	const char *dir = guest_dir(), *path = in(dir, "l");
+	const char *dir = guest_dir(), *path = guest_in(dir, "l");
 	int fd = unix_listen_outside(path, SOCK_STREAM);
 
 	(void)state;
@@ -857,9 +841,9 @@ static void test_an_extra_sees_the_file_and_may_refuse(void **state)
 	}
 	/* trapped for the extra alone */
 	s.verdict = sluice_as_seen();
-	assert_int_equal(with_extra("/", &s, path), carried_out(0));
+	assert_int_equal(with_extra("/", &s, path), guest_carried_out(0));
 	assert_int_equal(s.kind, SLUICE_PLAN_KERNEL);
-	assert_int_equal(unix_accepted(fd), carried_out(0) == 0);
+	assert_int_equal(unix_accepted(fd), guest_carried_out(0) == 0);
 	close(fd);
 	guest_remove(dir);
 }

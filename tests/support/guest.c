@@ -116,6 +116,11 @@ bool guest_descriptors_can_be_got(void)
 	return fd >= 0;
 }
 
+int guest_carried_out(int error)
+{
+	return guest_descriptors_can_be_got() ? error : EACCES;
+}
+
 struct sluice_policy *guest_policy(void)
 {
 	struct sluice_policy *p = sluice_policy_new();
@@ -211,6 +216,16 @@ const char *guest_dir(void)
 	snprintf(path, sizeof(buf[0]), "%s/sluice-test.XXXXXX", tmp ? tmp : "/tmp");
 	assert_non_null(mkdtemp(path));
 	return path;
+}
+
+const char *guest_in(const char *dir, const char *name)
+{
+	static char buf[8][PATH_MAX + 64];
+	static unsigned next;
+	char path[sizeof(buf[0])];
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	return strcpy(buf[next++ % 8], path);
 }
 
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -55,6 +55,8 @@ int guest_unshare(int flags);
 
 /* Can another process's descriptors be got? Container profiles refuse it. */
 bool guest_descriptors_can_be_got(void);
+/* What a call on a socket that is carried out gives here: @error, or EACCES where the supervisor can't have the socket. */
+int guest_carried_out(int error);
 
 /*
  * The host's root by a name that a policy does not take for that: the same files, but in a tree of one's own. "/" itself is the host's own tree.
@@ -67,6 +69,8 @@ struct sluice_policy *guest_policy(void);
 /* A new directory below $TMPDIR; the name lives until eight more were made. */
 const char *guest_dir(void);
 void guest_remove(const char *dir);
+/* The path of @name in directory @dir, which may be such a path itself; it lives until eight more were made. */
+const char *guest_in(const char *dir, const char *name);
 
 /* Names in directory @path that do not begin with a dot; -1: it can't be listed. */
 int guest_entries(const char *path);
