@@ -15,6 +15,10 @@
 #include "sys/newer.h"
 #include "util/cleanup.h"
 
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000u /* 5.8 */
+#endif
+
 const char *fd_link(int fd, char buf[FD_LINK_BYTES])
 {
 	snprintf(buf, FD_LINK_BYTES, "/proc/self/fd/%d", fd);
@@ -63,6 +67,15 @@ int fd_path_above(int links, int fd, char *buf, size_t size)
 		n = fd_path_by(links, up, buf, size);
 	}
 	return n < 0 ? (int)n : 0;
+}
+
+uint64_t fd_mount_id(int fd)
+{
+	struct statx stx;
+
+	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) == 0 && stx.stx_mask & STATX_MNT_ID
+		       ? stx.stx_mnt_id
+		       : 0;
 }
 
 bool fd_has_default_acl(int fd)

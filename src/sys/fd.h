@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define FD_LINK_BYTES 32
@@ -27,6 +28,8 @@ ssize_t fd_path_by(int links, int fd, char *buf, size_t size);
  * is above both or neither. A file has no way up: -ENAMETOOLONG. 0 or -errno.
  */
 int fd_path_above(int links, int fd, char *buf, size_t size);
+/* The kernel's number of the mount that @fd lies in; 0: it tells none (before 5.8). */
+uint64_t fd_mount_id(int fd);
 /* Does directory @fd (O_PATH will do) hand down an ACL? What is made in it then has no use for an umask. */
 bool fd_has_default_acl(int fd);
 /*

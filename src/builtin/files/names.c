@@ -263,21 +263,11 @@ static int mount_of(const struct tree *tree, const struct walk_end *end)
 	return end->mount >= 0 ? end->mount : view_mount_of(tree->view, place_fd(end));
 }
 
-/* The kernel's number of the mount that @fd lies in; 0: it tells none (before 5.8). */
-static uint64_t host_mount_of(int fd)
-{
-	struct statx stx;
-
-	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) == 0 && stx.stx_mask & STATX_MNT_ID
-		       ? stx.stx_mnt_id
-		       : 0;
-}
-
 /* 0, or -EXDEV, as between two mounts of the kernel. */
 static int on_one_mount(const struct tree *tree, struct walk_end *a, struct walk_end *b)
 {
 	if (!tree->view)
-		return host_mount_of(place_fd(a)) == host_mount_of(place_fd(b)) ? 0 : -EXDEV;
+		return fd_mount_id(place_fd(a)) == fd_mount_id(place_fd(b)) ? 0 : -EXDEV;
 	a->mount = mount_of(tree, a);
 	b->mount = mount_of(tree, b);
 	return a->mount == b->mount ? 0 : -EXDEV;

@@ -6,18 +6,17 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "builtin/procfs/internal.h"
+#include "sys/fd.h"
 #include "tree/tree.h"
 #include "util/cleanup.h"
 
-#ifndef STATX_MNT_ID
-#define STATX_MNT_ID 0x1000u /* 5.8 */
-#endif
 #define FIELD_BYTES 256
 #define SPECIAL " \t\n\\#"
 
@@ -26,17 +25,8 @@ struct mount {
 	char device[FIELD_BYTES], options[FIELD_BYTES], type[FIELD_BYTES], source[FIELD_BYTES];
 };
 
-static unsigned long long mount_id(int fd)
-{
-	struct statx stx;
-
-	return statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &stx) == 0 && stx.stx_mask & STATX_MNT_ID
-		       ? stx.stx_mnt_id
-		       : 0;
-}
-
 /* The line of mountinfo that begins with number @id. */
-static const char *line_of(const char *mountinfo, unsigned long long id)
+static const char *line_of(const char *mountinfo, uint64_t id)
 {
 	const char *at = mountinfo;
 
@@ -65,42 +55,46 @@ static void put_options(FILE *out, const struct mount *m, bool read_only)
 	fputs(read_only && has_mode ? m->options + 2 : m->options, out);
 }
 
-/*
- * The numbers of the view's mounts: those that the kernel says in fdinfo, statx and name_to_handle_at, but that each is one mount's alone. The first of several that lie on one of the host's has it, the
- * others get numbers beyond.
- */
-static unsigned long long *numbers(const struct view *view)
+/* Of a mount of the view. */
+struct number {
+	uint64_t host; /* of the host's mount that it lies on; 0: it is nowhere */
+	uint64_t
+		shown; /* that one, but each is one mount's alone: the first has it, others on the same get numbers beyond */
+};
+
+/* So that most are found by what the kernel says in fdinfo, statx and name_to_handle_at. NULL: no memory. */
+static struct number *numbers(const struct view *view)
 {
 	const size_t n = view_count(view);
-	unsigned long long *ids = calloc(n, sizeof(*ids)), next = 0;
+	struct number *ids = calloc(n, sizeof(*ids));
+	uint64_t next = 0;
 
 	for (size_t i = 0; ids && i < n; i++) {
 		const struct view_mount *v = view_mount(view, (int)i);
 
-		ids[i] = v->skeleton ? 0 : mount_id(v->fd);
-		next = ids[i] >= next ? ids[i] + 1 : next;
+		ids[i].host = v->skeleton ? 0 : fd_mount_id(v->fd);
+		next = ids[i].host >= next ? ids[i].host + 1 : next;
 	}
 	for (size_t i = 0; ids && i < n; i++) {
 		size_t first = 0;
 
-		while (ids[first] != ids[i])
+		while (ids[first].host != ids[i].host)
 			first++;
-		if (first < i || !ids[i])
-			ids[i] = next++;
+		ids[i].shown = first < i || !ids[i].host ? next++ : ids[i].host;
 	}
 	return ids;
 }
 
-/* @ids: of it and of the one that it lies in; the root lies in itself */
-static void put_mount(FILE *out, const char *format, const struct view_mount *v,
-		      const unsigned long long ids[2], const struct mount *m)
+/* @id, @parent: the root lies in itself */
+static void put_mount(FILE *out, const char *format, const struct view_mount *v, uint64_t id,
+		      uint64_t parent, const struct mount *m)
 {
 	if (!strcmp(format, "mountstats")) {
 		fprintf(out, "device %s mounted on ", m->source);
 		render_escaped(out, v->at, SPECIAL);
 		fprintf(out, " with fstype %s\n", m->type);
 	} else if (!strcmp(format, "mountinfo")) {
-		fprintf(out, "%llu %llu %s / ", ids[0], ids[1], m->device);
+		fprintf(out, "%" PRIu64 " %" PRIu64 " %s / ", id, parent, m->device);
 		render_escaped(out, v->at, SPECIAL);
 		fputc(' ', out);
 		put_options(out, m, v->read_only);
@@ -118,20 +112,18 @@ int content_mounts(const struct content *c, FILE *out)
 {
 	const struct view *view = c->o->tree->view;
 	_cleanup_close_ int fd = openat(c->o->view.root, "self/mountinfo", O_RDONLY | O_CLOEXEC);
-	unsigned long long *ids = numbers(view);
+	struct number *ids = numbers(view);
 	_cleanup_free_ char *host = NULL;
 	int r = fd < 0 ? -errno : !ids ? -ENOMEM : content_read(fd, &host);
 
 	for (size_t i = 0; r == 0 && i < view_count(view); i++) {
 		const struct view_mount *v = view_mount(view, (int)i);
-		const char *line = v->skeleton ? NULL : line_of(host, mount_id(v->fd));
+		const char *line = v->skeleton ? NULL : line_of(host, ids[i].host);
 		struct mount m;
 
 		if (line && parse(line, &m))
-			put_mount(out, c->part.rest, v,
-				  (const unsigned long long[2]){
-					  ids[i], ids[v->in_mount < 0 ? (int)i : v->in_mount] },
-				  &m);
+			put_mount(out, c->part.rest, v, ids[i].shown,
+				  ids[v->in_mount < 0 ? (int)i : v->in_mount].shown, &m);
 	}
 	free(ids);
 	return r;
