@@ -95,7 +95,7 @@ static int compile(const struct sluice_policy *p, struct confinement *c, const i
 			       tree, &c->rules, err);
 	if (r == 0)
 		r = make_listings(p, c, tree, err);
-	/* no Unix socket is out of bounds; in a tree of one's own the kernel would look for it in the host's */
+	/* no Unix socket is out of bounds (in a tree of one's own the kernel would look for it in the host's), or each message is judged */
 	if ((r == 0 && c->rules.all_writable && !tree) || policy_judges_sends(p))
 		calls_allow_any_socket_type(deny);
 	if (policy_has_network(p))

@@ -66,8 +66,8 @@ enum call_treatment {
 };
 int confine_call_treatment(const struct sluice_policy *p, int nr, enum call_treatment *ret,
 			   struct sluice_error *err);
-/* Is call @nr refused for some of its arguments only? Not where the policy allows all of it, or nothing. */
-bool confine_call_has_condition(const struct sluice_policy *p, int nr);
+/* Of a call @nr that is refused for some of its arguments only: does the policy leave it so? Not where it allows all of it, or nothing. */
+bool confine_call_keeps_condition(const struct sluice_policy *p, int nr);
 /* True for calls that programs never retry when a signal fails them (close, dup, futex, wait4, read, recvmsg, exit_group ...). */
 bool confine_call_never_retried(int nr);
 

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Watches of inotify and fanotify: the kernel watches inodes, and what changes is the one in upper/.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>

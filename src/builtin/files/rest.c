@@ -108,16 +108,14 @@ static struct request_act mark_act(struct sluice_request *req, const void *data)
 	int fd = task_get_fd(request_task(req), (int)sluice_request_arg(req, 0));
 	_cleanup_close_ int changing = -1;
 	struct request_act a;
+	int watched;
 
 	if (fd < 0)
 		return files_value(fd);
 	changing = open_changing(req, data);
-	if (changing < 0 && changing != -ENODATA)
-		a = files_value(changing);
-	else
-		a = files_done(
-			mark(req, data, fd,
-			     fd_link(changing < 0 ? request_plan_fd(req, 0) : changing, link)));
+	watched = changing == -ENODATA ? request_plan_fd(req, 0) : changing;
+	a = watched < 0 ? files_value(watched)
+			: files_done(mark(req, data, fd, fd_link(watched, link)));
 	close(fd);
 	return a;
 }

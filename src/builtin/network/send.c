@@ -334,10 +334,9 @@ static struct sluice_verdict send_handle(struct sluice_request *req, void *bound
 int builtin_send_register(struct dispatch *d, const struct connect_bounds *bounds)
 {
 	static const int calls[] = { SYS_sendto, SYS_sendmsg, SYS_sendmmsg };
-	struct connect_bounds *b;
+	struct connect_bounds *b = malloc(sizeof(*b));
 	int r;
 
-	b = malloc(sizeof(*b));
 	if (!b)
 		return -ENOMEM;
 	*b = *bounds;

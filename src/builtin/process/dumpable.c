@@ -7,7 +7,6 @@
 
 #include "confine/confinement.h"
 #include "engine/dispatch.h"
-#include "policy/policy.h"
 
 /* All that matters is in registers, so the kernel sees what was judged. */
 static struct sluice_verdict prctl_handle(struct sluice_request *req, void *userdata)
@@ -23,7 +22,5 @@ int builtin_dumpable_register(struct dispatch *d, const struct sluice_policy *p)
 	const struct sluice_handler h =
 		sluice_handler_make("dumpable", SYS_prctl, prctl_handle, NULL);
 
-	if (p->n_call_rules && !confine_call_has_condition(p, SYS_prctl))
-		return 0;
-	return dispatch_add_where_refused(d, &h);
+	return confine_call_keeps_condition(p, SYS_prctl) ? dispatch_add_where_refused(d, &h) : 0;
 }

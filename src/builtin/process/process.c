@@ -12,7 +12,6 @@
 #include "confine/confinement.h"
 #include "engine/dispatch.h"
 #include "engine/request.h"
-#include "policy/policy.h"
 #include "sys/pidfd.h"
 #include "task/descendants.h"
 
@@ -63,12 +62,6 @@ static struct sluice_verdict process_handle(struct sluice_request *req, void *us
 	return r < 0 ? sluice_errno(-r) : sluice_continue();
 }
 
-/* Where a policy says nothing of calls, there is no need to ask what it says. */
-static bool has_condition(const struct sluice_policy *p, int nr)
-{
-	return !p->n_call_rules || confine_call_has_condition(p, nr);
-}
-
 int builtin_process_register(struct dispatch *d, const struct sluice_policy *p, const pid_t *top)
 {
 	static const int calls[] = { SYS_setpriority,	 SYS_ioprio_set,    SYS_sched_setscheduler,
@@ -86,7 +79,7 @@ int builtin_process_register(struct dispatch *d, const struct sluice_policy *p, 
 		struct sluice_handler h =
 			sluice_handler_make("process", calls[i], process_handle, process);
 
-		if (has_condition(p, calls[i]))
+		if (confine_call_keeps_condition(p, calls[i]))
 			r = dispatch_add_where_refused(d, &h);
 	}
 	return r;
